@@ -1,0 +1,97 @@
+/* frontend/frontend.h: model text to graphs. The one public header of the front end (ast.h is for its own files, the
+ * formatter and the language server).
+ *
+ * A `frontend` lives as long as a session. It keeps the files that were read, the modules they define, and hands out
+ * model instances; an instance owns a graph to which entries are elaborated on request. */
+#ifndef FRONTEND_FRONTEND_H
+#define FRONTEND_FRONTEND_H
+
+#include "base/diag.h"
+#include "base/intern.h"
+#include "ir/graph.h"
+
+struct frontend;
+struct model;    /* a `model` (or module) of a file */
+struct instance; /* a model with its hyper-parameters fixed */
+
+/* How the front end gets the text of a used file: the library's are embedded in the program. Returns NULL where there
+ * is none, with *why in words. */
+struct file_resolver {
+    const struct source *(*read)(void *context, struct arena *arena, const char *path, const char **why);
+    void *context;
+};
+
+struct frontend *frontend_create(struct arena *arena, struct types *types, struct interner *names, struct diags *diags);
+/* The folder whose .weft files replace the embedded library (--lib); NULL: the embedded one. */
+void frontend_set_library(struct frontend *fe, const char *folder);
+
+/* Reads a file and all that it uses. false: reported. Reading it again gives the same definitions. */
+bool frontend_load(struct frontend *fe, const char *path);
+/* The same for a text that is no file. */
+bool frontend_load_source(struct frontend *fe, const struct source *source);
+
+/* The models of a loaded file, in order. */
+int frontend_model_count(const struct frontend *fe, const char *path);
+const char *frontend_model_name(const struct frontend *fe, const char *path, int index);
+
+/* A hyper-parameter as the command line or a recipe gives it: the value is text in the language (an elaboration
+ * expression: 400, 1e-3, [1, 2, 2], "hybrid", true). span is where it was given. */
+struct setting {
+    const char *name;
+    const char *value;
+    struct span span;
+};
+/* An instance of model `name` (NULL: the only one) of the loaded file. NULL: reported. Its graph is created in `arena`. */
+struct instance *frontend_instantiate(struct frontend *fe, const char *path, const char *name, const struct setting *settings,
+                                      int setting_count, struct arena *arena);
+
+/* The entries: exported fns and trains of the model, in order of declaration. */
+enum param_kind { PARAM_TENSOR, PARAM_INT, PARAM_OTHER }; /* other: float, string, lists: elaboration values */
+struct entry_param {
+    const char *name;
+    enum param_kind kind;
+    const struct type *type; /* TENSOR: with dimension variables */
+    bool has_default;
+    bool optional;
+    struct span span;
+};
+struct entry {
+    const char *name;
+    bool is_train;
+    const char *doc;
+    struct entry_param *params;
+    int param_count;
+    struct span span;
+};
+int instance_entry_count(const struct instance *instance);
+const struct entry *instance_entry(const struct instance *instance, int index);
+const struct entry *instance_find_entry(const struct instance *instance, const char *name); /* NULL: none; not reported */
+
+/* Elaborates an entry into the instance's graph (once for each distinct set of int arguments). `int` and other
+ * elaboration parameters take the settings' values, or their defaults; one without either becomes a dimension variable
+ * of its name where it is an int, else an error. accumulate: the recipe's (S27), 1 for none. NULL: reported. */
+struct function *instance_elaborate(struct instance *instance, const char *entry, const struct setting *arguments,
+                                    int argument_count, int accumulate);
+/* The function "init" (FUNCTION_INIT): from the seed, the first value of every state that the entries elaborated so far
+ * touch. Elaborate the entries first. */
+struct function *instance_elaborate_init(struct instance *instance);
+struct graph *instance_graph(const struct instance *instance);
+
+/* The REPL. One text is definitions, statements or an expression. A definition replaces an older one of its name, and
+ * what depends on it elaborates anew. An expression (or the right side of an assignment) gives a function without
+ * inputs in a fresh graph in `arena`; *is_definition is set where there is nothing to run. NULL with *is_definition
+ * false: reported. A value that exists at elaboration alone (a number, a list, a shape) is printed to *text instead.
+ * Names assigned to run-time values become inputs of later expressions: their names are the function's input names,
+ * their types set by repl_bind after the run. */
+struct repl_scope;
+struct repl_scope *repl_create(struct frontend *fe, const char *model_path /* may be NULL: its models are in scope */);
+struct function *repl_evaluate(struct repl_scope *scope, const struct source *source, struct arena *arena, bool *is_definition,
+                               const char **assigned /* the name it assigns, or NULL */, const char **text);
+void repl_bind(struct repl_scope *scope, const char *name, const struct type *type);
+/* Completions of a prefix, as an array of interned names. */
+int repl_complete(struct repl_scope *scope, const char *prefix, const char ***candidates, struct arena *arena);
+
+/* Formatted text of a file (`weft fmt`); NULL: it does not parse; reported. */
+const char *frontend_format(struct arena *arena, const struct source *source, struct diags *diags);
+
+#endif
