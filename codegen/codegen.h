@@ -1,0 +1,61 @@
+/* codegen/codegen.h: graphs to native code. The one public header, without an LLVM type: the driver opens the layer as
+ * a shared module (libLLVM costs 65 ms and 50 MB at process start) and takes everything from the one table
+ * `weft_codegen`. Tests link it directly. */
+#ifndef CODEGEN_CODEGEN_H
+#define CODEGEN_CODEGEN_H
+
+#include "base/diag.h"
+#include "ir/graph.h"
+#include "passes/plan.h"
+#include "runtime/weft.h"
+
+struct codegen_options {
+    const char *cpu;       /* target_get's names; NULL: "native" */
+    int workers;           /* compile threads; 0: as many as cores */
+    const char *cache;     /* folder of the disk cache; NULL: no cache */
+    bool use_openblas;     /* contractions through cblas_sgemm */
+    bool debug_info;       /* DWARF lines of the model text */
+    bool explain;          /* keep why each kernel is what it is */
+};
+
+/* What the compiler did, for --time. Seconds. */
+struct codegen_times {
+    double lower, emit, llvm, link;
+    int kernels, distinct, from_cache;
+};
+
+/* Compiled functions of one graph: an object in memory. */
+struct compiled;
+/* Its kernels linked into this process. */
+struct loaded;
+
+/* Compiles `functions` of a graph that went through all graph passes with its plan. They share weights and kernels.
+ * NULL: reported. */
+typedef struct compiled *codegen_compile_fn(struct graph *graph, struct function *const *functions, int count,
+                                            const struct plan *plan, const struct codegen_options *options, struct arena *arena,
+                                            struct diags *diags);
+
+struct codegen_api {
+    int version;
+    codegen_compile_fn *compile;
+    /* Links the object in memory; freed by unload. The compiled may be forgotten after that. NULL: reported. */
+    struct loaded *(*load)(struct compiled *compiled, struct diags *diags);
+    void (*unload)(struct loaded *loaded);
+    weft_call *(*entry)(struct loaded *loaded, const char *function); /* NULL: none of this name */
+    /* Bytes of workspace for an entry under a width. */
+    size_t (*workspace)(const struct compiled *compiled, const char *function, int width);
+    /* The object file (one module, emitted once) and the C header, as bytes in the arena of the compiled. `prefix` is
+     * the C name's prefix (vae). weights may be NULL: else they are embedded. NULL: reported. */
+    const void *(*object)(struct compiled *compiled, const char *prefix, size_t *size, struct diags *diags);
+    const char *(*header)(struct compiled *compiled, const char *prefix);
+    const char *(*loops)(const struct compiled *compiled);    /* loop IR of all kernels, for dump */
+    const char *(*assembly)(struct compiled *compiled, struct diags *diags); /* for :asm and dump */
+    const char *(*explain)(const struct compiled *compiled);
+    struct codegen_times (*times)(const struct compiled *compiled);
+    const char *(*llvm_version)(void);
+};
+#define WEFT_CODEGEN_VERSION 1
+
+extern const struct codegen_api weft_codegen; /* the symbol that the driver looks up */
+
+#endif

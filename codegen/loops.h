@@ -1,0 +1,158 @@
+/* codegen/loops.h: the loop IR, what a kernel becomes before LLVM. One `loop_function` is the body of one parallel phase
+ * of a kernel: it is called once a task. Its text (loops_print, without places) determines its code, so it is the key
+ * of the disk cache and of sharing identical kernels.
+ *
+ * Semantics are scalar: a FOR marked VECTOR means what the serial loop means, and the emitter turns its body into vector
+ * code (a load whose index moves by 1 with the variable becomes a vector load, by 0 a broadcast, else a gather). */
+#ifndef CODEGEN_LOOPS_H
+#define CODEGEN_LOOPS_H
+
+#include "base/arena.h"
+#include "base/strbuf.h"
+#include "base/vec.h"
+#include "ir/op.h"
+
+/* Where a buffer's memory is: the kernel op's operands and results come as pointers in the kernel's argument array;
+ * SHARED is memory of the kernel for all of its phases and tasks, WORKER is each worker's own (both in the workspace),
+ * STACK is a small array of the task's own, CONSTANT is data in the object. */
+enum buffer_space { SPACE_ARGUMENT, SPACE_SHARED, SPACE_WORKER, SPACE_STACK, SPACE_CONSTANT };
+
+struct buffer {
+    const char *name;
+    enum dtype dtype;
+    enum buffer_space space;
+    int argument;        /* ARGUMENT: index in the argument array: operands first, then results */
+    int64_t offset;      /* SHARED, WORKER: bytes from the start of that memory, 64-aligned */
+    int64_t elements;    /* STACK: its size; else for the printer and the verifier */
+    const void *bytes;   /* CONSTANT */
+    bool is_written;
+};
+
+enum loop_dtype_index { LOOP_INDEX = DTYPE_i64 }; /* index arithmetic is i64 */
+
+struct loop_var {
+    const char *name;
+    enum dtype dtype;
+    bool is_mutable; /* an accumulator: ACC declares, SET assigns */
+    int id;
+};
+
+enum loop_expr_kind {
+    LEXPR_INT,   /* i: an index or integer constant of dtype */
+    LEXPR_FLOAT, /* f: of dtype */
+    LEXPR_VAR,
+    LEXPR_LOAD,  /* buffer[index]; where mask is given and false: `otherwise`, and no memory is touched */
+    LEXPR_OP     /* an elementwise operator of ir/ops.def on args, with its meaning there (no broadcasting is left) */
+};
+struct loop_expr {
+    enum loop_expr_kind kind;
+    enum dtype dtype;
+    int64_t i;
+    double f;
+    struct loop_var *var;
+    struct buffer *buffer;
+    const struct loop_expr *index, *mask, *otherwise;
+    enum opcode code; /* OP; integer OP_div and OP_mod floor */
+    int arg_count;
+    const struct loop_expr *args[3];
+};
+
+enum loop_kind { LOOP_SERIAL, LOOP_VECTOR, LOOP_UNROLL };
+enum loop_stmt_kind {
+    LSTMT_FOR,   /* for var in lo..hi step: body */
+    LSTMT_LET,   /* var = value, once */
+    LSTMT_ACC,   /* declares mutable var with initial value */
+    LSTMT_SET,   /* var = value; in a VECTOR loop whose body reduces, see `reduce` */
+    LSTMT_STORE, /* buffer[index] = value; where mask is given: only if true */
+    LSTMT_IF,    /* value: condition; body; otherwise */
+    LSTMT_TILE,  /* a micro-kernel: see struct tile */
+    LSTMT_PHILOX, /* four words: vars[0..3] = Philox4x32-10(key args[0..1], counter args[2..5]), all u32 */
+    LSTMT_CHECK  /* value false: records error code `code` in the workspace header (atomic minimum) */
+};
+
+/* C[m, n] (+)= sum_k A[m, k] * B[k, n] for m in 0..rows, n in 0..columns, k in 0..depth, in registers: `rows` rows by
+ * ceil(columns / VL) vectors (KERNELS.md 1). B is read as vectors: element (k, n) at b_index + k * b_k + n. A is read
+ * as broadcasts: (m, k) at a_index + m * a_m + k * a_k. C element (m, n) at c_index + m * c_m + n * c_n.
+ * f32 (or f64) throughout. The sum of one element runs over k in order with fused multiply-adds: one fixed rounding. */
+struct tile {
+    int rows, columns;
+    const struct loop_expr *depth; /* may be 0 */
+    struct buffer *a, *b, *c;
+    const struct loop_expr *a_index, *b_index, *c_index;
+    int64_t a_m, a_k, b_k, c_m, c_n;
+    bool accumulate; /* start from C instead of zero */
+    /* Runs on each finished register vector before the store: `finished` is the accumulator's variable, row and column
+     * the element's place in the tile; the value stored is `result`. NULL: stored as it is. Loads whose index does not
+     * depend on row are read once a tile. Cheap operators only: what is transcendental goes into a loop behind the tile. */
+    struct loop_var *finished, *row, *column;
+    const struct loop_expr *result;
+};
+
+struct loop_stmt {
+    enum loop_stmt_kind kind;
+    enum loop_kind loop;
+    /* FOR marked VECTOR: how the SETs of accumulators declared outside of it combine lanes: OP_add, OP_mul, OP_max,
+     * OP_min, set on the SET statement. The lanes are added in a fixed tree, which is the result's definition. */
+    enum opcode reduce;
+    struct loop_var *var;
+    const struct loop_expr *lo, *hi, *value, *index, *mask;
+    int64_t step;
+    struct buffer *buffer;
+    struct tile *tile;
+    struct loop_var *vars[4];
+    const struct loop_expr *args[6];
+    int code;
+    struct loop_stmt *body, *otherwise; /* first statements */
+    struct loop_stmt *next;
+};
+
+struct loop_function {
+    const char *symbol; /* given by the session from the hash of the text */
+    VEC(struct buffer *) buffers;
+    struct loop_var *task, *worker; /* i64 each */
+    int64_t tasks;                  /* fixed by shapes and target, never by the number of threads */
+    struct loop_stmt *body;
+    int next_var;
+    struct arena *arena;
+};
+
+/* What lowering makes of a kernel op: phases that run one after the other, each over its tasks. */
+struct loop_kernel {
+    VEC(struct loop_function *) phases;
+    int64_t shared_bytes; /* memory that SHARED buffers of all phases want together */
+    int64_t worker_bytes; /* the same for each worker */
+};
+
+struct loop_function *loop_function_create(struct arena *arena);
+struct buffer *loop_add_argument(struct loop_function *f, int argument, enum dtype dtype, int64_t elements, const char *name, bool written);
+struct buffer *loop_add_buffer(struct loop_function *f, enum buffer_space space, enum dtype dtype, int64_t elements, const char *name);
+
+/* Expressions; the constructors fold constants and simplify index arithmetic (x + 0, x * 1, (x * 4 + r) / 4 with
+ * 0 <= r < 4, x % n with 0 <= x < n where the range of x is known). */
+const struct loop_expr *lexpr_index(struct loop_function *f, int64_t i);
+const struct loop_expr *lexpr_float(struct loop_function *f, enum dtype dtype, double value);
+const struct loop_expr *lexpr_int(struct loop_function *f, enum dtype dtype, int64_t value);
+const struct loop_expr *lexpr_var(struct loop_function *f, struct loop_var *var);
+const struct loop_expr *lexpr_load(struct loop_function *f, struct buffer *buffer, const struct loop_expr *index);
+const struct loop_expr *lexpr_load_masked(struct loop_function *f, struct buffer *buffer, const struct loop_expr *index,
+                                          const struct loop_expr *mask, const struct loop_expr *otherwise);
+const struct loop_expr *lexpr_op(struct loop_function *f, enum opcode code, enum dtype dtype, const struct loop_expr *const *args, int count);
+const struct loop_expr *lexpr_add(struct loop_function *f, const struct loop_expr *a, const struct loop_expr *b);
+const struct loop_expr *lexpr_mul(struct loop_function *f, const struct loop_expr *a, int64_t factor);
+const struct loop_expr *lexpr_div(struct loop_function *f, const struct loop_expr *a, int64_t divisor);
+const struct loop_expr *lexpr_mod(struct loop_function *f, const struct loop_expr *a, int64_t divisor);
+/* How index moves when var goes up by one: true and *stride where it is affine in var with a constant coefficient. */
+bool lexpr_stride(const struct loop_expr *index, const struct loop_var *var, int64_t *stride);
+
+struct loop_var *loop_var_create(struct loop_function *f, const char *name, enum dtype dtype);
+/* Statements are appended to a list whose tail the caller keeps. */
+struct loop_list {
+    struct loop_stmt *first, *last;
+};
+struct loop_stmt *loop_append(struct loop_function *f, struct loop_list *list, enum loop_stmt_kind kind);
+struct loop_stmt *loop_for(struct loop_function *f, struct loop_list *list, struct loop_var *var, const struct loop_expr *lo,
+                           const struct loop_expr *hi, int64_t step, enum loop_kind kind);
+
+void loops_print(const struct loop_function *function, struct strbuf *out);
+
+#endif

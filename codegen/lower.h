@@ -1,0 +1,25 @@
+/* codegen/lower.h: kernel ops to loop IR. Each kind of kernel has one lowering, found by the kernel's `kind`. */
+#ifndef CODEGEN_LOWER_H
+#define CODEGEN_LOWER_H
+
+#include "codegen/loops.h"
+#include "codegen/target.h"
+#include "ir/graph.h"
+
+struct lowering {
+    struct arena *arena;
+    const struct target *target;
+    struct diags *diags;
+    struct strbuf *why; /* --explain; NULL: nobody asks */
+};
+
+/* false: reported. The argument array of the kernel's phases: pointers of kernel->in, then of kernel->out. All of them
+ * are dense, row major, 64-aligned unless they are inputs of the entry; a result may share memory with an operand only
+ * where every element is read by the task that writes it, before it does (alias asks kernel_may_overwrite). */
+bool lower_nest(struct lowering *l, const struct op *kernel, struct loop_kernel *out);
+bool lower_contract(struct lowering *l, const struct op *kernel, struct loop_kernel *out);
+bool lower_routine(struct lowering *l, const struct op *kernel, struct loop_kernel *out);
+/* The one door: by the kernel's kind. */
+bool lower_kernel(struct lowering *l, const struct op *kernel, struct loop_kernel *out);
+
+#endif
