@@ -112,6 +112,8 @@ function(weft_program)
         target_link_libraries(weft_codegen_module PRIVATE ${LLVM_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS} m)
         set_target_properties(weft_codegen_module PROPERTIES OUTPUT_NAME weft_codegen
             LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+        target_link_options(weft_codegen_module PRIVATE
+            -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/codegen.map)
         install(TARGETS weft_codegen_module LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/weft)
     endif()
     file(GLOB main CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/driver/main.c)
