@@ -1,4 +1,4 @@
-/* codegen/llvm.h: what codegen/*.c share of the LLVM C API. No other layer may include an LLVM header. */
+/* codegen/llvm.h: what the files of codegen/ share of the LLVM C API. No other layer may include an LLVM header. */
 #ifndef CODEGEN_LLVM_H
 #define CODEGEN_LLVM_H
 
