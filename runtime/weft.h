@@ -1,8 +1,9 @@
-/* runtime/weft.h: the ABI of compiled objects, for C and C++. Headers only: an object links against libm at most.
+/* runtime/weft.h: the ABI of compiled objects, for C and C++. Headers only: an object links against libm at
+ * most.
  *
- * An object holds entries (the model's fn and train). `weights` and `state` are two blocks of memory that the caller
- * owns, allocated 64-byte aligned with the sizes that the object tells; every entry of an object shares their layout.
- * No function allocates, keeps state, or opens files; all are re-entrant. */
+ * An object holds entries (the model's fn and train). `weights` and `state` are two blocks of memory that the
+ * caller owns, allocated 64-byte aligned with the sizes that the object tells; every entry of an object
+ * shares their layout. No function allocates, keeps state, or opens files; all are re-entrant. */
 #ifndef WEFT_H
 #define WEFT_H
 
@@ -16,9 +17,9 @@ extern "C" {
 #define WEFT_ABI_MAJOR 1
 #define WEFT_ABI_MINOR 0
 
-/* How an entry runs its kernels in parallel. parallel_for calls body(data, task, worker) once for each task in
- * [0, tasks), in any order, on any thread, and returns when all are done; worker < width tells threads apart. Results do
- * not depend on the width. A NULL exec runs everything on the caller's thread. */
+/* How an entry runs its kernels in parallel. parallel_for calls body(data, task, worker) once for each task
+ * in [0, tasks), in any order, on any thread, and returns when all are done; worker < width tells threads
+ * apart. Results do not depend on the width. A NULL exec runs everything on the caller's thread. */
 typedef void weft_body(void *data, int64_t task, int32_t worker);
 typedef struct weft_exec {
     void *context;
@@ -68,14 +69,15 @@ typedef struct weft_arg_info {
     const int64_t *shape;
 } weft_arg_info;
 
-/* The one form of every entry: args[i] as the entry's weft_arg_info list says; workspace 64-byte aligned, of the size
- * that the entry tells (for exec NULL or any width); exec may be NULL. 0, or an error code for the object's _error(). */
+/* The one form of every entry: args[i] as the entry's weft_arg_info list says; workspace 64-byte aligned, of
+ * the size that the entry tells (for exec NULL or any width); exec may be NULL. 0, or an error code for the
+ * object's _error(). */
 typedef int weft_call(void *const *args, void *workspace, const weft_exec *exec);
 
 /* Error codes of every object; codes from WEFT_FIRST_CHECK on are the model's own checks. */
 enum {
     WEFT_OK = 0,
-    WEFT_BAD_CPU = 1,  /* the machine lacks an instruction set that the object was built for */
+    WEFT_BAD_CPU = 1,   /* the machine lacks an instruction set that the object was built for */
     WEFT_BAD_SHAPE = 2, /* a dimension value that the object was not built for */
     WEFT_FIRST_CHECK = 16
 };

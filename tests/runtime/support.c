@@ -1,0 +1,87 @@
+#include "support.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int folder_set_up(void **state) {
+    char template[] = "/tmp/weft_test_XXXXXX";
+    *state = mkdtemp(template) ? strdup(template) : NULL;
+    return *state ? 0 : 1;
+}
+
+int folder_tear_down(void **state) {
+    char *folder = *state;
+    DIR *dir = opendir(folder);
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
+            char path[600];
+            snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+            if (unlink(path) != 0 && rmdir(path) != 0)
+                fprintf(stderr, "%s stays behind\n", path);
+        }
+    closedir(dir);
+    rmdir(folder);
+    free(folder);
+    return 0;
+}
+
+const char *in_folder(const char *folder, const char *name) {
+    static char paths[4][600];
+    static int turn;
+    char *path = paths[turn++ % 4];
+    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    return path;
+}
+
+void put_file(const char *path, const void *bytes, size_t size) {
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+}
+
+unsigned char *get_file(const char *path, size_t *size) {
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    fseek(file, 0, SEEK_END);
+    *size = (size_t)ftell(file);
+    rewind(file);
+    unsigned char *bytes = malloc(*size + 1);
+    assert_int_equal(fread(bytes, 1, *size, file), *size);
+    fclose(file);
+    return bytes;
+}
+
+int count_files(const char *folder) {
+    int count = 0;
+    DIR *dir = opendir(folder);
+    for (struct dirent *entry; (entry = readdir(dir));)
+        count += entry->d_name[0] != '.';
+    closedir(dir);
+    return count;
+}
+
+void assert_cut_is_refused(const char *path, bool (*read)(const char *path)) {
+    size_t size;
+    unsigned char *bytes = get_file(path, &size);
+    assert_true(read(path));
+    for (size_t cut = 0; cut < size; cut++) {
+        put_file(path, bytes, cut);
+        if (read(path))
+            fail_msg("%s is accepted when %zu of its %zu bytes are there", path, cut, size);
+    }
+    for (size_t i = 0; i < size; i++) {
+        static const unsigned char changes[] = {0x01, 0x80, 0xff};
+        for (size_t c = 0; c < sizeof changes; c++) {
+            bytes[i] ^= changes[c];
+            put_file(path, bytes, size);
+            (void)read(path);
+            bytes[i] ^= changes[c];
+        }
+    }
+    put_file(path, bytes, size);
+    free(bytes);
+}
