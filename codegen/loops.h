@@ -35,6 +35,7 @@ struct loop_var {
     enum dtype dtype;
     bool is_mutable; /* an accumulator: ACC declares, SET assigns */
     int id;
+    int64_t min, max; /* what an index variable can be, both included; of others the whole range */
 };
 
 enum loop_expr_kind {
@@ -55,6 +56,9 @@ struct loop_expr {
     enum opcode code; /* OP; integer OP_div and OP_mod floor */
     int arg_count;
     const struct loop_expr *args[3];
+    int id;           /* equal expressions of a function are one: pointers compare, and this counts them from 0 */
+    int64_t min, max; /* the range of an integer expression, both included */
+    struct loop_expr *chain; /* of the table that finds equal ones */
 };
 
 enum loop_kind { LOOP_SERIAL, LOOP_VECTOR, LOOP_UNROLL };
@@ -112,7 +116,9 @@ struct loop_function {
     struct loop_var *task, *worker; /* i64 each */
     int64_t tasks;                  /* fixed by shapes and target, never by the number of threads */
     struct loop_stmt *body;
-    int next_var;
+    int next_var, next_expr;
+    struct loop_expr **table; /* finds equal expressions */
+    int table_size;
     struct arena *arena;
 };
 
@@ -137,6 +143,17 @@ const struct loop_expr *lexpr_load(struct loop_function *f, struct buffer *buffe
 const struct loop_expr *lexpr_load_masked(struct loop_function *f, struct buffer *buffer, const struct loop_expr *index,
                                           const struct loop_expr *mask, const struct loop_expr *otherwise);
 const struct loop_expr *lexpr_op(struct loop_function *f, enum opcode code, enum dtype dtype, const struct loop_expr *const *args, int count);
+/* Two at a time, for data. */
+const struct loop_expr *lexpr_binary(struct loop_function *f, enum opcode code, enum dtype dtype, const struct loop_expr *a,
+                                     const struct loop_expr *b);
+/* Conditions: NULL means true for all three arguments and for the result. low <= x < high, decided where x's range does. */
+const struct loop_expr *lexpr_and(struct loop_function *f, const struct loop_expr *a, const struct loop_expr *b);
+const struct loop_expr *lexpr_within(struct loop_function *f, const struct loop_expr *x, int64_t low, int64_t high);
+bool lexpr_is_false(const struct loop_expr *condition);
+bool lexpr_depends_on(const struct loop_expr *x, const struct loop_var *var);
+/* index as sum of coefficient * atom + constant: calls for each atom (a variable or what is not affine). */
+void lexpr_terms(const struct loop_expr *index, void (*each)(void *data, const struct loop_expr *atom, int64_t coefficient),
+                 void *data, int64_t *constant);
 const struct loop_expr *lexpr_add(struct loop_function *f, const struct loop_expr *a, const struct loop_expr *b);
 const struct loop_expr *lexpr_mul(struct loop_function *f, const struct loop_expr *a, int64_t factor);
 const struct loop_expr *lexpr_div(struct loop_function *f, const struct loop_expr *a, int64_t divisor);
