@@ -71,7 +71,8 @@ enum expr_kind {
     EXPR_TUPLE,  /* (), (a,), (a, b), (mean: a, logvar: b), and a bare list of expressions after return, yield, = */
     EXPR_LIST,   /* [a, b] */
     EXPR_COMPREHENSION, /* [a for pattern in b if c] */
-    EXPR_LOOP    /* a loop as a value: loop */
+    EXPR_LOOP,   /* a loop as a value: loop */
+    EXPR_ERROR   /* could not be parsed; reported */
 };
 enum binary_op {
     BINARY_OR, BINARY_AND, BINARY_EQ, BINARY_NE, BINARY_LT, BINARY_LE, BINARY_GT, BINARY_GE, BINARY_IN, BINARY_NOT_IN,
@@ -106,6 +107,7 @@ struct param_name {
 
 struct expr {
     enum expr_kind kind;
+    unsigned depth; /* of the tree below, with itself; the parser bounds it, so that a walk may recurse */
     struct span span;
     struct span op_span; /* of the operator's token in UNARY, BINARY, PIPE, and of the name in FIELD */
     int op;
@@ -202,17 +204,19 @@ struct item {
     struct stmt *stmt;       /* STMT */
     const char *source;      /* USE: "a.b" or the file of the string */
     bool source_is_file;
+    struct span source_span;
     struct param_name *names; /* USE path: names */
     struct item *next;
 };
 
 struct file_ast {
     const struct source *source;
+    const char *doc; /* the /// lines at its head that belong to no declaration: a blank line or a `use` follows */
     struct item *items;
 };
 
-/* Parses a text. Never NULL: what could not be parsed is left out, and reported. `interactive` lets statements stand at
- * the top level alone (the REPL and scripts). */
+/* Parses a text. Never NULL: what could not be parsed is left out, and reported. Statements at the top level are items
+ * (the REPL and scripts have them; in a model file the elaborator refuses them). */
 struct file_ast *parse_file(struct arena *arena, struct interner *names, const struct source *source, struct diags *diags);
 /* Whether the text ends inside an open bracket or after an operator, so that the REPL asks for another line. */
 bool parse_is_incomplete(struct arena *arena, const struct source *source);

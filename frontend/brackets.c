@@ -1,0 +1,222 @@
+/* frontend/brackets.c: gives every bracket its partner, so that one missing bracket costs one error and the
+ * parser sees balanced text.
+ *
+ * Where is a bracket missing? ( and [ end at the latest where a line begins with a word that no expression
+ * contains (let, fn NAME, train NAME, return, param, buffer, minimize ...) or with an assignment. A "{" that
+ * is no module's ends where a member (let, fn NAME ...) stands at its own indentation or further left.
+ * Everything else shows at a closing bracket of another shape or at the end of the file. */
+#include "frontend/grammar.tab.h"
+#include "frontend/token.h"
+
+struct opener {
+    struct token token;
+    int indent;       /* columns before the first token of its line */
+    bool is_module;   /* the "{" of a module's body, where members may stand */
+    bool wants_brace; /* an if, when or else stands directly inside, and its "{" has not come yet */
+};
+
+/* A pair of "{" and "}" whose lines are indented differently: the likely place of a missing "}". */
+struct doubt {
+    struct span open, close;
+};
+
+struct balance {
+    struct arena *arena;
+    struct diags *diags;
+    const struct tokens *in;
+    int at;
+    struct tokens out;
+    VEC(struct opener) open;
+    struct doubt doubt;
+    int indent;         /* of the line that is being read */
+    bool module_begins; /* a module's name has been read and its "{" has not */
+};
+
+static const char *bracket_text(int kind) {
+    static const char *const texts[] = {
+        ['('] = "(", [')'] = ")", ['['] = "[", [']'] = "]", ['{'] = "{", ['}'] = "}"};
+    return texts[kind];
+}
+
+static int innermost(const struct balance *b) {
+    return b->open.count ? VEC_LAST(&b->open).token.kind : 0;
+}
+
+/* Puts in the partner of the innermost opener. Line ends that were read already are put behind it again. */
+static void insert_partner(struct balance *b) {
+    struct opener opener = VEC_POP(&b->open);
+    struct token closer = {.kind = token_partner(opener.token.kind), .match = -1, .inserted = true};
+    struct token line_end = VEC_LAST(&b->out);
+    bool at_line_end = line_end.kind < 0;
+    if (at_line_end)
+        b->out.count--;
+    closer.span = VEC_LAST(&b->out).span;
+    closer.span.begin = closer.span.end;
+    VEC_PUSH(b->arena, &b->out, closer);
+    if (at_line_end)
+        VEC_PUSH(b->arena, &b->out, line_end);
+}
+
+/* The innermost opener is never closed: reported at the opener, or where it should have been closed. */
+static struct diag *report_unclosed(struct balance *b, struct span where) {
+    const struct opener *opener = &VEC_LAST(&b->open);
+    struct diag *d =
+        diag_error(b->diags, where, E_BRACKET, "`%s` is missing: `%s` is not closed",
+                   bracket_text(token_partner(opener->token.kind)), bracket_text(opener->token.kind));
+    diag_label(d, opener->token.span, "opened here");
+    return d;
+}
+
+static void close_innermost(struct balance *b, struct span where) {
+    report_unclosed(b, where);
+    insert_partner(b);
+}
+
+/* ---- closing brackets ---- */
+
+/* The index of the innermost opener of this kind, -1: none. */
+static int find_opener(const struct balance *b, int kind) {
+    int i = b->open.count - 1;
+    while (i >= 0 && b->open.at[i].token.kind != kind)
+        i--;
+    return i;
+}
+
+static void note_indentation(struct balance *b, const struct opener *opener, const struct token *closer,
+                             bool leads_line) {
+    if (opener->token.kind == '{' && leads_line && opener->indent != b->indent &&
+        !span_is_known(b->doubt.open))
+        b->doubt = (struct doubt){opener->token.span, closer->span};
+}
+
+static void read_closer(struct balance *b, struct token closer, bool leads_line) {
+    int wanted = token_partner(closer.kind);
+    int opener = find_opener(b, wanted);
+    if (opener < 0 && b->open.count && innermost(b) != '{' && wanted != '{') { /* (a] */
+        struct diag *d = diag_error(b->diags, closer.span, E_BRACKET, "`%s` is closed by `%s`",
+                                    bracket_text(innermost(b)), bracket_text(closer.kind));
+        diag_label(d, VEC_LAST(&b->open).token.span, "opened here");
+        closer.kind = token_partner(innermost(b));
+        opener = b->open.count - 1;
+    }
+    if (opener < 0) {
+        diag_error(b->diags, closer.span, E_BRACKET, "`%s` closes nothing", bracket_text(closer.kind));
+        return;
+    }
+    while (b->open.count - 1 > opener)
+        close_innermost(b, closer.span);
+    note_indentation(b, &VEC_LAST(&b->open), &closer, leads_line);
+    b->open.count--;
+    VEC_PUSH(b->arena, &b->out, closer);
+}
+
+/* ---- the beginnings of lines ---- */
+
+static int kind_after(const struct balance *b, int distance) {
+    int at = b->at + distance;
+    return at < b->in->count ? b->in->at[at].kind : 0;
+}
+
+static bool begins_member(const struct balance *b) {
+    int kind = kind_after(b, 0);
+    if (kind == FN)
+        return kind_after(b, 1) == ID;
+    return kind == LET || kind == PARAM || kind == BUFFER || kind == TRAIN || kind == MODEL ||
+           kind == MODULE || kind == OPTIMIZER;
+}
+
+/* The token before the line end is what an assignment `x = 1` must not follow inside ( or [. */
+static bool begins_assignment(const struct balance *b) {
+    int before = b->out.count >= 2 ? b->out.at[b->out.count - 2].kind : 0;
+    int next = kind_after(b, 1);
+    return kind_after(b, 0) == ID && token_ends_statement(before) &&
+           (next == '=' || next == ADD_SET || next == SUB_SET || next == MUL_SET || next == DIV_SET);
+}
+
+static bool begins_statement(const struct balance *b) {
+    static const int words[] = {RETURN, YIELD, MINIMIZE, REPORT, UPDATE, CONST, ASSERT, USE, WITH, 0};
+    for (const int *word = words; *word; word++)
+        if (*word == kind_after(b, 0))
+            return true;
+    return begins_member(b) || begins_assignment(b);
+}
+
+/* All ( and [ that a new statement leaves open are one mistake: the innermost is named, the others get
+ * labels. */
+static void close_parens(struct balance *b) {
+    int last = b->out.count - 1;
+    struct span where = b->out.at[b->out.at[last].kind < 0 ? last - 1 : last].span;
+    where.begin = where.end;
+    struct diag *d = report_unclosed(b, where);
+    for (bool first = true; innermost(b) == '(' || innermost(b) == '['; first = false) {
+        if (!first)
+            diag_label(d, VEC_LAST(&b->open).token.span, "this `%s` is open too", bracket_text(innermost(b)));
+        insert_partner(b);
+    }
+}
+
+static void begin_line(struct balance *b) {
+    const struct token *first = &b->in->at[b->at];
+    int line, column;
+    source_locate(first->span.source, first->span.begin, &line, &column);
+    b->indent = column - 1;
+    if ((innermost(b) == '(' || innermost(b) == '[') && begins_statement(b))
+        close_parens(b);
+    while (innermost(b) == '{' && !VEC_LAST(&b->open).is_module && begins_member(b) &&
+           b->indent <= VEC_LAST(&b->open).indent)
+        close_innermost(b, VEC_LAST(&b->open).token.span);
+}
+
+/* ---- the whole text ---- */
+
+/* Inside ( and [ only the branches of `if` and `when` have braces: another "{" shows that a ) or ] is
+ * missing. */
+static void open_bracket(struct balance *b, struct token token) {
+    if (token.kind == '{' && (innermost(b) == '(' || innermost(b) == '[')) {
+        if (VEC_LAST(&b->open).wants_brace)
+            VEC_LAST(&b->open).wants_brace = false;
+        else
+            close_parens(b);
+    }
+    struct opener opener = {token, b->indent, token.kind == '{' && b->module_begins, false};
+    if (token.kind == '{')
+        b->module_begins = false;
+    VEC_PUSH(b->arena, &b->open, opener);
+    VEC_PUSH(b->arena, &b->out, token);
+}
+
+/* One error for all that is open at the end of the text. The place that indentation makes suspicious is
+ * shown, too. */
+static void close_all(struct balance *b) {
+    struct diag *d = report_unclosed(b, VEC_LAST(&b->open).token.span);
+    if (span_is_known(b->doubt.open)) {
+        diag_label(d, b->doubt.open, "this `{` may be the one that is not closed:");
+        diag_label(d, b->doubt.close, "its `}` has another indentation");
+    }
+    while (b->open.count)
+        insert_partner(b);
+}
+
+struct tokens brackets_balance(struct arena *arena, const struct tokens *raw, struct diags *diags) {
+    struct balance b = {.arena = arena, .diags = diags, .in = raw};
+    bool leads_line = true;
+    for (; b.at < raw->count; b.at++) {
+        struct token token = raw->at[b.at];
+        if (leads_line && token.kind > 0)
+            begin_line(&b);
+        if (token.kind == MODEL || token.kind == MODULE || token.kind == OPTIMIZER)
+            b.module_begins = true;
+        if (b.open.count && (token.kind == IF || token.kind == WHEN || token.kind == ELSE))
+            VEC_LAST(&b.open).wants_brace = true;
+        if (token.kind == 0 && b.open.count)
+            close_all(&b);
+        if (token_opens(token.kind))
+            open_bracket(&b, token);
+        else if (token_closes(token.kind))
+            read_closer(&b, token, leads_line);
+        else
+            VEC_PUSH(arena, &b.out, token);
+        leads_line = token.kind == TOKEN_LINE_END;
+    }
+    return b.out;
+}
