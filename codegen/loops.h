@@ -74,23 +74,51 @@ enum loop_stmt_kind {
     LSTMT_CHECK  /* value false: records error code `code` in the workspace header (atomic minimum) */
 };
 
-/* C[m, n] (+)= sum_k A[m, k] * B[k, n] for m in 0..rows, n in 0..columns, k in 0..depth, in registers: `rows` rows by
- * ceil(columns / VL) vectors (KERNELS.md 1). B is read as vectors: element (k, n) at b_index + k * b_k + n. A is read
- * as broadcasts: (m, k) at a_index + m * a_m + k * a_k. C element (m, n) at c_index + m * c_m + n * c_n.
- * f32 (or f64) throughout. The sum of one element runs over k in order with fused multiply-adds: one fixed rounding. */
-struct tile {
-    int rows, columns;
-    const struct loop_expr *depth; /* may be 0 */
-    struct buffer *a, *b, *c;
-    const struct loop_expr *a_index, *b_index, *c_index;
-    int64_t a_m, a_k, b_k, c_m, c_n;
-    bool accumulate; /* start from C instead of zero */
-    /* Runs on each finished register vector before the store: `finished` is the accumulator's variable, row and column
-     * the element's place in the tile; the value stored is `result`. NULL: stored as it is. Loads whose index does not
-     * depend on row are read once a tile. Cheap operators only: what is transcendental goes into a loop behind the tile. */
-    struct loop_var *finished, *row, *column;
-    const struct loop_expr *result;
+/* A micro-kernel (codegen/emit_tile.c), in three kinds. f32 or f64: the dtype of its buffers. VL: lanes of a vector.
+ *
+ * OUTER: C[r, n] (+)= sum_k A[r, k] * B[k, n] with rows * ceil(columns / VL) accumulators in registers (KERNELS.md 1).
+ *     A is read as broadcasts: row r is a_m elements behind row 0. B is read as vectors along n: vector v begins at
+ *     b_index[v], or where that is NULL v * VL behind b_index[0]; so with C's vectors, whose rows are c_m apart. Of the
+ *     last vector only columns % VL lanes touch memory (all where that is 0).
+ * INNER: C[r, s] (+)= sum_k A[r, k] * B[k, s] with rows * columns accumulators whose lanes run along k: A and B are both
+ *     read as vectors, row r at a_m, column s at b_n behind the first; the levels step in elements, the innermost by
+ *     vectors; the last `tail` elements of k (fewer than VL) stand behind all levels and are read masked. The lanes are
+ *     added up at the end in a fixed tree. Elements of C are c_m and c_n apart.
+ * TRANSPOSE: C[n, r] = A[r, n] for r < rows <= VL, n < columns <= VL: rows of A are a_m apart, of C c_m, both are
+ *     contiguous along the other index. c_full: lanes of C from `rows` to VL are set to zero, else not touched.
+ *
+ * k runs over nested levels, outermost first, each with a count and the steps of A and B in elements. One element's sum
+ * runs in this order with fused multiply-adds (on targets that have them): one fixed rounding. */
+enum tile_kind { TILE_OUTER, TILE_INNER, TILE_TRANSPOSE };
+enum { TILE_LEVELS = 5, TILE_VECTORS = 8, TILE_EXPRESSIONS = TILE_LEVELS + 2 * TILE_VECTORS + 3 };
+
+struct tile_level {
+    const struct loop_expr *count; /* may be 0 */
+    int64_t a, b;
 };
+
+struct tile {
+    enum tile_kind kind;
+    int rows, columns, tail;
+    struct buffer *a, *b, *c;
+    const struct loop_expr *a_index, *b_index[TILE_VECTORS], *c_index[TILE_VECTORS];
+    int64_t a_m, b_n, c_m, c_n;
+    bool c_full;
+    int level_count;
+    struct tile_level levels[TILE_LEVELS];
+    const struct loop_expr *accumulate; /* bool: start from C; NULL: from zero */
+    /* What becomes of a finished vector (OUTER, TRANSPOSE) instead of the store to C: these statements (LET, STORE) with
+     * `finished` the vector, `row` its row in the tile (TRANSPOSE: of C) and `column` running over its lanes from v * VL.
+     * Cheap operators only: what is transcendental goes into a loop behind the tile. NULL: stored to C. */
+    struct loop_var *finished, *row, *column;
+    struct loop_stmt *epilogue;
+    const struct loop_expr *last; /* bool: where false the epilogue waits and C is stored; NULL: always true */
+};
+
+/* For passes and the printer (codegen/tile.c): all expressions of a tile but the epilogue's, in a fixed order; their
+ * number. And its text, without the epilogue, where `print` writes an expression. */
+int tile_expressions(const struct tile *tile, const struct loop_expr *out[TILE_EXPRESSIONS]);
+void tile_print(const struct tile *tile, struct strbuf *out, void (*print)(void *data, const struct loop_expr *x), void *data);
 
 struct loop_stmt {
     enum loop_stmt_kind kind;

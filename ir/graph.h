@@ -138,24 +138,35 @@ const struct dim *const *op_dims(const struct op *op, enum attr_name name, int *
 void op_set_attr(struct graph *graph, struct op *op, struct attr attr); /* replaces or adds; copies lists */
 bool attr_equal(const struct attr *a, const struct attr *b);
 
-/* The only loops over ops. The body may erase op (only op) and insert around it (not visited). */
-#define FOR_EACH_OP(op, block)                                                                               \
-    for (struct op *op = (block)->first, *op##_next; op && (op##_next = op->next, true); op = op##_next)
-#define FOR_EACH_USE(use, value)                                                                             \
-    for (struct use *use = (value)->uses, *use##_next; use && (use##_next = use->next, true); use = use##_next)
+/* Types an op from its row: first the counts of operands, results and attributes, then the row's infer. For whoever
+ * makes ops by hand or changes one; the constructors of ir/build.h have done it. false: reported. */
+bool op_infer(struct graph *graph, struct op *op, struct diags *diags);
+bool op_check_form(struct graph *graph, const struct op *op, struct diags *diags); /* the counts alone */
+/* The operand that parameter 0 of op's regions stands for (cond: 1, after the condition), as params[i] is for operand
+ * i + op_region_shift(op); a loop's parameter 0 is the turn's index and has none. */
+int op_region_shift(const struct op *op);
+int op_first_capture(const struct op *op); /* index of the first operand that is a mere capture */
+
+/* The only loops over ops. The body may erase `it` (only it) and insert around it (not visited). */
+#define FOR_EACH_OP(it, block)                                                                               \
+    for (struct op *it = (block)->first, *it##_next; it && (it##_next = it->next, true); it = it##_next)
+#define FOR_EACH_USE(it, value)                                                                              \
+    for (struct use *it = (value)->uses, *it##_next; it && (it##_next = it->next, true); it = it##_next)
 
 /* Copies the ops of `from` (but for its yield) before `before` (or to the end of `into`), in order; `map` takes old
  * values to new ones and holds the parameters' on entry (struct map from base/map.h: struct value * to struct value *). */
 struct map;
 void block_clone_into(struct graph *graph, const struct block *from, struct block *into, struct op *before, struct map *map);
-/* Turns uses of outside values in the region of `op` into captures: operands appended to op, parameters to the region.
- * For regions that were built with open captures. */
+/* Turns uses of outside values in the region of `op` (and in regions within) into captures: an operand appended to op,
+ * a parameter to each of its regions; a value that is captured already is not captured twice. For regions that were
+ * built with open captures. */
 void region_close(struct graph *graph, struct op *op, struct block *region);
 
-/* The graph without what is dead, in a new arena: garbage goes by copying. */
+/* The graph without what was erased, in a new arena: garbage goes by copying. Types and names stay shared. */
 struct graph *graph_copy(const struct graph *graph, struct arena *arena);
-/* Substitutes sizes for dimension variables, in every type and attribute, in place. false: reported (a precondition
- * that fails, a variable that stays). */
+/* Substitutes sizes for dimension variables, in every type and attribute of the function and of what it calls, in place,
+ * and types it again. false: reported (a precondition that fails, a variable that stays, shapes that do not fit at
+ * these sizes). Preconditions over other variables are left alone. */
 bool graph_bind(struct graph *graph, struct function *function, const struct dim_binding *bindings, int count, struct diags *diags);
 
 /* What holds of every graph: types as infer gives them, operands defined before use in the same block, uses linked

@@ -17,6 +17,7 @@ struct tensor *tensor_create(struct arena *arena, const struct type *type); /* z
 /* From and to the memory format of the dtype (type_bytes of them). Writing rounds floats and wraps integers.
  */
 struct tensor *tensor_from_bytes(struct arena *arena, const struct type *type, const void *bytes);
+void tensor_set_bytes(struct tensor *tensor, const void *bytes);
 void tensor_to_bytes(const struct tensor *tensor, void *bytes);
 
 /* What is left of a number in the dtype: rounded to nearest even, subnormals kept, infinity beyond the

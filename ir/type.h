@@ -29,9 +29,10 @@ static inline bool dtype_is_int(enum dtype d) {
 bool dtype_find(const char *text, size_t length, enum dtype *out); /* false: no such dtype */
 
 /* A dim is a polynomial with rational coefficients over dimension variables, in a normal form:
- *   B, 784, 2*C + 1, 1/2*H, H*W, floor((H - 1)/2).
+ *   B, 784, 2*C + 1, 1/2*H, H*W, floor((H + 1)/2) - 1.
  * Variables stand for sizes >= 0. H / 2 is exact: the elaborator records the precondition that 2 divides H. What is
- * known to divide (dim_assume_multiple) lets floor((H - 1)/2) become 1/2*H - 1. */
+ * known to divide (dim_assume_multiple) lets floor((H - 1)/2) become 1/2*H - 1. A coefficient that leaves int64
+ * saturates: a size that no machine has. */
 struct dim;
 struct types;
 
@@ -46,7 +47,7 @@ const struct dim *dim_mul(struct types *types, const struct dim *a, const struct
 /* a / b where b divides a as polynomials (H*W / W, 6*H / 4 = 3/2*H); NULL where it does not. For constants NULL
  * unless exact. The caller records the precondition where the result has a coefficient that is no integer. */
 const struct dim *dim_div(struct types *types, const struct dim *a, const struct dim *b);
-const struct dim *dim_floordiv(struct types *types, const struct dim *a, int64_t b);
+const struct dim *dim_floordiv(struct types *types, const struct dim *a, int64_t b); /* b != 0 */
 /* From now on `dim` counts as a multiple of n in this `types`. */
 void dim_assume_multiple(struct types *types, const struct dim *dim, int64_t n);
 bool dim_is_multiple(struct types *types, const struct dim *dim, int64_t n); /* provably, from what is assumed */
@@ -61,7 +62,8 @@ const char *dim_text(struct types *types, const struct dim *dim); /* in the type
 /* Parses the text that dim_print writes; NULL on other text. */
 const struct dim *dim_parse(struct types *types, const char *text, size_t length);
 
-/* Values for variables. Substituting gives NULL where a coefficient does not come out whole or a size is negative. */
+/* Values for variables. Substituting gives NULL where the value does not come out whole; it may be negative (the lo of a
+ * pad). A variable without a binding stays. */
 struct dim_binding {
     const char *name;
     int64_t value;
@@ -84,7 +86,7 @@ bool type_is_static(const struct type *type); /* every dim is a constant */
 const struct dim *type_count(struct types *types, const struct type *type); /* the number of elements */
 /* Of static types only. axis may be negative: -1 is the last. */
 int64_t type_size(const struct type *type, int axis);
-int64_t type_elements(const struct type *type);
+int64_t type_elements(const struct type *type); /* saturating */
 int64_t type_bytes(const struct type *type);
 /* NumPy broadcasting of the dims of a and b, with a's dtype; NULL where they do not broadcast. */
 const struct type *type_broadcast(struct types *types, const struct type *a, const struct type *b);

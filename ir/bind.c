@@ -1,0 +1,122 @@
+/* ir/bind.c: sizes for dimension variables, in a function and what it calls. */
+#include "ir/graph.h"
+
+#include "base/map.h"
+
+#include <string.h>
+
+struct binder {
+    struct graph *graph;
+    const struct dim_binding *bindings;
+    int count;
+    struct diags *diags;
+    struct map done; /* functions */
+};
+
+static bool report_unbound(struct binder *b, const struct site *site, const struct dim *dim) {
+    const struct dim *bound = dim_bind(b->graph->types, dim, b->bindings, b->count);
+    if (!bound)
+        diag_error_at(b->diags, site, E_DIM, "the size %s is not a whole number at these dims",
+                      dim_text(b->graph->types, dim));
+    else if (!dim_is_const(bound))
+        diag_error_at(b->diags, site, E_DIM, "the size %s has no value yet: give one for each dim",
+                      dim_text(b->graph->types, bound));
+    else
+        diag_error_at(b->diags, site, E_DIM, "the size %s is negative, %lld, at these dims",
+                      dim_text(b->graph->types, dim), (long long)dim_value(bound));
+    return false;
+}
+
+/* NULL: reported. */
+static const struct dim *bind_dim(struct binder *b, const struct site *site, const struct dim *dim,
+                                  bool is_size) {
+    const struct dim *bound = dim_bind(b->graph->types, dim, b->bindings, b->count);
+    if (bound && dim_is_const(bound) && (!is_size || dim_value(bound) >= 0))
+        return bound;
+    report_unbound(b, site, dim);
+    return NULL;
+}
+
+static const struct dim *const *bind_dims(struct binder *b, const struct site *site,
+                                          const struct dim *const *dims, int count, bool is_size) {
+    const struct dim **bound = ARENA_ARRAY(b->graph->arena, const struct dim *, count);
+    for (int i = 0; i < count; i++)
+        if (!(bound[i] = bind_dim(b, site, dims[i], is_size)))
+            return NULL;
+    return bound;
+}
+
+static bool bind_value(struct binder *b, const struct site *site, struct value *value) {
+    if (type_is_static(value->type))
+        return true;
+    const struct dim *const *dims = bind_dims(b, site, value->type->dims, value->type->rank, true);
+    if (dims)
+        value->type = type_with_dims(b->graph->types, value->type, value->type->rank, dims);
+    return dims != NULL;
+}
+
+static bool bind_attrs(struct binder *b, struct op *op) {
+    for (int i = 0; i < op->attr_count; i++) {
+        struct attr *attr = &op->attrs[i];
+        if (attr_kind(attr->name) == ATTR_DIM && !(attr->dim = bind_dim(b, op->site, attr->dim, true)))
+            return false;
+        if (attr_kind(attr->name) == ATTR_DIMS &&
+            !(attr->dims = bind_dims(b, op->site, attr->dims, attr->count, false)))
+            return false;
+    }
+    return true;
+}
+
+static bool bind_function(struct binder *b, struct function *function);
+
+static bool bind_block(struct binder *b, struct block *block, const struct site *site) {
+    for (int i = 0; i < block->param_count; i++)
+        if (!bind_value(b, site, block->params[i]))
+            return false;
+    FOR_EACH_OP (op, block) {
+        if (!bind_attrs(b, op) ||
+            (op->code == OP_call && !bind_function(b, op_attr(op, ATTR_function)->function)))
+            return false;
+        for (int r = 0; r < op->region_count; r++)
+            if (!bind_block(b, op->regions[r], op->site))
+                return false;
+        for (int i = 0; i < op->out_count; i++)
+            if (!bind_value(b, op->site, op->out[i]))
+                return false;
+        if (!op_infer(b->graph, op, b->diags))
+            return false;
+    }
+    return true;
+}
+
+static bool bind_function(struct binder *b, struct function *function) {
+    if (map_has(&b->done, function))
+        return true;
+    map_put(&b->done, function, function);
+    return bind_block(b, function->body, function->site);
+}
+
+static bool check_preconditions(struct binder *b) {
+    bool ok = true;
+    for (int i = 0; i < b->graph->preconditions.count; i++) {
+        const struct precondition *p = &b->graph->preconditions.at[i];
+        const struct dim *bound = dim_bind(b->graph->types, p->dim, b->bindings, b->count);
+        if (!bound || !dim_is_const(bound) || dim_value(bound) % p->multiple == 0)
+            continue;
+        const char *text = dim_text(b->graph->types, p->dim);
+        struct diag *diag =
+            diag_error_at(b->diags, p->site, E_DIM, "%s must be a multiple of %lld, but is %lld", text,
+                          (long long)p->multiple, (long long)dim_value(bound));
+        if (p->message)
+            diag_note(diag, "%s", p->message);
+        ok = false;
+    }
+    return ok;
+}
+
+bool graph_bind(struct graph *graph, struct function *function, const struct dim_binding *bindings, int count,
+                struct diags *diags) {
+    struct binder b = {graph, bindings, count, diags, {0}};
+    map_init(&b.done, graph->arena);
+    return check_preconditions(&b) && bind_function(&b, function);
+}
