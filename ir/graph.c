@@ -140,6 +140,50 @@ void op_add_in(struct graph *graph, struct op *op, struct value *value) {
     use_link(&uses[count], value);
 }
 
+void op_remove_in(struct op *op, int index) {
+    use_unlink(&op->in_uses[index], op->in[index]);
+    for (int i = index; i + 1 < op->in_count; i++) {
+        struct value *value = op->in[i + 1];
+        use_unlink(&op->in_uses[i + 1], value);
+        op->in[i] = value;
+        use_link(&op->in_uses[i], value);
+    }
+    op->in_count--;
+}
+
+void op_remove_out(struct op *op, int index) {
+    assert(!value_has_uses(op->out[index]));
+    for (int i = index; i + 1 < op->out_count; i++) {
+        op->out[i] = op->out[i + 1];
+        op->out[i]->index = i;
+    }
+    op->out_count--;
+}
+
+void block_remove_param(struct block *block, int index) {
+    assert(!value_has_uses(block->params[index]));
+    for (int i = index; i + 1 < block->param_count; i++) {
+        block->params[i] = block->params[i + 1];
+        block->params[i]->index = i;
+    }
+    block->param_count--;
+}
+
+bool block_has_effects(const struct block *block) {
+    FOR_EACH_OP (op, block) {
+        if (op->code == OP_yield)
+            continue;
+        if (!op_is_pure(op->code))
+            return true;
+        if (op->code == OP_call && block_has_effects(op_attr(op, ATTR_function)->function->body))
+            return true;
+        for (int r = 0; r < op->region_count; r++)
+            if (block_has_effects(op->regions[r]))
+                return true;
+    }
+    return false;
+}
+
 void value_replace(struct value *old, struct value *with) {
     assert(old != with);
     FOR_EACH_USE (use, old)

@@ -124,6 +124,11 @@ void op_erase(struct op *op); /* its results must have no uses; unlinks it and i
 void op_set_in(struct op *op, int index, struct value *value);
 void op_add_in(struct graph *graph, struct op *op, struct value *value);   /* at the end */
 struct value *op_add_out(struct graph *graph, struct op *op, const struct type *type);
+/* Taking away one of several; the index of each later one falls by 1. What is removed must have no uses. */
+void op_remove_in(struct op *op, int index);
+void op_remove_out(struct op *op, int index);
+void block_remove_param(struct block *block, int index);
+bool block_has_effects(const struct block *block); /* an op that is not pure, but for yields; also in regions, callees */
 void value_replace(struct value *old, struct value *with);                 /* in every use */
 bool value_has_uses(const struct value *value);
 int value_use_count(const struct value *value);
@@ -170,7 +175,8 @@ struct graph *graph_copy(const struct graph *graph, struct arena *arena);
 bool graph_bind(struct graph *graph, struct function *function, const struct dim_binding *bindings, int count, struct diags *diags);
 
 /* What holds of every graph: types as infer gives them, operands defined before use in the same block, uses linked
- * both ways, regions closed, one yield a block. A failure is a defect that names after_pass. */
+ * both ways, regions closed, one yield a block, no function that calls itself, inputs and states only in function bodies. A failure is a defect that
+ * names after_pass; where that is NULL, the graph was read from text and a failure is the text's error. */
 bool graph_verify(struct graph *graph, struct diags *diags, const char *after_pass);
 
 #endif

@@ -90,6 +90,16 @@ bool op_check_form(struct graph *graph, const struct op *op, struct diags *diags
     return true;
 }
 
+/* Operators that join the axes of two operands can double the rank at each step. */
+enum { RANK_MOST = 1000 };
+
 bool op_infer(struct graph *graph, struct op *op, struct diags *diags) {
-    return op_check_form(graph, op, diags) && op_infos[op->code].infer(graph, op, diags);
+    if (!op_check_form(graph, op, diags) || !op_infos[op->code].infer(graph, op, diags))
+        return false;
+    for (int i = 0; i < op->out_count; i++)
+        if (op->out[i]->type->rank > RANK_MOST) {
+            infer_error(graph, op, diags, E_SHAPE, "the result has more than %d axes", RANK_MOST);
+            return false;
+        }
+    return true;
 }
