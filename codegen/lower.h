@@ -14,8 +14,9 @@ struct lowering {
 };
 
 /* false: reported. The argument array of the kernel's phases: pointers of kernel->in, then of kernel->out. All of them
- * are dense, row major, 64-aligned unless they are inputs of the entry; a result may share memory with an operand only
- * where every element is read by the task that writes it, before it does (alias asks kernel_may_overwrite). */
+ * are dense and row major; those in the workspace, the weights and the state are 64-aligned, the entry's inputs and results
+ * as their elements are. A result of a nest may be the memory of an operand where kernel_overwrites (passes/plan.h) says
+ * so: then every element is read by the task that writes it, before it writes any result of that index. */
 bool lower_nest(struct lowering *l, const struct op *kernel, struct loop_kernel *out);
 bool lower_contract(struct lowering *l, const struct op *kernel, struct loop_kernel *out);
 bool lower_routine(struct lowering *l, const struct op *kernel, struct loop_kernel *out);

@@ -41,6 +41,8 @@ bool infer_list(struct graph *graph, const struct op *op, struct diags *diags, e
                 int64_t least);
 /* The attribute `kind` must be one of the words, separated by spaces; false: reported. */
 bool infer_kind(struct graph *graph, const struct op *op, struct diags *diags, const char *words);
+/* The dtype of sums of products of the two operands: floats give their own, i8 gives i32; false: reported. */
+bool infer_product_dtype(struct graph *graph, struct op *op, struct diags *diags, enum dtype *out);
 /* The number of places of a window of `size` elements, `dilation` apart, moved by `step` over `length`
  * elements; NULL where the window surely does not fit. */
 const struct dim *window_places(struct types *types, const struct dim *length, const struct dim *size,

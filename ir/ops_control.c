@@ -1,5 +1,6 @@
 /* ir/ops_control.c: operators with regions, calls and effects. A region is closed: its parameters stand for
  * operands of its op, its yield gives the results. */
+#include "ir/evaluate.h"
 #include "ir/infer.h"
 
 #include <string.h>
@@ -224,4 +225,91 @@ bool infer_check(struct graph *graph, struct op *op, struct diags *diags) {
         return true;
     infer_error(graph, op, diags, E_TYPE, "wants bool[], but got %s", type_name(graph, op->in[0]));
     return false;
+}
+
+/* ---- values ---- */
+
+bool eval_check(struct eval *e, const struct op *op, struct tensor *const *in, struct tensor **out) {
+    (void)out;
+    return in[0]->i[0] || eval_error(e, op, E_ASSERT, "%s", op_string(op, ATTR_message));
+}
+
+bool eval_call(struct eval *e, const struct op *op, struct tensor *const *in, struct tensor **out) {
+    return eval_call_function(e, op, op_attr(op, ATTR_function)->function, in, out);
+}
+
+bool eval_cond(struct eval *e, const struct op *op, struct tensor *const *in, struct tensor **out) {
+    return eval_block(e, op->regions[in[0]->i[0] ? 0 : 1], in + 1, out);
+}
+
+bool eval_remat(struct eval *e, const struct op *op, struct tensor *const *in, struct tensor **out) {
+    return eval_block(e, op->regions[0], in, out);
+}
+
+/* A loop under way: its region's arguments (the index, the carried values, the captures) and what a turn
+ * yields. */
+struct turns {
+    struct tensor **args, **yields;
+    int carried, yield_count;
+    int64_t lo, hi, count, done;
+};
+
+static bool test_holds(struct eval *e, const struct op *op, struct turns *t, bool *holds) {
+    struct tensor *result;
+    if (op->region_count < 2) {
+        *holds = true;
+        return true;
+    }
+    if (!eval_block(e, op->regions[1], t->args, &result))
+        return false;
+    *holds = result->i[0];
+    tensor_release(e, result);
+    return true;
+}
+
+/* The carried values go into the next turn, the others onto their stacks. */
+static void pass_yields(struct eval *e, struct turns *t, struct tensor **out) {
+    for (int k = 0; k < t->carried; k++) {
+        if (t->done > 0) /* before, it is the operand, which is not ours */
+            tensor_release(e, t->args[k + 1]);
+        t->args[k + 1] = t->yields[k];
+    }
+    for (int k = t->carried; k < t->yield_count; k++) {
+        int64_t n = type_elements(t->yields[k]->type);
+        memcpy(out[k]->i + t->done * n, t->yields[k]->i, sizeof(int64_t) * (size_t)n);
+        tensor_release(e, t->yields[k]);
+    }
+}
+
+bool eval_loop(struct eval *e, const struct op *op, struct tensor *const *in, struct tensor **out) {
+    struct turns t = {.carried = (int)op_int(op, ATTR_carried),
+                      .yield_count = op->out_count,
+                      .lo = in[0]->i[0],
+                      .hi = in[1]->i[0]};
+    t.count = t.hi > t.lo ? t.hi - t.lo : 0;
+    t.args = EVAL_ARRAY(e, struct tensor *, op->in_count - 1);
+    t.yields = EVAL_ARRAY(e, struct tensor *, t.yield_count);
+    t.args[0] = tensor_take(e, in[0]->type);
+    memcpy(t.args + 1, in + 2, sizeof *in * (size_t)(op->in_count - 2));
+    for (int k = t.carried; k < op->out_count; k++) {
+        out[k] = tensor_take(e, op->out[k]->type);
+        if (type_size(out[k]->type, 0) != t.count)
+            return eval_error(e, op, E_LOOP, "the loop makes %lld turns, and its yields have room for %lld",
+                              (long long)t.count, (long long)type_size(out[k]->type, 0));
+    }
+    for (; t.done < t.count; t.done++) {
+        bool holds;
+        t.args[0]->i[0] = op_int(op, ATTR_reverse) ? t.hi - 1 - t.done : t.lo + t.done;
+        if (!test_holds(e, op, &t, &holds))
+            return false;
+        if (!holds)
+            break;
+        if (!eval_block(e, op->regions[0], t.args, t.yields))
+            return false;
+        pass_yields(e, &t, out);
+    }
+    for (int k = 0; k < t.carried; k++)
+        out[k] = t.done > 0 ? t.args[k + 1] : tensor_copy(e, t.args[k + 1]);
+    tensor_release(e, t.args[0]);
+    return true;
 }

@@ -1,4 +1,5 @@
 /* ir/ops_source.c: operators without operands, and those of state: input, const, iota, dim, read, write. */
+#include "ir/evaluate.h"
 #include "ir/infer.h"
 
 /* ---- inference ---- */
@@ -40,4 +41,30 @@ bool infer_write(struct graph *graph, struct op *op, struct diags *diags) {
     if (span_is_known(state->site->span))
         diag_label(diag, state->site->span, "`%s` is declared here", state->name);
     return false;
+}
+
+/* ---- values ---- */
+
+bool eval_const(struct eval *e, const struct op *op, struct tensor *const *in, struct tensor **out) {
+    (void)e, (void)in;
+    tensor_set_bytes(out[0], op_attr(op, ATTR_data)->data->bytes);
+    return true;
+}
+
+bool eval_iota(struct eval *e, const struct op *op, struct tensor *const *in, struct tensor **out) {
+    (void)in;
+    int64_t axis = op_int(op, ATTR_axis);
+    struct walk w;
+    for (walk_type(&w, e, op->out[0]->type); w.left; walk_next(&w))
+        out[0]->i[w.at[0]] = w.index[axis];
+    return true;
+}
+
+bool eval_dim(struct eval *e, const struct op *op, struct tensor *const *in, struct tensor **out) {
+    (void)in;
+    const struct dim *size = op_attr(op, ATTR_size)->dim;
+    if (!dim_is_const(size))
+        return eval_error(e, op, E_DIM, "a dim has no value yet");
+    out[0]->i[0] = dim_value(size);
+    return true;
 }

@@ -1,4 +1,6 @@
 /* ir/ops_window.c: windows over the last axes, and fold, their adjoint. */
+#include "ir/evaluate.h"
+#include "ir/gradient_rules.h"
 #include "ir/infer.h"
 
 /* ---- inference ---- */
@@ -52,4 +54,51 @@ bool infer_fold(struct graph *graph, struct op *op, struct diags *diags) {
     infer_error(graph, op, diags, E_SHAPE, "to give %s the operand must be %s, but is %s",
                 type_text(graph->types, image), type_text(graph->types, type), type_name(graph, op->in[0]));
     return false;
+}
+
+/* ---- values ---- */
+
+/* A walk through the places [.., o.., k..] of windows over `image`: at[0] there, at[1] in the image. */
+static void walk_windows(struct walk *w, struct eval *e, const struct op *op, const struct type *windows,
+                         const struct type *image) {
+    int n;
+    const int64_t *step = op_ints(op, ATTR_step, &n), *dilation = op_ints(op, ATTR_dilation, NULL);
+    const int64_t *strides = type_strides(e, image);
+    walk_type(w, e, windows);
+    for (int axis = 0; axis < image->rank; axis++) {
+        int k = axis - (image->rank - n); /* which of the moved axes, from 0 */
+        w->stride[1][axis] = k < 0 ? strides[axis] : strides[axis] * step[k];
+        if (k >= 0)
+            w->stride[1][image->rank + k] = strides[axis] * dilation[k];
+    }
+}
+
+bool eval_windows(struct eval *e, const struct op *op, struct tensor *const *in, struct tensor **out) {
+    struct walk w;
+    for (walk_windows(&w, e, op, op->out[0]->type, in[0]->type); w.left; walk_next(&w))
+        element_copy(out[0], w.at[0], in[0], w.at[1]);
+    return true;
+}
+
+bool eval_fold(struct eval *e, const struct op *op, struct tensor *const *in, struct tensor **out) {
+    struct walk w;
+    for (walk_windows(&w, e, op, in[0]->type, op->out[0]->type); w.left; walk_next(&w))
+        element_add(out[0], w.at[1], in[0], w.at[0]);
+    return true;
+}
+
+/* ---- gradients ---- */
+
+/* fold and windows are each other's adjoint. */
+static bool grad_adjoint(struct gradient *g, enum opcode adjoint) {
+    struct op *op =
+        build_op(g->b, adjoint, g->dy, 1, g->op->attrs, g->op->attr_count, &g->op->in[0]->type, 1);
+    g->dx[0] = op ? op->out[0] : NULL;
+    return op != NULL;
+}
+bool grad_windows(struct gradient *g) {
+    return grad_adjoint(g, OP_fold);
+}
+bool grad_fold(struct gradient *g) {
+    return grad_adjoint(g, OP_windows);
 }

@@ -109,7 +109,8 @@ void tensor_round(struct tensor *tensor) {
             tensor->i[k] = int_wrap(dtype, tensor->i[k]);
 }
 
-/* One case a dtype: the element at index k of an array in memory, and the field of the tensor that keeps it. */
+/* One case a dtype: the element at index k of an array in memory, and the field of the tensor that keeps it.
+ */
 #define AS_IS(x)    (x)
 #define F16_GET(x)  half_decode(f16, (x))
 #define F16_PUT(x)  half_encode(f16, (x))

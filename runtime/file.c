@@ -240,9 +240,10 @@ static const char *inflate_all(z_stream *z, unsigned char **out, size_t *capacit
     }
 }
 
+enum { GZIP_ONLY = 16 + MAX_WBITS };
+
 bool weft_gunzip(const char *name, const unsigned char *bytes, size_t size, size_t limit, unsigned char **out,
                  size_t *out_size, struct weft_error *error) {
-    enum { GZIP_ONLY = 16 + MAX_WBITS };
     z_stream z = {0};
     if (size > UINT32_MAX)
         return weft_fail(error, "%s: compressed data of 4 GB and more cannot be read", name);
@@ -263,4 +264,17 @@ bool weft_gunzip(const char *name, const unsigned char *bytes, size_t size, size
     *out = buffer;
     *out_size = length;
     return true;
+}
+
+size_t weft_gunzip_head(const unsigned char *bytes, size_t size, unsigned char *out, size_t room) {
+    z_stream z = {0};
+    if (inflateInit2(&z, GZIP_ONLY) != Z_OK)
+        return 0;
+    z.next_in = (unsigned char *)bytes;
+    z.avail_in = size > UINT32_MAX ? UINT32_MAX : (uInt)size;
+    z.next_out = out;
+    z.avail_out = (uInt)room;
+    (void)inflate(&z, Z_SYNC_FLUSH); /* what is broken behind these bytes is found by who reads on */
+    inflateEnd(&z);
+    return room - z.avail_out;
 }

@@ -41,5 +41,7 @@ void weft_mapping_close(struct weft_mapping *mapping);
  * bytes are produced, whatever the input says. `name` is the file's, for messages. */
 bool weft_gunzip(const char *name, const unsigned char *bytes, size_t size, size_t limit, unsigned char **out,
                  size_t *out_size, struct weft_error *error);
+/* The first bytes alone: fills out and returns how many there are, at most `room`. */
+size_t weft_gunzip_head(const unsigned char *bytes, size_t size, unsigned char *out, size_t room);
 
 #endif

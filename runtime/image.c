@@ -129,15 +129,16 @@ static void decode(struct coder *coder) {
     png_read_end(png, NULL);
 }
 
-/* ITU-R 601-2 luma in 16 bits of fraction, the same figures as Pillow's. */
-static unsigned char luma(const unsigned char *rgb) {
-    return (unsigned char)((19595u * rgb[0] + 38470u * rgb[1] + 7471u * rgb[2] + 0x8000u) >> 16);
+unsigned char weft_luma(unsigned char r, unsigned char g, unsigned char b) {
+    return (unsigned char)((19595u * r + 38470u * g + 7471u * b + 0x8000u) >> 16);
 }
 
 static void convert_pixel(const unsigned char *from, int from_channels, unsigned char *to, int to_channels) {
     bool from_colour = from_channels >= 3, to_colour = to_channels >= 3;
     for (int c = 0; c < (to_colour ? 3 : 1); c++)
-        to[c] = to_colour && from_colour ? from[c] : from_colour ? luma(from) : from[0];
+        to[c] = to_colour && from_colour ? from[c]
+                : from_colour            ? weft_luma(from[0], from[1], from[2])
+                                         : from[0];
     if (to_channels % 2 == 0)
         to[to_channels - 1] = from_channels % 2 == 0 ? from[from_channels - 1] : 255;
 }

@@ -28,6 +28,9 @@ bool weft_image_create(struct weft_image *image, int width, int height, int chan
                        struct weft_error *error);  /* black */
 void weft_image_destroy(struct weft_image *image); /* and makes it all zero */
 
+/* ITU-R 601-2 in 16 bits of fraction, the same integers as Pillow's. */
+unsigned char weft_luma(unsigned char r, unsigned char g, unsigned char b);
+
 /* chw is float32 [channels, height, width]; a byte b stands for lo + (hi - lo) * b / 255. From floats:
  * rounded to the nearest byte, what lies outside of the range is clamped, NaN is lo. */
 void weft_image_to_chw(const struct weft_image *image, float lo, float hi, float *chw);
