@@ -9,9 +9,13 @@
 #include <time.h>
 
 const struct pass pipeline[] = {
+    {"differentiate", differentiate, false, "turn gradients into plain operators"},
     {"inline", inline_calls, false, "open the calls of composites without a kernel of their own"},
     {"cse", cse, false, "share what is computed twice"},
     {"dce", dce, false, "drop what nothing needs"},
+    {"schedule", schedule, true, "order ops for least peak memory"},
+    {"alias", alias, true, "find views, updates in place and results written where they belong"},
+    {"plan_memory", plan_memory, true, "give every value its place in the workspace"},
 };
 const int pipeline_count = sizeof(pipeline) / sizeof(*pipeline);
 _Static_assert(sizeof(pipeline) / sizeof(*pipeline) <= PASS_TIMES, "each pass has its time in the context");
