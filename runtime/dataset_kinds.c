@@ -89,8 +89,10 @@ static bool list_folder(const char *folder, const char *prefix, const char *suff
                         struct weft_error *error) {
     *list = (struct listing){0};
     DIR *dir = opendir(folder);
-    if (!dir)
-        return weft_fail(error, "%s: cannot be read: %s", folder, strerror(errno));
+    if (!dir) {
+        weft_fail(error, "%s: cannot be read: %s", folder, strerror(errno));
+        return false;
+    }
     bool ok = true;
     for (struct dirent *entry; ok && (entry = readdir(dir));)
         if (matches(entry->d_name, prefix, suffix))
@@ -98,9 +100,9 @@ static bool list_folder(const char *folder, const char *prefix, const char *suff
     closedir(dir);
     if (!ok)
         weft_fail(error, "%s: no memory for its names", folder);
-    else if (list->count == 0)
+    else if (!list->paths)
         ok = weft_fail(error, "%s: %s*%s expected, no such file found", folder, prefix, suffix);
-    if (!ok) {
+    if (!ok || !list->paths) {
         listing_free(list);
         return false;
     }
@@ -252,7 +254,7 @@ static bool fits_int32(const char *path, const struct weft_array *a, struct weft
 static bool load_npy_file(struct weft_dataset *set, const char *path, const char *name,
                           struct weft_error *error) {
     struct weft_array items;
-    int channels;
+    int channels = 0;
     if (!weft_npy_read(path, &items, error))
         return false;
     if (!fits_column(path, &items, &channels, error) || !fits_int32(path, &items, error)) {
@@ -288,8 +290,8 @@ static bool load_npy(struct weft_dataset *set, const char *path, bool is_test, s
 
 /* The first file tells the size of all; alpha is dropped. */
 static bool load_images(struct weft_dataset *set, const char *path, bool is_test, struct weft_error *error) {
-    struct listing list;
-    struct weft_image image;
+    struct listing list = {0};
+    struct weft_image image = {0};
     struct weft_array none = {.rank = 1};
     (void)is_test;
     if (!list_folder(path, "", ".png", &list, error))

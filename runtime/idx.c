@@ -45,7 +45,7 @@ static bool parse_header(const char *name, const unsigned char *bytes, size_t si
 
 static bool parse_plain(const char *name, const unsigned char *bytes, size_t size, struct weft_array *array,
                         struct weft_error *error) {
-    struct header h;
+    struct header h = {0};
     if (!parse_header(name, bytes, size, &h, error))
         return false;
     if (size != h.total)
@@ -61,7 +61,7 @@ static bool parse_gzip(const char *name, const unsigned char *bytes, size_t size
                        struct weft_error *error) {
     unsigned char head[HEADER_MOST], *plain;
     size_t plain_size;
-    struct header h;
+    struct header h = {0};
     size_t head_size = weft_gunzip_head(bytes, size, head, sizeof head);
     if (!parse_header(name, head, head_size, &h, error))
         return false;

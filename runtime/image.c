@@ -246,8 +246,8 @@ bool weft_image_encode(const struct weft_image *image, unsigned char **bytes, si
 }
 
 bool weft_image_write(const char *path, const struct weft_image *image, struct weft_error *error) {
-    unsigned char *bytes;
-    size_t size;
+    unsigned char *bytes = NULL;
+    size_t size = 0;
     if (!encode_named(path, image, &bytes, &size, error))
         return false;
     bool ok = weft_file_write_whole(path, bytes, size, error);

@@ -183,7 +183,7 @@ static bool find_header(struct header *h, const char *bytes, size_t size) {
 
 bool weft_npy_parse(const char *name, const void *bytes, size_t size, struct weft_array *array,
                     struct weft_error *error) {
-    struct header h = {.name = name, .error = error};
+    struct header h = {.name = name, .at = bytes, .end = bytes, .error = error};
     size_t expected;
     *array = (struct weft_array){0};
     if (!find_header(&h, bytes, size))

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 static void *pointer(uintptr_t n) {
-    return (char *)0 + n;
+    return (void *)n;
 }
 
 static void keys_are_found_replaced_and_erased(void **state) {
