@@ -12,6 +12,7 @@ struct opener {
     struct token token;
     int indent;       /* columns before the first token of its line */
     bool is_module;   /* the "{" of a module's body, where members may stand */
+    bool is_formals;  /* of fn NAME ( */
     bool wants_brace; /* an if, when or else stands directly inside, and its "{" has not come yet */
 };
 
@@ -40,6 +41,10 @@ static const char *bracket_text(int kind) {
 
 static int innermost(const struct balance *b) {
     return b->open.count ? VEC_LAST(&b->open).token.kind : 0;
+}
+
+static bool in_parens(const struct balance *b) {
+    return innermost(b) == '(' || innermost(b) == '[';
 }
 
 /* Puts in the partner of the innermost opener. Line ends that were read already are put behind it again. */
@@ -112,33 +117,10 @@ static void read_closer(struct balance *b, struct token closer, bool leads_line)
 
 /* ---- the beginnings of lines ---- */
 
-static int kind_after(const struct balance *b, int distance) {
-    int at = b->at + distance;
-    return at < b->in->count ? b->in->at[at].kind : 0;
-}
-
-static bool begins_member(const struct balance *b) {
-    int kind = kind_after(b, 0);
-    if (kind == FN)
-        return kind_after(b, 1) == ID;
-    return kind == LET || kind == PARAM || kind == BUFFER || kind == TRAIN || kind == MODEL ||
-           kind == MODULE || kind == OPTIMIZER;
-}
-
-/* The token before the line end is what an assignment `x = 1` must not follow inside ( or [. */
+/* Inside ( and [ an assignment is possible only after "(" or ",": the default of a parameter. */
 static bool begins_assignment(const struct balance *b) {
     int before = b->out.count >= 2 ? b->out.at[b->out.count - 2].kind : 0;
-    int next = kind_after(b, 1);
-    return kind_after(b, 0) == ID && token_ends_statement(before) &&
-           (next == '=' || next == ADD_SET || next == SUB_SET || next == MUL_SET || next == DIV_SET);
-}
-
-static bool begins_statement(const struct balance *b) {
-    static const int words[] = {RETURN, YIELD, MINIMIZE, REPORT, UPDATE, CONST, ASSERT, USE, WITH, 0};
-    for (const int *word = words; *word; word++)
-        if (*word == kind_after(b, 0))
-            return true;
-    return begins_member(b) || begins_assignment(b);
+    return token_ends_statement(before) && token_begins_assignment(b->in, b->at);
 }
 
 /* All ( and [ that a new statement leaves open are one mistake: the innermost is named, the others get
@@ -148,7 +130,7 @@ static void close_parens(struct balance *b) {
     struct span where = b->out.at[b->out.at[last].kind < 0 ? last - 1 : last].span;
     where.begin = where.end;
     struct diag *d = report_unclosed(b, where);
-    for (bool first = true; innermost(b) == '(' || innermost(b) == '['; first = false) {
+    for (bool first = true; in_parens(b); first = false) {
         if (!first)
             diag_label(d, VEC_LAST(&b->open).token.span, "this `%s` is open too", bracket_text(innermost(b)));
         insert_partner(b);
@@ -160,9 +142,9 @@ static void begin_line(struct balance *b) {
     int line, column;
     source_locate(first->span.source, first->span.begin, &line, &column);
     b->indent = column - 1;
-    if ((innermost(b) == '(' || innermost(b) == '[') && begins_statement(b))
+    if (in_parens(b) && (token_begins_statement(b->in, b->at) || begins_assignment(b)))
         close_parens(b);
-    while (innermost(b) == '{' && !VEC_LAST(&b->open).is_module && begins_member(b) &&
+    while (innermost(b) == '{' && !VEC_LAST(&b->open).is_module && token_begins_member(b->in, b->at) &&
            b->indent <= VEC_LAST(&b->open).indent)
         close_innermost(b, VEC_LAST(&b->open).token.span);
 }
@@ -172,13 +154,15 @@ static void begin_line(struct balance *b) {
 /* Inside ( and [ only the branches of `if` and `when` have braces: another "{" shows that a ) or ] is
  * missing. */
 static void open_bracket(struct balance *b, struct token token) {
-    if (token.kind == '{' && (innermost(b) == '(' || innermost(b) == '[')) {
+    if (token.kind == '{' && in_parens(b)) {
         if (VEC_LAST(&b->open).wants_brace)
             VEC_LAST(&b->open).wants_brace = false;
         else
             close_parens(b);
     }
-    struct opener opener = {token, b->indent, token.kind == '{' && b->module_begins, false};
+    struct opener opener = {.token = token, .indent = b->indent};
+    opener.is_module = token.kind == '{' && b->module_begins;
+    opener.is_formals = token.kind == '(' && b->at >= 2 && b->in->at[b->at - 2].kind == FN;
     if (token.kind == '{')
         b->module_begins = false;
     VEC_PUSH(b->arena, &b->open, opener);
@@ -204,6 +188,8 @@ struct tokens brackets_balance(struct arena *arena, const struct tokens *raw, st
         struct token token = raw->at[b.at];
         if (leads_line && token.kind > 0)
             begin_line(&b);
+        if (token.kind == ARROW && b.open.count && VEC_LAST(&b.open).is_formals)
+            close_parens(&b);
         if (token.kind == MODEL || token.kind == MODULE || token.kind == OPTIMIZER)
             b.module_begins = true;
         if (b.open.count && (token.kind == IF || token.kind == WHEN || token.kind == ELSE))

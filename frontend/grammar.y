@@ -2,7 +2,9 @@
  *
  * Canonical LR(1), because its table knows at each error exactly which tokens could follow: that list is the message.
  * Recovery: a broken statement ends at its line end, and what is broken inside a bracket ends at its partner; brackets
- * always have one (brackets.c), and parser_resynchronise leaps to it. */
+ * always have one (brackets.c), and parser_resynchronise leaps to it. Where nothing else can follow, rules are reduced
+ * without a look at the next token, so that an error behind a bracket is not taken for one inside. yyerrok stands where
+ * the token that ends the broken part has been read. */
 %code requires {
 #include "frontend/parser.h"
 }
@@ -31,6 +33,7 @@ static void yyerror(struct span *place, struct parser *parser, const char *messa
 %define api.location.type {struct span}
 %define api.value.type union
 %define lr.type canonical-lr
+%define lr.default-reduction consistent
 %define parse.error custom
 %locations
 %expect 0
@@ -44,6 +47,7 @@ static void yyerror(struct span *place, struct parser *parser, const char *messa
 %token USE MODEL MODULE OPTIMIZER FN TRAIN PARAM BUFFER CONST LET RETURN IF ELSE FOR LOOP WHILE YIELD WHEN WITH
 %token MINIMIZE OVER USING REPORT UPDATE ASSERT AS TRUE FALSE NONE ELLIPSIS ARROW FATARROW
 %token ADD_SET SUB_SET MUL_SET DIV_SET PIPE
+%token BAD /* what the lexer has reported: no rule has it */
 
 %left OR
 %left AND
@@ -88,9 +92,11 @@ start: START_FILE file
 
 /* ---- files and modules ---- */
 
+newline: NL { yyerrok; };
+
 file: %empty | items { parser->items = $items.first; };
 items: item { $$ = (struct item_list){$item, $item}; }
-     | items NL item { $$ = $1; LIST_APPEND($$, $item); }
+     | items newline item { $$ = $1; LIST_APPEND($$, $item); }
      ;
 item: use | module | member
     | stmt { $$ = item_stmt(parser, $stmt); }
@@ -116,12 +122,13 @@ module: module_kind ID formals_opt '{' members '}' {
             $$->module_kind = $module_kind;
             $$->formals = $formals_opt.first;
             $$->members = $members.first;
+            yyerrok;
         }
       ;
 module_kind: MODEL { $$ = MODULE_MODEL; } | MODULE { $$ = MODULE_MODULE; } | OPTIMIZER { $$ = MODULE_OPTIMIZER; };
 members: %empty { $$ = (struct item_list){0}; } | member_list;
 member_list: mitem { $$ = (struct item_list){$mitem, $mitem}; }
-           | member_list NL mitem { $$ = $1; LIST_APPEND($$, $mitem); }
+           | member_list newline mitem { $$ = $1; LIST_APPEND($$, $mitem); }
            ;
 mitem: member | module
      | stmt { $$ = item_stmt(parser, $stmt); }
@@ -171,12 +178,12 @@ comma: %empty | ',';
 /* ---- statements ---- */
 
 block: '{' '}' { $$ = (struct block_ast){NULL, @$}; }
-     | '{' stmts '}' { $$ = (struct block_ast){$stmts.first, @$}; }
+     | '{' stmts '}' { $$ = (struct block_ast){$stmts.first, @$}; yyerrok; }
      ;
 stmts: stmt { $$ = (struct stmt_list){$stmt, $stmt}; }
-     | stmts NL stmt { $$ = $1; LIST_APPEND($$, $stmt); }
+     | stmts newline stmt { $$ = $1; LIST_APPEND($$, $stmt); }
      ;
-stmt: error { $$ = stmt_new(parser, STMT_ERROR, @$); yyerrok; }
+stmt: error { $$ = stmt_new(parser, STMT_ERROR, @$); }
     | CONST ID typed '=' rhs {
           $$ = stmt_new(parser, STMT_CONST, @$);
           $$->name = ident_of($ID);

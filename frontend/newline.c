@@ -6,7 +6,7 @@
 #include "frontend/grammar.tab.h"
 #include "frontend/token.h"
 
-static const int enders[] = {ID, NUM, STR, DTYPE, TRUE, FALSE, NONE, ')', ']', '}', RETURN, '?', FN, 0};
+static const int enders[] = {ID, NUM, STR, DTYPE, TRUE, FALSE, NONE, ')', ']', '}', RETURN, '?', FN, BAD, 0};
 static const int continuers[] = {PIPE,     '.', ',', ')', ']',    '}',  '=',  EQ,    NE,  '<',   LE,
                                  '>',      GE,  '+', '-', '*',    '/',  '%',  '@',   '^', RANGE, ARROW,
                                  FATARROW, AND, OR,  IN,  NOT_IN, ELSE, OVER, USING, AS,  WHILE, 0};
@@ -41,6 +41,26 @@ int token_partner(int kind) {
     return 0;
 }
 
+static int kind_at(const struct tokens *tokens, int at) {
+    return at < tokens->count ? tokens->at[at].kind : 0;
+}
+
+bool token_begins_member(const struct tokens *tokens, int at) {
+    static const int words[] = {LET, PARAM, BUFFER, TRAIN, MODEL, MODULE, OPTIMIZER, 0};
+    int kind = kind_at(tokens, at);
+    return is_among(words, kind) || (kind == FN && kind_at(tokens, at + 1) == ID);
+}
+
+bool token_begins_statement(const struct tokens *tokens, int at) {
+    static const int words[] = {RETURN, YIELD, MINIMIZE, REPORT, UPDATE, CONST, ASSERT, USE, WITH, 0};
+    return is_among(words, kind_at(tokens, at)) || token_begins_member(tokens, at);
+}
+
+bool token_begins_assignment(const struct tokens *tokens, int at) {
+    static const int assigns[] = {'=', ADD_SET, SUB_SET, MUL_SET, DIV_SET, 0};
+    return kind_at(tokens, at) == ID && is_among(assigns, kind_at(tokens, at + 1));
+}
+
 struct filter {
     struct arena *arena;
     struct tokens out;
@@ -68,10 +88,21 @@ static void emit_newline(struct filter *filter) {
     emit(filter, (struct token){.kind = NL, .match = -1, .span = {before.source, before.end, before.end}});
 }
 
-static bool separates(const struct filter *filter, int next, bool semicolon) {
+/* Whether the line before lacks its end: the one line end that only broken text has. */
+static bool breaks_off(int last, const struct tokens *in, int at) {
+    bool wants_more = token_continues_statement(last) && last != ',';
+    return (wants_more && token_begins_assignment(in, at)) ||
+           (last != '{' && last != NL && token_begins_statement(in, at));
+}
+
+static bool separates(const struct filter *filter, const struct tokens *in, int at, bool semicolon) {
+    int last = last_kind(filter), next = in->at[at].kind;
     bool in_parens = filter->open.count && filter->out.at[VEC_LAST(&filter->open)].kind != '{';
-    return !in_parens && token_ends_statement(last_kind(filter)) && next != 0 &&
-           (semicolon || !token_continues_statement(next));
+    if (in_parens || next == 0)
+        return false;
+    if (token_ends_statement(last))
+        return semicolon || !token_continues_statement(next);
+    return breaks_off(last, in, at);
 }
 
 /* "not in" is one operator. */
@@ -88,12 +119,13 @@ struct tokens newlines_filter(struct arena *arena, const struct tokens *balanced
             semicolon |= balanced->at[i].kind == TOKEN_SEMICOLON;
         }
         struct token token = balanced->at[i];
-        if (joins_not_in(balanced, i)) {
+        bool is_not_in = joins_not_in(balanced, i);
+        if (line_end && !is_not_in && separates(&filter, balanced, i, semicolon))
+            emit_newline(&filter);
+        if (is_not_in) {
             token.kind = NOT_IN;
             token.span.end = balanced->at[++i].span.end;
         }
-        if (line_end && separates(&filter, token.kind, semicolon))
-            emit_newline(&filter);
         if (token.kind == 0 && filter.out.count) /* the end is where the text ends, not where the file does */
             token.span.begin = token.span.end = VEC_LAST(&filter.out).span.end;
         emit(&filter, token);

@@ -50,6 +50,9 @@ static const char *kind_text(int kind) {
 
 /* ---- what was expected ---- */
 
+/* END is 0, which ends the lists below. */
+enum { LAST = -1 };
+
 /* If all kinds of `marks` are expected, the whole of `kinds` is called `text`. The first row that fits goes
  * first. */
 struct family {
@@ -70,7 +73,7 @@ static const struct family families[] = {
     {"a type", {DTYPE, '('}, {DTYPE, ID, FN, '(', '['}},
     {"a pattern", {ID, '('}, {ID, '('}},
     {"the end of the statement", {NL, '}'}, {NL, '}'}},
-    {"the end of the statement", {NL, END}, {NL, END}},
+    {"the end of the statement", {NL, LAST}, {NL, LAST}},
 };
 /* What may continue an expression is mentioned only where nothing else is expected. */
 static const struct family operators = {
@@ -88,7 +91,7 @@ struct expectation {
 
 static int find_kind(const struct expectation *e, int kind) {
     for (int i = 0; i < e->count; i++)
-        if (e->kinds[i] == kind && !e->is_named[i])
+        if (e->kinds[i] == (kind == LAST ? END : kind) && !e->is_named[i])
             return i;
     return -1;
 }
@@ -110,16 +113,21 @@ static void add_word(struct expectation *e, const char *word) {
         e->words[e->word_count++] = word;
 }
 
-static void gather_expected(struct arena *arena, struct expectation *e) {
+static const char *expected_text(const struct parser *parser, int kind) {
+    if (kind == END && parser->start == START_EXPRESSION)
+        return "`}`";
+    const char *text = kind_text(kind);
+    return text ? text : arena_printf(parser->arena, "`%c`", kind);
+}
+
+static void gather_expected(const struct parser *parser, struct expectation *e) {
     bool has_operators = take_family(e, &operators);
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         if (take_family(e, &families[i]))
             add_word(e, families[i].text);
     for (int i = 0; i < e->count; i++) {
-        if (e->is_named[i])
-            continue;
-        const char *text = kind_text(e->kinds[i]);
-        add_word(e, text ? text : arena_printf(arena, "`%c`", e->kinds[i]));
+        if (!e->is_named[i])
+            add_word(e, expected_text(parser, e->kinds[i]));
     }
     if (has_operators && e->word_count == 0)
         add_word(e, operators.text);
@@ -141,7 +149,7 @@ static const char *join_words(struct arena *arena, const struct expectation *e) 
 
 static const char *found_text(struct parser *parser, const struct token *token) {
     if (token->kind == END)
-        return "the end of the text";
+        return expected_text(parser, END);
     if (token->kind == NL)
         return "the end of the line";
     int length = (int)(token->span.end - token->span.begin);
@@ -158,13 +166,40 @@ static struct span shown_span(const struct parser *parser) {
     return span;
 }
 
+/* A word of the language where a name is wanted, or in the place of an assigned name. */
+static const char *reserved_hint(struct parser *parser, const struct expectation *e) {
+    const struct token *found = &parser->tokens.at[parser->found];
+    if (found->kind == '=' && parser->found > 0)
+        found--;
+    else if (find_kind(e, ID) < 0)
+        return NULL;
+    if (!found->text || word_token(found->text) != found->kind || found->kind == DTYPE ||
+        token_begins_statement(&parser->tokens, parser->found))
+        return NULL;
+    return arena_printf(parser->arena, "`%s` is a word of the language: choose another name", found->text);
+}
+
+static const char *comparison_hint(const struct parser *parser) {
+    static const int comparisons[] = {'<', LE, '>', GE, EQ, NE};
+    const struct token *found = &parser->tokens.at[parser->found];
+    for (size_t i = 0; i < sizeof comparisons / sizeof *comparisons; i++)
+        if (found->kind == comparisons[i] && parser->found > 0 && token_ends_statement(found[-1].kind))
+            return "comparisons do not chain: write a < b and b < c";
+    return NULL;
+}
+
 void report_syntax_error(struct parser *parser, const int *expected, int count) {
-    if (parser->has_given_up || diags_error_count(parser->diags) >= ERRORS_MAX)
+    const struct token *token = &parser->tokens.at[parser->found];
+    if (parser->has_given_up || token->kind == BAD || diags_error_count(parser->diags) >= ERRORS_MAX)
         return;
     struct expectation e = {
         .kinds = expected, .count = count, .is_named = ARENA_ARRAY(parser->arena, bool, count + 1)};
-    gather_expected(parser->arena, &e);
-    const struct token *token = &parser->tokens.at[parser->found];
+    const char *hint = slip_hint(&parser->tokens, parser->found);
+    if (!hint)
+        hint = reserved_hint(parser, &e);
+    if (!hint)
+        hint = comparison_hint(parser);
+    gather_expected(parser, &e);
     const char *found = found_text(parser, token);
     struct diag *d;
     if (e.word_count > 0 && e.word_count <= 6)
@@ -172,7 +207,6 @@ void report_syntax_error(struct parser *parser, const int *expected, int count) 
                        join_words(parser->arena, &e), found);
     else
         d = diag_error(parser->diags, shown_span(parser), E_SYNTAX, "%s does not fit here", found);
-    const char *hint = slip_hint(&parser->tokens, parser->found);
     if (hint)
         diag_hint(d, "%s", hint);
 }

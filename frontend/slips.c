@@ -26,7 +26,9 @@ static const struct slip slips[] = {
     {0, "optimizer", 0, 0, "the name of an optimizer begins with an upper-case letter"},
     {0, "train", 0, 0, "a training step is declared as `train step(x: f32[B, 784]) { ... }`"},
     {0, "elif", 0, 0, "write `else if`"},
+    {0, 0, "elif", 0, "write `else if`"},
     {0, "elseif", 0, 0, "write `else if`"},
+    {0, 0, "elseif", 0, "write `else if`"},
     {0, "import", 0, 0, "write `use nn`, or `use unet: UNet` for names of it"},
     {0, "from", 0, 0, "write `use unet: UNet`"},
     {0, "include", 0, 0, "write `use nn`"},
@@ -57,7 +59,8 @@ static const struct slip slips[] = {
      "a minimize reads: minimize LOSS over WEIGHTS using OPTIMIZER; over may be left out"},
     {"update", 0, 0, 0, "an update assigns: update count += 1"},
     {"const", 0, 0, 0, "a constant is written: const n = 2 * size"},
-    {0, "+", "+", 0, "write `x += 1`"},
+    {0, 0, "+", "+", "write `x += 1`"},
+    {0, 0, "-", "-", "write `x -= 1`"},
     {0, 0, "?", 0, "a choice is written: if c { a } else { b }"},
     {0, 0, "let", 0, "let declares a member of a module; in a function write x = 1"},
     {0, 0, "return", 0, "a `return` belongs to the body of a function"},
@@ -65,10 +68,13 @@ static const struct slip slips[] = {
     {0, 0, "buffer", 0, "buffers are declared in the body of a module"},
     {0, 0, "use", 0, "`use` stands at the top of a file"},
     {0, 0, "train", 0, "`train` is declared in the body of a model"},
-    {0, 0, "=", 0, "a named argument is written with `:`, f(axis: 1); `=` stands once in a statement"},
     {0, 0, "->", 0, "a function without a name is written fn(x) => x + 1"},
-    {0, 0, "in", 0, 0},
 };
+
+/* Inside ( and [ an "=" is what Python writes in f(axis=1). */
+static bool is_named_argument(const struct tokens *tokens, int found) {
+    return tokens->at[found].kind == '=' && found > 0 && tokens->at[found - 1].kind == ID;
+}
 
 static bool token_is(const struct tokens *tokens, int at, const char *text) {
     if (!text)
@@ -102,5 +108,7 @@ const char *slip_hint(const struct tokens *tokens, int found) {
             token_is(tokens, found + 1, s->after))
             return s->hint;
     }
+    if (is_named_argument(tokens, found))
+        return "a named argument is written with `:`, f(axis: 1)";
     return NULL;
 }

@@ -50,9 +50,13 @@ struct tokens tokens_read(struct arena *arena, struct interner *names, const str
 struct tokens brackets_balance(struct arena *arena, const struct tokens *raw, struct diags *diags);
 struct tokens newlines_filter(struct arena *arena, const struct tokens *balanced);
 
-/* newline.c: whether a statement may end after (begin with) a token of this kind. */
+/* newline.c: whether a statement may end after, or go on with, a token of this kind. */
 bool token_ends_statement(int kind);
 bool token_continues_statement(int kind);
+/* Whether tokens->at[at] begins a member (let, fn NAME ...) or a statement whose word no expression contains. */
+bool token_begins_member(const struct tokens *tokens, int at);
+bool token_begins_statement(const struct tokens *tokens, int at);
+bool token_begins_assignment(const struct tokens *tokens, int at); /* NAME = */
 bool token_opens(int kind);  /* ( [ { */
 bool token_closes(int kind); /* ) ] } */
 int token_partner(int kind); /* ')' for '(' and so on, both ways */
