@@ -36,6 +36,9 @@ void emit_bind(struct emission *em, const struct loop_var *var, LLVMValueRef val
 void emit_lanes_begin(struct emission *em, const struct loop_var *var, LLVMValueRef base, int lanes, LLVMValueRef mask);
 void emit_lanes_end(struct emission *em);
 
+/* Statements at the builder's place, in the scope that is open (a tile's epilogue, within lanes). */
+void emit_statements(struct emission *em, const struct loop_stmt *first);
+
 /* In emit_tile.c: an LSTMT_TILE at the builder's place; the builder stands behind it afterwards. */
 void emit_tile(struct emission *em, const struct loop_stmt *stmt);
 

@@ -25,7 +25,7 @@ ${CC:-cc} -I "$BUILD_DIR/include/frontend" -fsyntax-only "$scratch/low.c" || sta
 # Each header compiles alone (STYLE 2.9).
 for header in $(git ls-files '*.h' 2>/dev/null); do
     case $header in
-    tests/* | codegen/llvm.h | codegen/emit.h) continue ;; # these two see LLVM
+    tests/* | codegen/llvm.h | codegen/emit.h | codegen/emission.h) continue ;; # these see LLVM
     esac
     views=$(for v in "$BUILD_DIR"/include/*; do echo "-I$v"; done)
     printf '#include "%s"\nint main(void){return 0;}\n' "$header" >"$scratch/alone.c"

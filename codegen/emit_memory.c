@@ -1,0 +1,366 @@
+/* codegen/emit_memory.c: elements between memory and registers. In lanes, a load whose index moves by 1 is a vector
+ * load; by another constant, a few vector loads and a shuffle, or one load a lane; by 0, a splat. */
+#include "codegen/emission.h"
+
+#include <string.h>
+
+static bool is_memory_wide(const struct emission *em, enum dtype dtype) {
+    return dtype_bytes(dtype) >= 4 || em->e->target->vector_bits >= 512;
+}
+
+/* ---- dtypes whose registers differ from memory ---- */
+
+static LLVMValueRef bf16_to_float(struct emitter *e, LLVMValueRef raw) {
+    LLVMTypeRef shape = LLVMTypeOf(raw), wide = type_like(e->i32, shape);
+    LLVMValueRef bits = LLVMBuildShl(e->b, LLVMBuildZExt(e->b, raw, wide, ""), const_like(wide, 16), "");
+    return LLVMBuildBitCast(e->b, bits, type_like(e->f32, shape), "");
+}
+
+/* To nearest, ties to even: adds half of the last place, less one where the kept part is even. NaN keeps its top bits
+ * and becomes quiet. */
+static LLVMValueRef float_to_bf16(struct emitter *e, LLVMValueRef x) {
+    LLVMBuilderRef b = e->b;
+    LLVMTypeRef shape = LLVMTypeOf(x), wide = type_like(e->i32, shape);
+    LLVMTypeRef i16 = LLVMIntTypeInContext(e->context, 16);
+    LLVMValueRef bits = LLVMBuildBitCast(b, x, wide, ""), sixteen = const_like(wide, 16);
+    LLVMValueRef odd = LLVMBuildAnd(b, LLVMBuildLShr(b, bits, sixteen, ""), const_like(wide, 1), "");
+    LLVMValueRef sum = LLVMBuildAdd(b, LLVMBuildAdd(b, bits, const_like(wide, 0x7fff), ""), odd, "");
+    LLVMValueRef quiet = LLVMBuildOr(b, bits, const_like(wide, 0x400000), "");
+    LLVMValueRef is_nan = LLVMBuildFCmp(b, LLVMRealUNO, x, x, "");
+    LLVMValueRef kept = LLVMBuildLShr(b, LLVMBuildSelect(b, is_nan, quiet, sum, ""), sixteen, "");
+    return LLVMBuildTrunc(b, kept, type_like(i16, shape), "");
+}
+
+/* x86 before AVX2 may lack F16C, and then LLVM calls a function that nobody links: integers do it. The exponent is
+ * moved by a multiplication, which also makes subnormals right (Giesen, "half to float done quick"). */
+static LLVMValueRef half_to_float(struct emitter *e, LLVMValueRef raw) {
+    LLVMBuilderRef b = e->b;
+    LLVMTypeRef shape = LLVMTypeOf(raw), wide = type_like(e->i32, shape), floats = type_like(e->f32, shape);
+    LLVMValueRef h = LLVMBuildZExt(b, raw, wide, "");
+    LLVMValueRef magnitude = LLVMBuildShl(b, LLVMBuildAnd(b, h, const_like(wide, 0x7fff), ""), const_like(wide, 13), "");
+    LLVMValueRef scaled = LLVMBuildFMul(b, LLVMBuildBitCast(b, magnitude, floats, ""), const_like(floats, 0x1p112), "");
+    LLVMValueRef bits = LLVMBuildBitCast(b, scaled, wide, "");
+    LLVMValueRef is_special = LLVMBuildICmp(b, LLVMIntUGE, magnitude, const_like(wide, 0x7c00 << 13), "");
+    LLVMValueRef special = LLVMBuildOr(b, magnitude, const_like(wide, 0x7f800000), "");
+    bits = LLVMBuildSelect(b, is_special, special, bits, "");
+    LLVMValueRef sign = LLVMBuildShl(b, LLVMBuildAnd(b, h, const_like(wide, 0x8000), ""), const_like(wide, 16), "");
+    return LLVMBuildBitCast(b, LLVMBuildOr(b, bits, sign, ""), floats, "");
+}
+
+/* The other way: normal results by integer rounding, subnormal ones by adding a number whose last place is theirs. */
+static LLVMValueRef float_to_half(struct emitter *e, LLVMValueRef x) {
+    LLVMBuilderRef b = e->b;
+    LLVMTypeRef shape = LLVMTypeOf(x), wide = type_like(e->i32, shape), floats = type_like(e->f32, shape);
+    LLVMValueRef bits = LLVMBuildBitCast(b, x, wide, "");
+    LLVMValueRef sign = LLVMBuildAnd(b, LLVMBuildLShr(b, bits, const_like(wide, 16), ""), const_like(wide, 0x8000), "");
+    LLVMValueRef m = LLVMBuildAnd(b, bits, const_like(wide, 0x7fffffff), "");
+    LLVMValueRef odd = LLVMBuildAnd(b, LLVMBuildLShr(b, m, const_like(wide, 13), ""), const_like(wide, 1), "");
+    LLVMValueRef bias = const_like(wide, 0xfff - (112 << 23));
+    LLVMValueRef normal = LLVMBuildLShr(b, LLVMBuildAdd(b, LLVMBuildAdd(b, m, bias, ""), odd, ""), const_like(wide, 13), "");
+    LLVMValueRef magic = const_like(floats, 0.5); /* its last place is 2^-24, half's smallest number */
+    LLVMValueRef sum = LLVMBuildFAdd(b, LLVMBuildBitCast(b, m, floats, ""), magic, "");
+    LLVMValueRef tiny = LLVMBuildSub(b, LLVMBuildBitCast(b, sum, wide, ""), LLVMBuildBitCast(b, magic, wide, ""), "");
+    LLVMValueRef r = LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntULT, m, const_like(wide, 113 << 23), ""), tiny, normal, "");
+    LLVMValueRef too_big = LLVMBuildICmp(b, LLVMIntUGE, m, const_like(wide, 143 << 23), "");
+    r = LLVMBuildSelect(b, too_big, const_like(wide, 0x7c00), r, "");
+    LLVMValueRef is_nan = LLVMBuildFCmp(b, LLVMRealUNO, x, x, "");
+    r = LLVMBuildSelect(b, is_nan, const_like(wide, 0x7e00), r, "");
+    LLVMTypeRef i16 = LLVMIntTypeInContext(e->context, 16);
+    return LLVMBuildTrunc(b, LLVMBuildOr(b, r, sign, ""), type_like(i16, shape), "");
+}
+
+LLVMValueRef emit_from_memory(struct emitter *e, enum dtype dtype, LLVMValueRef raw) {
+    if (dtype == DTYPE_bool)
+        return LLVMBuildICmp(e->b, LLVMIntNE, raw, LLVMConstNull(LLVMTypeOf(raw)), "");
+    if (dtype == DTYPE_bf16)
+        return bf16_to_float(e, raw);
+    if (dtype == DTYPE_f16)
+        return half_to_float(e, raw);
+    return raw;
+}
+
+LLVMValueRef emit_to_memory(struct emitter *e, enum dtype dtype, LLVMValueRef value) {
+    if (dtype == DTYPE_bool)
+        return LLVMBuildZExt(e->b, value, type_like(e->i8, LLVMTypeOf(value)), "");
+    if (dtype == DTYPE_bf16)
+        return float_to_bf16(e, value);
+    if (dtype == DTYPE_f16)
+        return float_to_half(e, value);
+    return value;
+}
+
+/* ---- addresses ---- */
+
+static LLVMValueRef load_constant_bytes(struct emission *em, const struct buffer *buffer) {
+    size_t size = (size_t)buffer->elements * (size_t)dtype_bytes(buffer->dtype);
+    LLVMValueRef bytes = LLVMConstStringInContext(em->e->context, buffer->bytes, (unsigned)size, true);
+    LLVMValueRef global = LLVMAddGlobal(em->e->module, LLVMTypeOf(bytes), "data");
+    LLVMSetInitializer(global, bytes);
+    LLVMSetGlobalConstant(global, true);
+    LLVMSetLinkage(global, LLVMPrivateLinkage);
+    LLVMSetAlignment(global, 64);
+    return global;
+}
+
+static LLVMValueRef pointer_in_data(struct emission *em, int slot) {
+    LLVMValueRef index = emit_i64(em, slot);
+    LLVMValueRef place = LLVMBuildGEP2(em->e->b, em->e->ptr, em->data, &index, 1, "");
+    return LLVMBuildLoad2(em->e->b, em->e->ptr, place, "");
+}
+
+static LLVMValueRef buffer_pointer(struct emission *em, const struct buffer *buffer) {
+    struct emitter *e = em->e;
+    if (buffer->space == SPACE_ARGUMENT)
+        return pointer_in_data(em, buffer->argument);
+    if (buffer->space == SPACE_CONSTANT)
+        return load_constant_bytes(em, buffer);
+    if (buffer->space == SPACE_STACK) {
+        LLVMTypeRef type = LLVMArrayType2(emit_memory_type(em, buffer->dtype), (uint64_t)buffer->elements);
+        LLVMValueRef array = LLVMBuildAlloca(e->b, type, buffer->name);
+        LLVMSetAlignment(array, 64);
+        return array;
+    }
+    bool shared = buffer->space == SPACE_SHARED;
+    LLVMValueRef base = pointer_in_data(em, em->argument_count + (shared ? 0 : 1));
+    LLVMValueRef offset = emit_i64(em, buffer->offset);
+    if (!shared) {
+        LLVMValueRef worker = em->bindings[em->function->worker->id].value;
+        LLVMValueRef mine = LLVMBuildMul(e->b, worker, emit_i64(em, em->worker_bytes), "");
+        offset = LLVMBuildAdd(e->b, mine, offset, "");
+    }
+    return LLVMBuildGEP2(e->b, e->i8, base, &offset, 1, "");
+}
+
+LLVMValueRef emit_buffer(struct emission *em, struct buffer *buffer) {
+    int position = 0;
+    while (em->function->buffers.at[position] != buffer)
+        position++;
+    if (!em->buffers[position]) {
+        LLVMBasicBlockRef here = LLVMGetInsertBlock(em->e->b);
+        LLVMPositionBuilderBefore(em->e->b, em->entry_end);
+        em->buffers[position] = buffer_pointer(em, buffer);
+        LLVMPositionBuilderAtEnd(em->e->b, here);
+    }
+    return em->buffers[position];
+}
+
+LLVMValueRef emit_element(struct emission *em, struct buffer *buffer, LLVMValueRef index) {
+    return LLVMBuildGEP2(em->e->b, emit_memory_type(em, buffer->dtype), emit_buffer(em, buffer), &index, 1, "");
+}
+
+/* ---- loads ---- */
+
+struct access {
+    struct buffer *buffer;
+    LLVMValueRef base;  /* scalar index of lane 0 where the access is affine */
+    LLVMValueRef each;  /* vector of indices otherwise */
+    LLVMValueRef mask;  /* lanes that may touch memory, or NULL */
+    int64_t stride;
+    int lanes;
+};
+
+static bool is_affine_in_lanes(struct emission *em, const struct loop_expr *index, int64_t *stride) {
+    return lexpr_stride(index, em->lanes.var, stride) && !(*stride == 0 && expr_facts(em, index)->varies);
+}
+
+static LLVMValueRef both_masks(struct emission *em, LLVMValueRef a, LLVMValueRef b) {
+    return !a ? b : !b ? a : LLVMBuildAnd(em->e->b, a, b, "");
+}
+
+void prepare_load(struct emission *em, const struct loop_expr *x, enum emit_form form) {
+    emit_buffer(em, x->buffer);
+    if (x->mask) {
+        emit_form(em, x->mask, form);
+        emit_form(em, x->otherwise, form);
+    }
+    int64_t stride;
+    bool affine = form == FORM_SCALAR || is_affine_in_lanes(em, x->index, &stride);
+    emit_form(em, x->index, affine ? FORM_SCALAR : FORM_VECTOR);
+}
+
+static LLVMValueRef load_at(struct emission *em, struct buffer *buffer, LLVMTypeRef type, LLVMValueRef index) {
+    LLVMValueRef v = LLVMBuildLoad2(em->e->b, type, emit_element(em, buffer, index), "");
+    LLVMSetAlignment(v, (unsigned)dtype_bytes(buffer->dtype));
+    return v;
+}
+
+static LLVMValueRef load_scalar(struct emission *em, const struct loop_expr *x) {
+    LLVMBuilderRef b = em->e->b;
+    LLVMValueRef index = emit_form(em, x->index, FORM_SCALAR);
+    LLVMTypeRef type = emit_memory_type(em, x->dtype);
+    if (!x->mask)
+        return emit_from_memory(em->e, x->dtype, load_at(em, x->buffer, type, index));
+    LLVMValueRef mask = emit_form(em, x->mask, FORM_SCALAR), otherwise = emit_form(em, x->otherwise, FORM_SCALAR);
+    if (!x->buffer->elements)
+        return otherwise;
+    LLVMValueRef safe = LLVMBuildSelect(b, mask, index, emit_i64(em, 0), "");
+    LLVMValueRef value = emit_from_memory(em->e, x->dtype, load_at(em, x->buffer, type, safe));
+    return LLVMBuildSelect(b, mask, value, otherwise, "");
+}
+
+static LLVMValueRef load_contiguous(struct emission *em, const struct access *a) {
+    struct emitter *e = em->e;
+    LLVMTypeRef type = LLVMVectorType(emit_memory_type(em, a->buffer->dtype), (unsigned)a->lanes);
+    if (!a->mask)
+        return load_at(em, a->buffer, type, a->base);
+    LLVMValueRef args[] = {emit_element(em, a->buffer, a->base),
+                           LLVMConstInt(e->i32, (unsigned)dtype_bytes(a->buffer->dtype), false), a->mask,
+                           LLVMConstNull(type)};
+    return emit_intrinsic2(e, "llvm.masked.load", type, e->ptr, args, 4);
+}
+
+/* Lane i's element lies at offset i * stride: a shuffle of two vectors that together cover all of them and nothing
+ * behind the last. */
+static LLVMValueRef load_spread(struct emission *em, const struct access *a) {
+    int n = a->lanes;
+    int64_t first = a->stride < 0 ? (n - 1) * a->stride : 0, second = a->stride < 0 ? first : (n - 1) * a->stride - (n - 1);
+    LLVMTypeRef type = LLVMVectorType(emit_memory_type(em, a->buffer->dtype), (unsigned)n);
+    LLVMValueRef low_index = LLVMBuildAdd(em->e->b, a->base, emit_i64(em, first), "");
+    LLVMValueRef low = load_at(em, a->buffer, type, low_index), high = low;
+    if (second != first)
+        high = load_at(em, a->buffer, type, LLVMBuildAdd(em->e->b, a->base, emit_i64(em, second), ""));
+    LLVMValueRef picks[128];
+    for (int i = 0; i < n; i++) {
+        int64_t at = i * a->stride - first;
+        picks[i] = LLVMConstInt(em->e->i32, (unsigned long long)(at < n ? at : at - (second - first) + n), false);
+    }
+    return LLVMBuildShuffleVector(em->e->b, low, high, LLVMConstVector(picks, (unsigned)n), "");
+}
+
+/* The index of lane i; a lane that may not touch memory gets one that is good to read. */
+static LLVMValueRef index_of_lane(struct emission *em, const struct access *a, LLVMValueRef each, int i) {
+    LLVMBuilderRef b = em->e->b;
+    LLVMValueRef lane = emit_i64(em, i);
+    if (each)
+        return LLVMBuildExtractElement(b, each, lane, "");
+    LLVMValueRef offset = emit_i64(em, i * a->stride);
+    if (a->mask) {
+        LLVMValueRef active = LLVMBuildExtractElement(b, a->mask, lane, "");
+        LLVMValueRef index = LLVMBuildAdd(b, a->base, offset, "");
+        return LLVMBuildSelect(b, active, index, emit_i64(em, 0), "");
+    }
+    return LLVMBuildAdd(b, a->base, offset, "");
+}
+
+static LLVMValueRef load_each(struct emission *em, const struct access *a) {
+    LLVMBuilderRef b = em->e->b;
+    LLVMTypeRef element = emit_memory_type(em, a->buffer->dtype);
+    LLVMValueRef v = LLVMGetPoison(LLVMVectorType(element, (unsigned)a->lanes)), each = a->each;
+    if (each && a->mask)
+        each = LLVMBuildSelect(b, a->mask, each, LLVMConstNull(LLVMTypeOf(each)), "");
+    for (int i = 0; i < a->lanes; i++) {
+        LLVMValueRef index = index_of_lane(em, a, each, i);
+        if (LLVMTypeOf(index) != em->e->i64)
+            index = LLVMBuildSExt(b, index, em->e->i64, "");
+        v = LLVMBuildInsertElement(b, v, load_at(em, a->buffer, element, index), emit_i64(em, i), "");
+    }
+    return v;
+}
+
+static LLVMValueRef load_vector(struct emission *em, const struct loop_expr *x) {
+    LLVMValueRef own = x->mask ? emit_form(em, x->mask, FORM_VECTOR) : NULL;
+    LLVMValueRef otherwise = x->mask ? emit_form(em, x->otherwise, FORM_VECTOR) : NULL;
+    if (!x->buffer->elements && x->mask)
+        return otherwise;
+    struct access a = {.buffer = x->buffer, .lanes = em->lanes.count, .mask = both_masks(em, own, em->lanes.mask)};
+    bool affine = is_affine_in_lanes(em, x->index, &a.stride);
+    if (affine)
+        a.base = emit_form(em, x->index, FORM_SCALAR);
+    else
+        a.each = emit_form(em, x->index, FORM_VECTOR);
+    bool can_mask = em->e->target->has_masked_memory && is_memory_wide(em, x->dtype);
+    LLVMValueRef raw;
+    if (affine && a.stride == 1 && (!a.mask || can_mask))
+        raw = load_contiguous(em, &a);
+    else if (affine && !a.mask && (a.stride == 2 || a.stride == -1))
+        raw = load_spread(em, &a);
+    else
+        raw = load_each(em, &a);
+    LLVMValueRef v = emit_from_memory(em->e, x->dtype, raw);
+    return own ? LLVMBuildSelect(em->e->b, own, v, otherwise, "") : v;
+}
+
+LLVMValueRef emit_load(struct emission *em, const struct loop_expr *x, enum emit_form form) {
+    return form == FORM_SCALAR ? load_scalar(em, x) : load_vector(em, x);
+}
+
+/* ---- stores ---- */
+
+static void store_at(struct emission *em, struct buffer *buffer, LLVMValueRef index, LLVMValueRef raw) {
+    LLVMValueRef s = LLVMBuildStore(em->e->b, raw, emit_element(em, buffer, index));
+    LLVMSetAlignment(s, (unsigned)dtype_bytes(buffer->dtype));
+}
+
+/* Runs on where condition holds; the caller continues in the block that follows. */
+static void store_if(struct emission *em, struct buffer *buffer, LLVMValueRef index, LLVMValueRef raw,
+                     LLVMValueRef condition) {
+    LLVMBasicBlockRef then = emit_block(em, "store"), after = emit_block(em, "stored");
+    LLVMBuildCondBr(em->e->b, condition, then, after);
+    LLVMPositionBuilderAtEnd(em->e->b, then);
+    store_at(em, buffer, index, raw);
+    LLVMBuildBr(em->e->b, after);
+    LLVMPositionBuilderAtEnd(em->e->b, after);
+}
+
+static void store_scalar(struct emission *em, const struct loop_stmt *s) {
+    LLVMValueRef value = emit_to_memory(em->e, s->buffer->dtype, emit_scalar(em, s->value));
+    LLVMValueRef index = emit_scalar(em, s->index);
+    if (s->mask)
+        store_if(em, s->buffer, index, value, emit_scalar(em, s->mask));
+    else
+        store_at(em, s->buffer, index, value);
+}
+
+static void store_contiguous(struct emission *em, const struct access *a, LLVMValueRef raw) {
+    struct emitter *e = em->e;
+    if (!a->mask) {
+        store_at(em, a->buffer, a->base, raw);
+        return;
+    }
+    LLVMValueRef args[] = {raw, emit_element(em, a->buffer, a->base),
+                           LLVMConstInt(e->i32, (unsigned)dtype_bytes(a->buffer->dtype), false), a->mask};
+    emit_intrinsic2(e, "llvm.masked.store", LLVMTypeOf(raw), e->ptr, args, 4);
+}
+
+static void store_each(struct emission *em, const struct access *a, LLVMValueRef raw) {
+    LLVMBuilderRef b = em->e->b;
+    for (int i = 0; i < a->lanes; i++) {
+        LLVMValueRef lane = emit_i64(em, i);
+        LLVMValueRef index = a->each ? LLVMBuildExtractElement(b, a->each, lane, "")
+                                     : LLVMBuildAdd(b, a->base, emit_i64(em, i * a->stride), "");
+        if (LLVMTypeOf(index) != em->e->i64)
+            index = LLVMBuildSExt(b, index, em->e->i64, "");
+        LLVMValueRef one = LLVMBuildExtractElement(b, raw, lane, "");
+        if (a->mask)
+            store_if(em, a->buffer, index, one, LLVMBuildExtractElement(b, a->mask, lane, ""));
+        else
+            store_at(em, a->buffer, index, one);
+    }
+}
+
+static void store_vector(struct emission *em, const struct loop_stmt *s) {
+    LLVMValueRef own = s->mask ? emit_form(em, s->mask, FORM_VECTOR) : NULL;
+    LLVMValueRef raw = emit_to_memory(em->e, s->buffer->dtype, emit_form(em, s->value, FORM_VECTOR));
+    struct access a = {.buffer = s->buffer, .lanes = em->lanes.count, .mask = both_masks(em, own, em->lanes.mask)};
+    bool affine = is_affine_in_lanes(em, s->index, &a.stride);
+    if (affine)
+        a.base = emit_form(em, s->index, FORM_SCALAR);
+    else
+        a.each = emit_form(em, s->index, FORM_VECTOR);
+    bool can_mask = em->e->target->has_masked_memory && is_memory_wide(em, s->buffer->dtype);
+    if (affine && a.stride == 1 && (!a.mask || can_mask))
+        store_contiguous(em, &a, raw);
+    else
+        store_each(em, &a, raw);
+}
+
+void emit_store(struct emission *em, const struct loop_stmt *s) {
+    emit_buffer(em, s->buffer);
+    bool varies = em->lanes.count && (expr_facts(em, s->index)->varies || expr_facts(em, s->value)->varies ||
+                                      (s->mask && expr_facts(em, s->mask)->varies));
+    if (varies)
+        store_vector(em, s);
+    else
+        store_scalar(em, s);
+    em->epoch++;
+}

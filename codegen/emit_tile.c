@@ -1,0 +1,468 @@
+/* codegen/emit_tile.c: micro-kernels to LLVM IR. The form that KERNELS.md 1 measured: one block for the innermost
+ * loop, accumulators as phis, pointers that step, no pass of LLVM's behind it but the code generator. */
+#include "codegen/emission.h"
+
+#include <assert.h>
+
+enum {
+    MAX_ACCUMULATORS = 32,
+    /* Levels of constant count are unrolled from the inside while a turn has at most so many multiply-adds: a 3 x 3
+     * window with 12 accumulators is one block of 108. */
+    UNROLL_LIMIT = 128
+};
+
+struct micro {
+    struct emission *em;
+    struct emitter *e;
+    const struct tile *tile;
+    int lanes, vectors, columns; /* columns: accumulators in a row, vectors of OUTER or columns of INNER */
+    int partial;                 /* lanes of the last vector that exist, 0: all */
+    int pointers;                /* of B: 1 where its vectors or columns are at constant distances */
+    LLVMTypeRef element, vector;
+    LLVMValueRef c[TILE_VECTORS], counts[TILE_LEVELS];
+    LLVMValueRef acc[MAX_ACCUMULATORS];
+};
+
+/* Where the operands are read in one turn: pointers, and what unrolled levels add in elements. */
+struct cursor {
+    LLVMValueRef a, b[TILE_VECTORS];
+    int64_t a_offset, b_offset;
+};
+
+/* ---- memory ---- */
+
+static LLVMValueRef element_at(struct micro *m, LLVMValueRef pointer, int64_t offset) {
+    if (offset == 0)
+        return pointer;
+    LLVMValueRef index = emit_i64(m->em, offset);
+    return LLVMBuildGEP2(m->e->b, m->element, pointer, &index, 1, "");
+}
+
+static unsigned element_bytes(const struct micro *m) {
+    return (unsigned)dtype_bytes(m->tile->a->dtype);
+}
+
+static LLVMValueRef load_of(struct micro *m, LLVMTypeRef type, LLVMValueRef pointer) {
+    LLVMValueRef x = LLVMBuildLoad2(m->e->b, type, pointer, "");
+    LLVMSetAlignment(x, element_bytes(m));
+    return x;
+}
+
+static LLVMValueRef first_lanes(struct micro *m, int count) {
+    LLVMValueRef lane[64];
+    for (int i = 0; i < m->lanes; i++)
+        lane[i] = LLVMConstInt(m->e->i1, i < count, 0);
+    return LLVMConstVector(lane, (unsigned)m->lanes);
+}
+
+/* The lanes behind count are zero and touch no memory. */
+static LLVMValueRef load_vector(struct micro *m, LLVMValueRef pointer, int count) {
+    if (count == m->lanes)
+        return load_of(m, m->vector, pointer);
+    LLVMTypeRef overloads[] = {m->vector, m->e->ptr};
+    LLVMValueRef args[] = {pointer, LLVMConstInt(m->e->i32, element_bytes(m), 0), first_lanes(m, count),
+                           LLVMConstNull(m->vector)};
+    unsigned id = LLVMLookupIntrinsicID("llvm.masked.load", 16);
+    LLVMValueRef callee = LLVMGetIntrinsicDeclaration(m->e->module, id, overloads, 2);
+    return LLVMBuildCall2(m->e->b, LLVMIntrinsicGetType(m->e->context, id, overloads, 2), callee, args, 4, "");
+}
+
+static LLVMValueRef lane_range(struct micro *m, LLVMValueRef vector, int first, int count) {
+    LLVMValueRef lane[64];
+    for (int i = 0; i < count; i++)
+        lane[i] = LLVMConstInt(m->e->i32, (unsigned)(first + i), 0);
+    return LLVMBuildShuffleVector(m->e->b, vector, LLVMGetPoison(LLVMTypeOf(vector)),
+                                  LLVMConstVector(lane, (unsigned)count), "");
+}
+
+/* The first count lanes, in pieces of powers of two: masked stores are microcode on AMD before AVX-512 (42 operations
+ * on Zen 3), and three plain ones are not. */
+static void store_vector(struct micro *m, LLVMValueRef vector, LLVMValueRef pointer, int count) {
+    int done = 0;
+    for (int piece = m->lanes; piece >= 1; piece /= 2) {
+        if (count - done < piece)
+            continue;
+        LLVMValueRef part = piece == m->lanes ? vector
+                            : piece > 1 ? lane_range(m, vector, done, piece)
+                                        : LLVMBuildExtractElement(m->e->b, vector, LLVMConstInt(m->e->i32, (unsigned)done, 0), "");
+        LLVMSetAlignment(LLVMBuildStore(m->e->b, part, element_at(m, pointer, done)), element_bytes(m));
+        done += piece;
+    }
+}
+
+/* ---- arithmetic ---- */
+
+static LLVMValueRef splat_of(struct micro *m, LLVMValueRef scalar) {
+    return emit_splat(m->em, scalar, m->lanes);
+}
+
+static LLVMValueRef multiply_add(struct micro *m, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z) {
+    if (!m->e->target->has_fma)
+        return LLVMBuildFAdd(m->e->b, LLVMBuildFMul(m->e->b, x, y, ""), z, "");
+    LLVMValueRef args[] = {x, y, z};
+    return emit_intrinsic(m->e, "llvm.fma", m->vector, args, 3);
+}
+
+static LLVMValueRef b_pointer(struct micro *m, const struct cursor *at, int column) {
+    if (m->pointers > 1)
+        return element_at(m, at->b[column], at->b_offset);
+    int64_t distance = m->tile->kind == TILE_INNER ? m->tile->b_n : m->lanes;
+    return element_at(m, at->b[0], at->b_offset + column * distance);
+}
+
+/* One step of k: a vector or broadcast of each row of A, a vector of each column of B, all their products. With rows
+ * <= columns A's vectors of INNER are the ones kept, so that the others can be memory operands. */
+static void emit_step(struct micro *m, const struct cursor *at, int count) {
+    const struct tile *t = m->tile;
+    LLVMValueRef b[MAX_ACCUMULATORS];
+    for (int j = 0; j < m->columns; j++)
+        b[j] = load_vector(m, b_pointer(m, at, j), t->kind == TILE_OUTER && j == m->columns - 1 && m->partial ? m->partial : count);
+    for (int i = 0; i < t->rows; i++) {
+        LLVMValueRef pointer = element_at(m, at->a, at->a_offset + i * t->a_m);
+        LLVMValueRef a = t->kind == TILE_INNER ? load_vector(m, pointer, count) : splat_of(m, load_of(m, m->element, pointer));
+        for (int j = 0; j < m->columns; j++) {
+            LLVMValueRef *acc = &m->acc[i * m->columns + j];
+            *acc = multiply_add(m, a, b[j], *acc);
+        }
+    }
+}
+
+/* ---- the levels of k ---- */
+
+static bool is_unrolled(const struct micro *m, int level) {
+    int64_t work = m->tile->rows * m->columns;
+    for (int i = m->tile->level_count - 1; i >= level; i--) {
+        const struct loop_expr *count = m->tile->levels[i].count;
+        if (count->kind != LEXPR_INT || (work *= count->i) > UNROLL_LIMIT)
+            return false;
+    }
+    return true;
+}
+
+static LLVMBasicBlockRef here(const struct micro *m) {
+    return LLVMGetInsertBlock(m->e->b);
+}
+
+static LLVMValueRef phi_of(struct micro *m, LLVMValueRef first, LLVMBasicBlockRef from) {
+    LLVMValueRef phi = LLVMBuildPhi(m->e->b, LLVMTypeOf(first), "");
+    LLVMAddIncoming(phi, &first, &from, 1);
+    return phi;
+}
+
+static void phi_add(LLVMValueRef phi, LLVMValueRef value, LLVMBasicBlockRef from) {
+    LLVMAddIncoming(phi, &value, &from, 1);
+}
+
+static void emit_levels(struct micro *m, int level, struct cursor at);
+
+static void emit_loop(struct micro *m, int level, const struct cursor *at) {
+    const struct tile_level *l = &m->tile->levels[level];
+    LLVMBuilderRef b = m->e->b;
+    int acc_count = m->tile->rows * m->columns;
+    bool may_be_empty = l->count->min < 1;
+    LLVMValueRef zero = emit_i64(m->em, 0), before[MAX_ACCUMULATORS], acc[MAX_ACCUMULATORS];
+    LLVMBasicBlockRef entry = here(m), body = emit_block(m->em, "k"), exit = emit_block(m->em, "k.end");
+    if (may_be_empty)
+        LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSGT, m->counts[level], zero, ""), body, exit);
+    else
+        LLVMBuildBr(b, body);
+
+    LLVMPositionBuilderAtEnd(b, body);
+    LLVMValueRef turn = phi_of(m, zero, entry);
+    struct cursor inner = {.a = phi_of(m, at->a, entry), .a_offset = at->a_offset, .b_offset = at->b_offset};
+    for (int j = 0; j < m->pointers; j++)
+        inner.b[j] = phi_of(m, at->b[j], entry);
+    for (int i = 0; i < acc_count; i++) {
+        before[i] = m->acc[i];
+        m->acc[i] = acc[i] = phi_of(m, m->acc[i], entry);
+    }
+    emit_levels(m, level + 1, inner);
+
+    LLVMBasicBlockRef latch = here(m);
+    LLVMValueRef next = LLVMBuildAdd(b, turn, emit_i64(m->em, 1), "");
+    phi_add(turn, next, latch);
+    phi_add(inner.a, element_at(m, inner.a, l->a), latch);
+    for (int j = 0; j < m->pointers; j++)
+        phi_add(inner.b[j], element_at(m, inner.b[j], l->b), latch);
+    for (int i = 0; i < acc_count; i++)
+        phi_add(acc[i], m->acc[i], latch);
+    LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSLT, next, m->counts[level], ""), body, exit);
+
+    LLVMPositionBuilderAtEnd(b, exit);
+    for (int i = 0; may_be_empty && i < acc_count; i++) {
+        LLVMValueRef merged = phi_of(m, before[i], entry);
+        phi_add(merged, m->acc[i], latch);
+        m->acc[i] = merged;
+    }
+}
+
+static void emit_levels(struct micro *m, int level, struct cursor at) {
+    if (level == m->tile->level_count) {
+        emit_step(m, &at, m->lanes);
+        return;
+    }
+    const struct tile_level *l = &m->tile->levels[level];
+    if (!is_unrolled(m, level)) {
+        emit_loop(m, level, &at);
+        return;
+    }
+    for (int64_t i = 0; i < l->count->i; i++) {
+        struct cursor turn = at;
+        turn.a_offset += i * l->a;
+        turn.b_offset += i * l->b;
+        emit_levels(m, level + 1, turn);
+    }
+}
+
+/* ---- accumulators to and from C ---- */
+
+static int lanes_of(const struct micro *m, int vector) {
+    return vector == m->columns - 1 && m->partial ? m->partial : m->lanes;
+}
+
+static LLVMValueRef c_vector(struct micro *m, int row, int vector) {
+    return element_at(m, m->c[vector], row * m->tile->c_m);
+}
+
+static void load_accumulators(struct micro *m) {
+    for (int i = 0; i < m->tile->rows; i++)
+        for (int j = 0; j < m->columns; j++)
+            m->acc[i * m->columns + j] = load_vector(m, c_vector(m, i, j), lanes_of(m, j));
+}
+
+static void clear_accumulators(struct micro *m) {
+    for (int i = 0; i < m->tile->rows * m->columns; i++)
+        m->acc[i] = LLVMConstNull(m->vector);
+}
+
+/* True or false for good, or a branch. */
+static void start_accumulators(struct micro *m, LLVMValueRef accumulate) {
+    clear_accumulators(m);
+    if (!accumulate || m->tile->kind == TILE_INNER)
+        return;
+    if (LLVMIsConstant(accumulate)) {
+        if (LLVMConstIntGetZExtValue(accumulate))
+            load_accumulators(m);
+        return;
+    }
+    LLVMBasicBlockRef entry = here(m), old = emit_block(m->em, "old"), start = emit_block(m->em, "start");
+    LLVMBuildCondBr(m->e->b, accumulate, old, start);
+    LLVMPositionBuilderAtEnd(m->e->b, old);
+    load_accumulators(m);
+    LLVMBuildBr(m->e->b, start);
+    LLVMPositionBuilderAtEnd(m->e->b, start);
+    for (int i = 0; i < m->tile->rows * m->columns; i++) {
+        LLVMValueRef phi = phi_of(m, LLVMConstNull(m->vector), entry);
+        phi_add(phi, m->acc[i], old);
+        m->acc[i] = phi;
+    }
+}
+
+static void store_accumulators(struct micro *m) {
+    for (int i = 0; i < m->tile->rows; i++)
+        for (int j = 0; j < m->columns; j++)
+            store_vector(m, m->acc[i * m->columns + j], c_vector(m, i, j), lanes_of(m, j));
+}
+
+/* The statements behind one finished vector: row `row` of the tile, lanes from `column`. */
+static void emit_finished(struct micro *m, LLVMValueRef vector, int row, int column, int count) {
+    const struct tile *t = m->tile;
+    emit_lanes_begin(m->em, t->column, emit_i64(m->em, column), m->lanes, count < m->lanes ? first_lanes(m, count) : NULL);
+    emit_bind(m->em, t->row, emit_i64(m->em, row));
+    emit_bind(m->em, t->finished, vector);
+    emit_statements(m->em, t->epilogue);
+    emit_lanes_end(m->em);
+}
+
+static void emit_epilogue(struct micro *m) {
+    for (int i = 0; i < m->tile->rows; i++)
+        for (int j = 0; j < m->columns; j++)
+            emit_finished(m, m->acc[i * m->columns + j], i, j * m->lanes, lanes_of(m, j));
+}
+
+static void finish_outer(struct micro *m, LLVMValueRef last) {
+    if (!m->tile->epilogue) {
+        store_accumulators(m);
+        return;
+    }
+    if (!last) {
+        emit_epilogue(m);
+        return;
+    }
+    LLVMBasicBlockRef now = emit_block(m->em, "last"), later = emit_block(m->em, "later"), end = emit_block(m->em, "tile.end");
+    LLVMBuildCondBr(m->e->b, last, now, later);
+    LLVMPositionBuilderAtEnd(m->e->b, later);
+    store_accumulators(m);
+    LLVMBuildBr(m->e->b, end);
+    LLVMPositionBuilderAtEnd(m->e->b, now);
+    emit_scope_push(m->em);
+    emit_epilogue(m);
+    emit_scope_pop(m->em);
+    LLVMBuildBr(m->e->b, end);
+    LLVMPositionBuilderAtEnd(m->e->b, end);
+}
+
+/* ---- INNER: sums over lanes ---- */
+
+static LLVMValueRef shuffle(struct micro *m, LLVMValueRef x, LLVMValueRef y, const int *lane, int count) {
+    LLVMValueRef mask[64];
+    for (int i = 0; i < count; i++)
+        mask[i] = LLVMConstInt(m->e->i32, (unsigned)lane[i], 0);
+    return LLVMBuildShuffleVector(m->e->b, x, y, LLVMConstVector(mask, (unsigned)count), "");
+}
+
+/* Sums of neighbours of x and y, in each four lanes (x0 + x1, x2 + x3, y0 + y1, y2 + y3): x86's haddps. */
+static LLVMValueRef add_pairs(struct micro *m, LLVMValueRef x, LLVMValueRef y) {
+    int even[64], odd[64];
+    for (int i = 0; i < m->lanes; i++) {
+        even[i] = (i / 4) * 4 + (i % 2) * 2 + (i % 4 < 2 ? 0 : m->lanes);
+        odd[i] = even[i] + 1;
+    }
+    return LLVMBuildFAdd(m->e->b, shuffle(m, x, y, even, m->lanes), shuffle(m, x, y, odd, m->lanes), "");
+}
+
+/* Four accumulators to a vector of their four sums. */
+static LLVMValueRef add_lanes(struct micro *m, const LLVMValueRef *x) {
+    LLVMValueRef sum = add_pairs(m, add_pairs(m, x[0], x[1]), add_pairs(m, x[2], x[3]));
+    for (int width = m->lanes; width > 4; width /= 2)
+        sum = LLVMBuildFAdd(m->e->b, lane_range(m, sum, 0, width / 2), lane_range(m, sum, width / 2, width / 2), "");
+    return sum;
+}
+
+static void add_to_c(struct micro *m, LLVMValueRef sum, LLVMValueRef pointer, LLVMValueRef accumulate) {
+    if (accumulate) {
+        LLVMValueRef old = load_of(m, m->element, pointer);
+        /* Selected behind the sum: what C holds before the first store may be anything. */
+        sum = LLVMBuildSelect(m->e->b, accumulate, LLVMBuildFAdd(m->e->b, old, sum, ""), sum, "");
+    }
+    LLVMSetAlignment(LLVMBuildStore(m->e->b, sum, pointer), element_bytes(m));
+}
+
+static void finish_inner(struct micro *m, LLVMValueRef accumulate) {
+    const struct tile *t = m->tile;
+    for (int i = 0; i < t->rows; i++)
+        for (int j = 0; j < m->columns; j += 4) {
+            LLVMValueRef four[4];
+            for (int k = 0; k < 4; k++)
+                four[k] = j + k < m->columns ? m->acc[i * m->columns + j + k] : LLVMConstNull(m->vector);
+            LLVMValueRef sums = add_lanes(m, four);
+            for (int k = 0; k < 4 && j + k < m->columns; k++)
+                add_to_c(m, LLVMBuildExtractElement(m->e->b, sums, LLVMConstInt(m->e->i32, (unsigned)k, 0), ""),
+                         element_at(m, m->c[0], i * t->c_m + (j + k) * t->c_n), accumulate);
+        }
+}
+
+/* ---- TRANSPOSE ---- */
+
+/* Interleaves pairs of vectors that stand `distance` apart, in pieces of `unit` lanes within blocks of 2 * unit
+ * (high: from the upper halves), which x86 does with unpack, movlhps and perm2f128. */
+static LLVMValueRef interleave(struct micro *m, LLVMValueRef x, LLVMValueRef y, int unit, int block, int high) {
+    int lane[64];
+    for (int i = 0; i < m->lanes; i++) {
+        int in_block = i % block, piece = in_block / unit;
+        int source = (i / block) * block + (piece / 2) * unit + in_block % unit + (high ? block / 2 : 0);
+        lane[i] = source + (piece % 2 ? m->lanes : 0);
+    }
+    return shuffle(m, x, y, lane, m->lanes);
+}
+
+/* One stage over all vectors: those whose indices differ in bit `distance` exchange halves. */
+static void exchange(struct micro *m, LLVMValueRef *v, int distance, int unit, int block) {
+    for (int i = 0; i < m->lanes; i++) {
+        if (i & distance)
+            continue;
+        LLVMValueRef x = v[i], y = v[i + distance];
+        v[i] = interleave(m, x, y, unit, block, 0);
+        v[i + distance] = interleave(m, x, y, unit, block, 1);
+    }
+}
+
+/* Within groups of four lanes and vectors: interleave neighbours' elements, then pairs. The two stages leave vectors 1
+ * and 2 of each four exchanged. Beyond, blocks of 4, 8 .. lanes change places as wholes. */
+static void transpose_vectors(struct micro *m, LLVMValueRef *v) {
+    if (m->lanes == 2) {
+        exchange(m, v, 1, 1, 2);
+        return;
+    }
+    exchange(m, v, 1, 1, 4);
+    exchange(m, v, 2, 2, 4);
+    for (int i = 0; i < m->lanes; i += 4) {
+        LLVMValueRef t = v[i + 1];
+        v[i + 1] = v[i + 2];
+        v[i + 2] = t;
+    }
+    for (int d = 4; d < m->lanes; d *= 2)
+        exchange(m, v, d, d, 2 * d);
+}
+
+static void emit_transpose(struct micro *m, LLVMValueRef a) {
+    const struct tile *t = m->tile;
+    LLVMValueRef v[64];
+    for (int i = 0; i < m->lanes; i++)
+        v[i] = i < t->rows ? load_vector(m, element_at(m, a, i * t->a_m), t->columns) : LLVMConstNull(m->vector);
+    transpose_vectors(m, v);
+    for (int j = 0; j < t->columns; j++) {
+        if (t->epilogue)
+            emit_finished(m, v[j], j, 0, t->rows);
+        else
+            store_vector(m, v[j], element_at(m, m->c[0], j * t->c_m), t->c_full ? m->lanes : t->rows);
+    }
+}
+
+/* ---- the door ---- */
+
+static LLVMValueRef place(struct micro *m, struct buffer *buffer, const struct loop_expr *index) {
+    return emit_element(m->em, buffer, emit_scalar(m->em, index));
+}
+
+/* Pointers to the vectors of B or C; those without an index of their own stand behind the first. */
+static int places(struct micro *m, struct buffer *buffer, const struct loop_expr *const *index, LLVMValueRef *out) {
+    int own = 1;
+    out[0] = place(m, buffer, index[0]);
+    for (int v = 1; v < m->vectors; v++) {
+        own += index[v] != NULL;
+        out[v] = index[v] ? place(m, buffer, index[v]) : element_at(m, out[0], v * m->lanes);
+    }
+    return own;
+}
+
+static void emit_product(struct micro *m, LLVMValueRef a) {
+    const struct tile *t = m->tile;
+    struct cursor at = {.a = a};
+    int own = places(m, t->b, t->b_index, at.b);
+    m->pointers = own > 1 ? m->vectors : 1;
+    for (int i = 0; i < t->level_count; i++)
+        m->counts[i] = emit_scalar(m->em, t->levels[i].count);
+    LLVMValueRef accumulate = t->accumulate ? emit_scalar(m->em, t->accumulate) : NULL;
+    LLVMValueRef last = t->last ? emit_scalar(m->em, t->last) : NULL;
+
+    start_accumulators(m, accumulate);
+    emit_levels(m, 0, at);
+    if (t->tail) { /* INNER has one level where it has a tail */
+        const struct tile_level *l = &t->levels[0];
+        struct cursor end = {.a_offset = l->count->i * l->a, .b_offset = l->count->i * l->b, .a = at.a, .b = {at.b[0]}};
+        emit_step(m, &end, t->tail);
+    }
+    if (t->kind == TILE_INNER)
+        finish_inner(m, accumulate);
+    else
+        finish_outer(m, last);
+}
+
+void emit_tile(struct emission *em, const struct loop_stmt *stmt) {
+    const struct tile *t = stmt->tile;
+    struct emitter *e = emission_emitter(em);
+    struct micro m = {.em = em, .e = e, .tile = t, .element = emit_memory_type(em, t->a->dtype)};
+    m.lanes = target_lanes(e->target, dtype_bytes(t->a->dtype));
+    m.vector = LLVMVectorType(m.element, (unsigned)m.lanes);
+    m.vectors = t->kind == TILE_OUTER ? (t->columns + m.lanes - 1) / m.lanes : 1;
+    m.columns = t->kind == TILE_OUTER ? m.vectors : t->columns;
+    m.partial = t->kind == TILE_OUTER ? t->columns % m.lanes : 0;
+    assert(t->kind == TILE_TRANSPOSE || t->rows * m.columns <= MAX_ACCUMULATORS);
+    LLVMValueRef a = place(&m, t->a, t->a_index);
+    places(&m, t->c, t->c_index, m.c);
+    if (t->kind == TILE_TRANSPOSE)
+        emit_transpose(&m, a);
+    else
+        emit_product(&m, a);
+}
