@@ -1,5 +1,6 @@
-/* Broken model texts and their whole messages: tests/frontend/diagnostics/NAME.test. A text that parses is elaborated
- * too: every entry of every model in it. `--rewrite` (or WEFT_GOLDEN=1) puts in the messages that are given now. */
+/* Broken model texts and their whole messages: tests/frontend/diagnostics/NAME.test. A text that parses is
+ * elaborated too: every entry of every model in it. `--rewrite` (or WEFT_GOLDEN=1) puts in the messages that
+ * are given now. */
 #include "frontend/ast.h"
 #include "support_golden.h"
 
@@ -12,7 +13,8 @@
 
 #include <cmocka.h>
 
-static void check(struct arena *arena, const char *name, const char *input, size_t length, struct strbuf *out) {
+static void check(struct arena *arena, const char *name, const char *input, size_t length,
+                  struct strbuf *out) {
     struct diags *diags = diags_create(arena);
     const struct source *source = source_create(arena, name, input, length);
     parse_file(arena, interner_create(arena), source, diags);
