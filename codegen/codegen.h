@@ -20,8 +20,11 @@ struct codegen_options {
 
 /* What the compiler did, for --time. Seconds. */
 struct codegen_times {
-    double lower, emit, llvm, link;
-    int kernels, distinct, from_cache;
+    double lower, link;
+    double emit, llvm; /* of all compile threads together */
+    double compile;    /* the whole call, by the clock */
+    int kernels, units;        /* kernel ops; distinct pieces of code that they come to */
+    int modules, from_cache;   /* modules that units and entries are compiled in; objects found in the cache */
 };
 
 /* Compiled functions of one graph: an object in memory. */

@@ -27,44 +27,54 @@ struct cpu {
     const char *name, *llvm;
     enum isa isa;
     int l1_kb, l2_kb;
+    const char *more; /* features beyond the level's that LLVM may use for it */
+};
+
+/* The features of the levels, in LLVM's words: what an object asks of the machine that it runs on. */
+#define V2      "+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16"
+#define V3      V2 ",+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe"
+#define V4      V3 ",+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
+#define ICELAKE "+avx512ifma,+avx512vbmi,+avx512vbmi2,+avx512vnni,+avx512bitalg,+avx512vpopcntdq,+gfni,+vaes"
+static const char *const isa_features[ISA_COUNT] = {
+    [ISA_SSE2] = "", [ISA_AVX] = V2 ",+avx", [ISA_AVX2] = V3, [ISA_AVX512] = V4, [ISA_NEON] = "",
 };
 
 static const struct cpu cpus[] = {
-    {"x86-64", "x86-64", ISA_SSE2, 32, 256},
-    {"x86-64-v2", "x86-64-v2", ISA_SSE2, 32, 256},
-    {"x86-64-v3", "x86-64-v3", ISA_AVX2, 32, 256},
-    {"x86-64-v4", "x86-64-v4", ISA_AVX512, 32, 1024},
-    {"nehalem", "nehalem", ISA_SSE2, 32, 256},
-    {"westmere", "westmere", ISA_SSE2, 32, 256},
-    {"sandybridge", "sandybridge", ISA_AVX, 32, 256},
-    {"ivybridge", "ivybridge", ISA_AVX, 32, 256},
-    {"haswell", "haswell", ISA_AVX2, 32, 256},
-    {"broadwell", "broadwell", ISA_AVX2, 32, 256},
-    {"skylake", "skylake", ISA_AVX2, 32, 256},
-    {"skylake-avx512", "skylake-avx512", ISA_AVX512, 32, 1024},
-    {"cascadelake", "cascadelake", ISA_AVX512, 32, 1024},
-    {"cooperlake", "cooperlake", ISA_AVX512, 32, 1024},
-    {"icelake-client", "icelake-client", ISA_AVX512, 48, 512},
-    {"icelake-server", "icelake-server", ISA_AVX512, 48, 1280},
-    {"tigerlake", "tigerlake", ISA_AVX512, 48, 1280},
-    {"rocketlake", "rocketlake", ISA_AVX512, 48, 512},
-    {"alderlake", "alderlake", ISA_AVX2, 48, 1280},
-    {"raptorlake", "raptorlake", ISA_AVX2, 48, 2048},
-    {"sapphirerapids", "sapphirerapids", ISA_AVX512, 48, 2048},
-    {"emeraldrapids", "emeraldrapids", ISA_AVX512, 48, 2048},
-    {"graniterapids", "graniterapids", ISA_AVX512, 48, 2048},
-    {"znver1", "znver1", ISA_AVX2, 32, 512},
-    {"znver2", "znver2", ISA_AVX2, 32, 512},
-    {"znver3", "znver3", ISA_AVX2, 32, 512},
-    {"znver4", "znver4", ISA_AVX512, 32, 1024},
-    {"znver5", "znver5", ISA_AVX512, 48, 1024},
-    {"aarch64", "generic", ISA_NEON, 32, 512},
-    {"cortex-a72", "cortex-a72", ISA_NEON, 32, 512},
-    {"cortex-a76", "cortex-a76", ISA_NEON, 64, 512},
-    {"neoverse-n1", "neoverse-n1", ISA_NEON, 64, 1024},
-    {"neoverse-v1", "neoverse-v1", ISA_NEON, 64, 1024},
-    {"neoverse-v2", "neoverse-v2", ISA_NEON, 64, 2048},
-    {"apple-m1", "apple-m1", ISA_NEON, 64, 4096},
+    {"x86-64", "x86-64", ISA_SSE2, 32, 256, ""},
+    {"x86-64-v2", "x86-64-v2", ISA_SSE2, 32, 256, V2},
+    {"x86-64-v3", "x86-64-v3", ISA_AVX2, 32, 256, ""},
+    {"x86-64-v4", "x86-64-v4", ISA_AVX512, 32, 1024, ""},
+    {"nehalem", "nehalem", ISA_SSE2, 32, 256, V2},
+    {"westmere", "westmere", ISA_SSE2, 32, 256, V2},
+    {"sandybridge", "sandybridge", ISA_AVX, 32, 256, ""},
+    {"ivybridge", "ivybridge", ISA_AVX, 32, 256, ""},
+    {"haswell", "haswell", ISA_AVX2, 32, 256, ""},
+    {"broadwell", "broadwell", ISA_AVX2, 32, 256, ""},
+    {"skylake", "skylake", ISA_AVX2, 32, 256, ""},
+    {"skylake-avx512", "skylake-avx512", ISA_AVX512, 32, 1024, ""},
+    {"cascadelake", "cascadelake", ISA_AVX512, 32, 1024, "+avx512vnni"},
+    {"cooperlake", "cooperlake", ISA_AVX512, 32, 1024, "+avx512vnni,+avx512bf16"},
+    {"icelake-client", "icelake-client", ISA_AVX512, 48, 512, ICELAKE},
+    {"icelake-server", "icelake-server", ISA_AVX512, 48, 1280, ICELAKE},
+    {"tigerlake", "tigerlake", ISA_AVX512, 48, 1280, ICELAKE ",+avx512vp2intersect"},
+    {"rocketlake", "rocketlake", ISA_AVX512, 48, 512, ICELAKE},
+    {"alderlake", "alderlake", ISA_AVX2, 48, 1280, "+gfni,+vaes,+avxvnni"},
+    {"raptorlake", "raptorlake", ISA_AVX2, 48, 2048, "+gfni,+vaes,+avxvnni"},
+    {"sapphirerapids", "sapphirerapids", ISA_AVX512, 48, 2048, ICELAKE ",+avx512bf16,+avx512fp16,+avxvnni"},
+    {"emeraldrapids", "emeraldrapids", ISA_AVX512, 48, 2048, ICELAKE ",+avx512bf16,+avx512fp16,+avxvnni"},
+    {"graniterapids", "graniterapids", ISA_AVX512, 48, 2048, ICELAKE ",+avx512bf16,+avx512fp16,+avxvnni"},
+    {"znver1", "znver1", ISA_AVX2, 32, 512, ""},
+    {"znver2", "znver2", ISA_AVX2, 32, 512, ""},
+    {"znver3", "znver3", ISA_AVX2, 32, 512, "+vaes"},
+    {"znver4", "znver4", ISA_AVX512, 32, 1024, ICELAKE ",+avx512bf16"},
+    {"znver5", "znver5", ISA_AVX512, 48, 1024, ICELAKE ",+avx512bf16,+avxvnni,+avx512vp2intersect"},
+    {"aarch64", "generic", ISA_NEON, 32, 512, ""},
+    {"cortex-a72", "cortex-a72", ISA_NEON, 32, 512, ""},
+    {"cortex-a76", "cortex-a76", ISA_NEON, 64, 512, ""},
+    {"neoverse-n1", "neoverse-n1", ISA_NEON, 64, 1024, ""},
+    {"neoverse-v1", "neoverse-v1", ISA_NEON, 64, 1024, ""},
+    {"neoverse-v2", "neoverse-v2", ISA_NEON, 64, 2048, ""},
+    {"apple-m1", "apple-m1", ISA_NEON, 64, 4096, ""},
 };
 enum { CPU_COUNT = sizeof(cpus) / sizeof(*cpus) };
 
@@ -94,13 +104,14 @@ static void targets_register(void) {
 }
 
 static struct target *target_create(struct arena *arena, enum isa isa, const char *llvm_cpu,
-                                    const char *features, int l1_kb, int l2_kb) {
+                                    const char *features, const char *needs, int l1_kb, int l2_kb) {
     const struct isa_facts *facts = &isa_facts[isa];
     struct target *target = ARENA_NEW(arena, struct target);
     *target = (struct target){
         .triple = isa_triple(isa),
         .cpu = llvm_cpu,
         .features = features,
+        .needs = needs,
         .vector_bits = facts->vector_bits,
         .vector_registers = facts->vector_registers,
         .has_fma = facts->has_fma,
@@ -113,8 +124,7 @@ static struct target *target_create(struct arena *arena, enum isa isa, const cha
     return target;
 }
 
-/* "+avx2" stands in the list as a whole word. */
-static bool has_feature(const char *features, const char *feature) {
+bool feature_is_listed(const char *features, const char *feature) {
     size_t length = strlen(feature);
     for (const char *at = features; (at = strstr(at, feature)); at += length)
         if ((at == features || at[-1] == ',') && (at[length] == 0 || at[length] == ','))
@@ -127,12 +137,12 @@ static bool has_feature(const char *features, const char *feature) {
 static enum isa isa_of_features(const char *triple, const char *features) {
     if (strncmp(triple, "aarch64", 7) == 0)
         return ISA_NEON;
-    if (has_feature(features, "+avx512f") && has_feature(features, "+avx512dq") &&
-        has_feature(features, "+avx512bw") && has_feature(features, "+avx512vl"))
+    if (feature_is_listed(features, "+avx512f") && feature_is_listed(features, "+avx512dq") &&
+        feature_is_listed(features, "+avx512bw") && feature_is_listed(features, "+avx512vl"))
         return ISA_AVX512;
-    if (has_feature(features, "+avx2") && has_feature(features, "+fma"))
+    if (feature_is_listed(features, "+avx2") && feature_is_listed(features, "+fma"))
         return ISA_AVX2;
-    return has_feature(features, "+avx") ? ISA_AVX : ISA_SSE2;
+    return feature_is_listed(features, "+avx") ? ISA_AVX : ISA_SSE2;
 }
 
 /* The machine's own name and features: a virtual machine may hide some that its CPU's name implies. */
@@ -141,9 +151,10 @@ static struct target *target_native(struct arena *arena) {
     char *cpu = LLVMGetHostCPUName();
     char *features = LLVMGetHostCPUFeatures();
     const struct cpu *known = cpu_find(cpu);
+    const char *listed = arena_strdup(arena, features);
     struct target *target =
-        target_create(arena, isa_of_features(triple, features), arena_strdup(arena, cpu),
-                      arena_strdup(arena, features), known ? known->l1_kb : 32, known ? known->l2_kb : 512);
+        target_create(arena, isa_of_features(triple, features), arena_strdup(arena, cpu), listed, listed,
+                      known ? known->l1_kb : 32, known ? known->l2_kb : 512);
     LLVMDisposeMessage(triple);
     LLVMDisposeMessage(cpu);
     LLVMDisposeMessage(features);
@@ -155,8 +166,10 @@ const struct target *target_get(struct arena *arena, const char *cpu, struct dia
     if (!cpu || strcmp(cpu, "native") == 0)
         return target_native(arena);
     const struct cpu *known = cpu_find(cpu);
-    if (known)
-        return target_create(arena, known->isa, known->llvm, "", known->l1_kb, known->l2_kb);
+    if (known) {
+        const char *needs = arena_printf(arena, "%s,%s", isa_features[known->isa], known->more);
+        return target_create(arena, known->isa, known->llvm, "", needs, known->l1_kb, known->l2_kb);
+    }
     struct diag *d = diag_error(diags, (struct span){0}, E_TARGET, "unknown CPU %s", cpu);
     const char *names[CPU_COUNT + 1] = {"native"};
     for (int i = 0; i < CPU_COUNT; i++)

@@ -7,7 +7,8 @@
 
 struct target {
     const char *triple, *cpu, *features; /* as LLVM spells them */
-    int vector_bits;      /* 512 AVX-512, 256 AVX2, 128 SSE2 and NEON */
+    const char *needs; /* "+avx,+avx2,..": what code for it asks of the machine; a superset of what it uses */
+    int vector_bits;   /* 512 AVX-512, 256 AVX2, 128 SSE2 and NEON */
     int vector_registers; /* 32 or 16 */
     bool has_fma;
     bool has_masked_memory; /* masked loads and stores are one instruction */
@@ -20,6 +21,8 @@ struct target {
 /* cpu: "native", an LLVM name ("haswell"), or a level (x86-64, x86-64-v3, x86-64-v4, aarch64). NULL: reported
  * (E_TARGET) with a suggestion. */
 const struct target *target_get(struct arena *arena, const char *cpu, struct diags *diags);
+/* Whether "+avx2" stands in a list of features. */
+bool feature_is_listed(const char *features, const char *feature);
 /* Lanes of a vector of elements of this many bytes. */
 int target_lanes(const struct target *target, int element_bytes);
 

@@ -11,6 +11,7 @@ struct binder {
     int count;
     struct diags *diags;
     struct map done; /* functions */
+    bool *is_used;   /* by binding: some size depends on it */
 };
 
 static bool report_unbound(struct binder *b, const struct site *site, const struct dim *dim) {
@@ -27,10 +28,17 @@ static bool report_unbound(struct binder *b, const struct site *site, const stru
     return false;
 }
 
+static void note_use(struct binder *b, const struct dim *dim) {
+    for (int i = 0; i < b->count && !dim_is_const(dim); i++)
+        if (!b->is_used[i])
+            b->is_used[i] = dim_bind(b->graph->types, dim, &b->bindings[i], 1) != dim;
+}
+
 /* NULL: reported. */
 static const struct dim *bind_dim(struct binder *b, const struct site *site, const struct dim *dim,
                                   bool is_size) {
     const struct dim *bound = dim_bind(b->graph->types, dim, b->bindings, b->count);
+    note_use(b, dim);
     if (bound && dim_is_const(bound) && (!is_size || dim_value(bound) >= 0))
         return bound;
     report_unbound(b, site, dim);
@@ -116,7 +124,14 @@ static bool check_preconditions(struct binder *b) {
 
 bool graph_bind(struct graph *graph, struct function *function, const struct dim_binding *bindings, int count,
                 struct diags *diags) {
-    struct binder b = {graph, bindings, count, diags, {0}};
+    struct binder b = {graph, bindings, count, diags, {0}, ARENA_ARRAY(graph->arena, bool, count + 1)};
     map_init(&b.done, graph->arena);
-    return check_preconditions(&b) && bind_function(&b, function);
+    if (!check_preconditions(&b) || !bind_function(&b, function))
+        return false;
+    for (int i = 0; i < count; i++) {
+        struct dim_binding used = {intern(graph->names, bindings[i].name), bindings[i].value};
+        if (b.is_used[i])
+            VEC_PUSH(graph->arena, &function->sizes, used);
+    }
+    return true;
 }

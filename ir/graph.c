@@ -556,6 +556,8 @@ static void copy_body(struct copier *c, const struct block *from, struct block *
 static void copy_function(struct copier *c, const struct function *from, struct function *into) {
     struct arena *arena = c->graph->arena;
     into->doc = from->doc ? arena_strdup(arena, from->doc) : NULL;
+    for (int i = 0; i < from->sizes.count; i++)
+        VEC_PUSH(arena, &into->sizes, from->sizes.at[i]);
     copy_body(c, from->body, into->body);
     struct op *yield = block_yield(into->body);
     if (!from->result_names || !yield)

@@ -77,6 +77,7 @@ struct function {
     const char **result_names;
     const struct site *site;
     const char *doc; /* the doc comment, or NULL */
+    VEC(struct dim_binding) sizes; /* the dimension variables that graph_bind gave values, in its order */
     struct graph *graph;
 };
 

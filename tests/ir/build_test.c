@@ -202,8 +202,11 @@ static void binding_types_everything_again(void **state) {
     diags_clear(f->diags);
     assert_false(graph_bind(f->graph, f->function, NULL, 0, f->diags));
     diags_clear(f->diags);
-    assert_true(graph_bind(f->graph, f->function, &(struct dim_binding){"H", 6}, 1, f->diags));
+    const struct dim_binding sizes[] = {{"Q", 3}, {"H", 6}};
+    assert_true(graph_bind(f->graph, f->function, sizes, 2, f->diags));
     expect_type(f, y, "f32[3,2]");
+    assert_int_equal(f->function->sizes.count, 1); /* nothing here has the size Q */
+    assert_string_equal(f->function->sizes.at[0].name, "H");
 }
 
 int main(void) {

@@ -1,0 +1,416 @@
+/* codegen/entry.c: graphs of kernels to LLVM functions. Straight code: for each kernel its pointers are
+ * stored into one array on the stack, and each phase is run over its tasks. Loops and conds are native
+ * control flow around that. Values are pointers given by the plan; where the plan gives two of them one place
+ * nothing is copied. */
+#include "codegen/entry.h"
+
+#include "ir/graph.h"
+
+#include <string.h>
+
+struct entry {
+    struct entry_module *m;
+    LLVMBuilderRef b;
+    const struct compiled_function *f;
+    LLVMValueRef fn, workspace, exec;
+    LLVMValueRef *args; /* by argument: the pointer that the caller gave */
+    LLVMValueRef data;  /* [slots x ptr]: what a kernel's body gets */
+};
+
+/* ---- the module's common parts ---- */
+
+static LLVMValueRef i64_of(const struct emitter *e, int64_t value) {
+    return LLVMConstInt(e->i64, (unsigned long long)value, true);
+}
+
+static LLVMValueRef i32_of(const struct emitter *e, int64_t value) {
+    return LLVMConstInt(e->i32, (unsigned long long)value, true);
+}
+
+static LLVMBasicBlockRef new_block(const struct emitter *e, LLVMValueRef fn, const char *name) {
+    return LLVMAppendBasicBlockInContext(e->context, fn, name);
+}
+
+/* void run(exec, body, data, tasks): the caller's parallel_for; without one, or for a single task, a loop. */
+static void emit_run(struct entry_module *m) {
+    struct emitter *e = m->e;
+    LLVMTypeRef params[] = {e->ptr, e->ptr, e->ptr, e->i64};
+    m->run = LLVMAddFunction(e->module, "weft_run", LLVMFunctionType(e->void_type, params, 4, false));
+    LLVMSetLinkage(m->run, LLVMInternalLinkage);
+    emit_attributes(e, m->run);
+    LLVMValueRef exec = LLVMGetParam(m->run, 0), body = LLVMGetParam(m->run, 1),
+                 data = LLVMGetParam(m->run, 2), tasks = LLVMGetParam(m->run, 3);
+    LLVMBasicBlockRef begin = new_block(e, m->run, "begin"), serial = new_block(e, m->run, "serial"),
+                      parallel = new_block(e, m->run, "parallel"), done = new_block(e, m->run, "done");
+    LLVMPositionBuilderAtEnd(e->b, begin);
+    LLVMValueRef alone = LLVMBuildICmp(e->b, LLVMIntEQ, exec, LLVMConstNull(e->ptr), "");
+    LLVMValueRef single = LLVMBuildICmp(e->b, LLVMIntEQ, tasks, i64_of(e, 1), "");
+    LLVMBuildCondBr(e->b, LLVMBuildOr(e->b, alone, single, ""), serial, parallel);
+
+    LLVMPositionBuilderAtEnd(e->b, serial);
+    LLVMValueRef task = LLVMBuildPhi(e->b, e->i64, "task");
+    LLVMValueRef call[] = {data, task, i32_of(e, 0)};
+    LLVMBuildCall2(e->b, m->body_type, body, call, 3, "");
+    LLVMValueRef next = LLVMBuildAdd(e->b, task, i64_of(e, 1), "");
+    LLVMAddIncoming(task, (LLVMValueRef[]){i64_of(e, 0), next}, (LLVMBasicBlockRef[]){begin, serial}, 2);
+    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, next, tasks, ""), serial, done);
+
+    LLVMPositionBuilderAtEnd(e->b, parallel);
+    LLVMValueRef context =
+        LLVMBuildLoad2(e->b, e->ptr, LLVMBuildStructGEP2(e->b, m->exec_type, exec, 0, ""), "");
+    LLVMValueRef run = LLVMBuildLoad2(e->b, e->ptr, LLVMBuildStructGEP2(e->b, m->exec_type, exec, 2, ""), "");
+    LLVMValueRef forward[] = {context, body, data, tasks};
+    LLVMBuildCall2(e->b, m->parallel_for_type, run, forward, 4, "");
+    LLVMBuildBr(e->b, done);
+
+    LLVMPositionBuilderAtEnd(e->b, done);
+    LLVMBuildRetVoid(e->b);
+}
+
+void entry_module_init(struct entry_module *m, struct emitter *e, const struct compiled *compiled,
+                       bool checks_cpu) {
+    *m = (struct entry_module){.e = e, .compiled = compiled};
+    map_init(&m->constants, e->arena);
+    LLVMTypeRef exec[] = {e->ptr, e->i32, e->ptr};
+    LLVMTypeRef body[] = {e->ptr, e->i64, e->i32};
+    LLVMTypeRef parallel_for[] = {e->ptr, e->ptr, e->ptr, e->i64};
+    LLVMTypeRef call[] = {e->ptr, e->ptr, e->ptr};
+    m->exec_type = LLVMStructTypeInContext(e->context, exec, 3, false);
+    m->body_type = LLVMFunctionType(e->void_type, body, 3, false);
+    m->parallel_for_type = LLVMFunctionType(e->void_type, parallel_for, 4, false);
+    m->call_type = LLVMFunctionType(e->i32, call, 3, false);
+    emit_run(m);
+    if (checks_cpu) {
+        m->fits_cpu = emit_fits_cpu(e);
+        m->cpu_tag = hash_bytes(hash_bytes(0, e->target->cpu, strlen(e->target->cpu)), e->target->features,
+                                strlen(e->target->features));
+    }
+}
+
+static LLVMValueRef constant_of(struct entry_module *m, const struct data *data) {
+    LLVMValueRef known = map_find(&m->constants, data);
+    if (known)
+        return known;
+    struct emitter *e = m->e;
+    unsigned size = (unsigned)type_bytes(data->type);
+    LLVMValueRef bytes = LLVMConstStringInContext(e->context, data->bytes, size, true);
+    LLVMValueRef global = LLVMAddGlobal(e->module, LLVMTypeOf(bytes), "constant");
+    LLVMSetInitializer(global, bytes);
+    LLVMSetGlobalConstant(global, true);
+    LLVMSetLinkage(global, LLVMPrivateLinkage);
+    LLVMSetAlignment(global, PLAN_ALIGNMENT);
+    map_put(&m->constants, data, global);
+    return global;
+}
+
+/* ---- places ---- */
+
+static LLVMValueRef offset_pointer(struct entry *n, LLVMValueRef base, int64_t offset) {
+    LLVMValueRef index = i64_of(n->m->e, offset);
+    return offset ? LLVMBuildInBoundsGEP2(n->b, n->m->e->i8, base, &index, 1, "") : base;
+}
+
+static LLVMValueRef place_pointer(struct entry *n, const struct place *place) {
+    switch (place->kind) {
+    case PLACE_WORKSPACE:
+        return offset_pointer(n, n->workspace, WORKSPACE_HEADER + place->offset);
+    case PLACE_WEIGHTS:
+        return offset_pointer(n, n->args[0], place->offset);
+    case PLACE_STATE:
+        return offset_pointer(n, n->args[1], place->offset);
+    case PLACE_ARGUMENT:
+        return n->args[place->argument];
+    default:
+        return constant_of(n->m, place->data);
+    }
+}
+
+static const struct place *place_of(const struct entry *n, const struct value *value) {
+    return plan_place(n->f->plan, value);
+}
+
+static LLVMValueRef pointer_of(struct entry *n, const struct value *value) {
+    return place_pointer(n, place_of(n, value));
+}
+
+static bool same_place(const struct place *a, const struct place *b) {
+    return a->kind == b->kind && a->offset == b->offset && a->argument == b->argument && a->data == b->data;
+}
+
+static void copy_bytes(struct entry *n, LLVMValueRef to, LLVMValueRef from, int64_t bytes,
+                       unsigned alignment) {
+    if (bytes > 0)
+        LLVMBuildMemCpy(n->b, to, alignment, from, alignment, i64_of(n->m->e, bytes));
+}
+
+/* The caller's tensors are aligned as their elements are. */
+static void copy_value(struct entry *n, const struct place *to, const struct value *from) {
+    const struct place *source = place_of(n, from);
+    if (!same_place(to, source))
+        copy_bytes(n, place_pointer(n, to), place_pointer(n, source), type_bytes(from->type),
+                   (unsigned)dtype_bytes(from->type->dtype));
+}
+
+/* ---- errors ---- */
+
+/* Goes on where `ok`, else returns the code. */
+static void return_unless(struct entry *n, LLVMValueRef ok, LLVMValueRef code) {
+    LLVMBasicBlockRef failed = new_block(n->m->e, n->fn, "failed"), on = new_block(n->m->e, n->fn, "on");
+    LLVMBuildCondBr(n->b, ok, on, failed);
+    LLVMPositionBuilderAtEnd(n->b, failed);
+    LLVMBuildRet(n->b, code);
+    LLVMPositionBuilderAtEnd(n->b, on);
+}
+
+/* A kernel's checks leave the smallest failed number in the workspace header. */
+static void emit_kernel_checks(struct entry *n, const struct lowered_kernel *kernel) {
+    const struct emitter *e = n->m->e;
+    LLVMValueRef found = LLVMBuildLoad2(n->b, e->i32, offset_pointer(n, n->workspace, HEADER_ERROR), "");
+    LLVMValueRef ok = LLVMBuildICmp(n->b, LLVMIntEQ, found, i32_of(e, -1), "");
+    LLVMValueRef code = LLVMBuildAdd(n->b, found, i32_of(e, WEFT_FIRST_CHECK + kernel->first_check), "");
+    return_unless(n, ok, code);
+}
+
+/* ---- kernels ---- */
+
+static void set_slot(struct entry *n, int slot, LLVMValueRef pointer) {
+    LLVMBuildStore(n->b, pointer, offset_pointer(n, n->data, 8 * slot));
+}
+
+static LLVMValueRef unit_function(struct entry *n, const char *symbol) {
+    LLVMValueRef known = LLVMGetNamedFunction(n->m->e->module, symbol);
+    return known ? known : LLVMAddFunction(n->m->e->module, symbol, n->m->body_type);
+}
+
+static void emit_phase(struct entry *n, const struct loop_function *phase) {
+    const struct emitter *e = n->m->e;
+    LLVMValueRef body = unit_function(n, phase->symbol);
+    if (phase->tasks == 1) {
+        LLVMValueRef call[] = {n->data, i64_of(e, 0), i32_of(e, 0)};
+        LLVMBuildCall2(n->b, n->m->body_type, body, call, 3, "");
+    } else if (phase->tasks > 1) {
+        LLVMValueRef call[] = {n->exec, body, n->data, i64_of(e, phase->tasks)};
+        LLVMTypeRef type = LLVMGlobalGetValueType(n->m->run);
+        LLVMBuildCall2(n->b, type, n->m->run, call, 4, "");
+    }
+}
+
+/* Operands, results, shared memory, memory of worker 0, error code: as llvm.h says of loop functions. */
+static void emit_kernel(struct entry *n, const struct op *op) {
+    const struct lowered_kernel *kernel = map_find(&n->m->compiled->kernel_of, op);
+    int slot = 0;
+    for (int i = 0; i < op->in_count; i++)
+        set_slot(n, slot++, pointer_of(n, op->in[i]));
+    for (int i = 0; i < op->out_count; i++)
+        set_slot(n, slot++, pointer_of(n, op->out[i]));
+    set_slot(n, slot++, offset_pointer(n, n->workspace, n->f->shared_offset));
+    set_slot(n, slot++, offset_pointer(n, n->workspace, n->f->worker_offset));
+    set_slot(n, slot++, offset_pointer(n, n->workspace, HEADER_ERROR));
+    for (int i = 0; i < kernel->loops.phases.count; i++)
+        emit_phase(n, kernel->loops.phases.at[i]);
+    if (kernel->check_count)
+        emit_kernel_checks(n, kernel);
+}
+
+/* ---- control flow ---- */
+
+static void emit_block_ops(struct entry *n, const struct block *block);
+
+static LLVMValueRef load_scalar(struct entry *n, const struct value *value) {
+    LLVMTypeRef type = LLVMIntTypeInContext(n->m->e->context, 8 * (unsigned)dtype_bytes(value->type->dtype));
+    LLVMValueRef load = LLVMBuildLoad2(n->b, type, pointer_of(n, value), "");
+    LLVMSetAlignment(load, (unsigned)dtype_bytes(value->type->dtype));
+    return load;
+}
+
+static LLVMValueRef load_condition(struct entry *n, const struct value *value) {
+    return LLVMBuildICmp(n->b, LLVMIntNE, load_scalar(n, value), LLVMConstInt(n->m->e->i8, 0, false), "");
+}
+
+struct turns {
+    LLVMValueRef lo, hi, count; /* i64 */
+    LLVMValueRef turn;          /* i64, from 0 */
+};
+
+/* Bounds are read once, before anything of the loop is written. Stacks have room for their first dim's turns.
+ */
+static void begin_loop(struct entry *n, const struct op *loop, struct turns *t) {
+    const struct emitter *e = n->m->e;
+    t->lo = LLVMBuildSExt(n->b, load_scalar(n, loop->in[0]), e->i64, "lo");
+    t->hi = LLVMBuildSExt(n->b, load_scalar(n, loop->in[1]), e->i64, "hi");
+    t->count = LLVMBuildSub(n->b, t->hi, t->lo, "turns");
+    int carried = (int)op_int(loop, ATTR_carried);
+    for (int i = carried; i < loop->out_count; i++) {
+        LLVMValueRef room = i64_of(e, type_size(loop->out[i]->type, 0));
+        return_unless(n, LLVMBuildICmp(n->b, LLVMIntSLE, t->count, room, ""), i32_of(e, WEFT_BAD_SHAPE));
+    }
+    for (int i = 0; i < carried; i++)
+        copy_value(n, place_of(n, loop->out[i]), loop->in[i + 2]);
+}
+
+static void store_index(struct entry *n, const struct op *loop, const struct turns *t) {
+    const struct emitter *e = n->m->e;
+    LLVMValueRef index = op_int(loop, ATTR_reverse)
+                             ? LLVMBuildSub(n->b, LLVMBuildSub(n->b, t->hi, i64_of(e, 1), ""), t->turn, "")
+                             : LLVMBuildAdd(n->b, t->lo, t->turn, "");
+    LLVMBuildStore(n->b, LLVMBuildTrunc(n->b, index, e->i32, ""), pointer_of(n, loop->regions[0]->params[0]));
+}
+
+/* Behind a turn: stacked yields go to their slot, carried ones to where the next turn reads them. Stacks
+ * first: what is yielded twice may lie where a carried value will. */
+static void end_turn(struct entry *n, const struct op *loop, const struct turns *t) {
+    const struct op *yield = block_yield(loop->regions[0]);
+    int carried = (int)op_int(loop, ATTR_carried);
+    for (int i = carried; i < loop->out_count; i++) {
+        int64_t bytes = type_bytes(yield->in[i]->type);
+        LLVMValueRef offset = LLVMBuildMul(n->b, t->turn, i64_of(n->m->e, bytes), "");
+        LLVMValueRef slot =
+            LLVMBuildInBoundsGEP2(n->b, n->m->e->i8, pointer_of(n, loop->out[i]), &offset, 1, "");
+        copy_bytes(n, slot, pointer_of(n, yield->in[i]), bytes,
+                   (unsigned)dtype_bytes(yield->in[i]->type->dtype));
+    }
+    for (int i = 0; i < carried; i++)
+        copy_value(n, place_of(n, loop->out[i]), yield->in[i]);
+}
+
+static void emit_loop(struct entry *n, const struct op *loop) {
+    const struct emitter *e = n->m->e;
+    struct turns t;
+    begin_loop(n, loop, &t);
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(n->b), head = new_block(e, n->fn, "turn"),
+                      body = new_block(e, n->fn, "body"), after = new_block(e, n->fn, "after");
+    LLVMBuildBr(n->b, head);
+
+    LLVMPositionBuilderAtEnd(n->b, head);
+    t.turn = LLVMBuildPhi(n->b, e->i64, "turn");
+    LLVMBuildCondBr(n->b, LLVMBuildICmp(n->b, LLVMIntSLT, t.turn, t.count, ""), body, after);
+
+    LLVMPositionBuilderAtEnd(n->b, body);
+    store_index(n, loop, &t);
+    if (loop->region_count == 2) {
+        emit_block_ops(n, loop->regions[1]);
+        LLVMBasicBlockRef holds = new_block(e, n->fn, "holds");
+        LLVMBuildCondBr(n->b, load_condition(n, block_yield(loop->regions[1])->in[0]), holds, after);
+        LLVMPositionBuilderAtEnd(n->b, holds);
+    }
+    emit_block_ops(n, loop->regions[0]);
+    end_turn(n, loop, &t);
+    LLVMValueRef next = LLVMBuildAdd(n->b, t.turn, i64_of(e, 1), "");
+    LLVMValueRef turns[] = {i64_of(e, 0), next};
+    LLVMBasicBlockRef from[] = {before, LLVMGetInsertBlock(n->b)};
+    LLVMAddIncoming(t.turn, turns, from, 2);
+    LLVMBuildBr(n->b, head);
+    LLVMPositionBuilderAtEnd(n->b, after);
+}
+
+static void emit_cond(struct entry *n, const struct op *cond) {
+    const struct emitter *e = n->m->e;
+    LLVMBasicBlockRef side[] = {new_block(e, n->fn, "then"), new_block(e, n->fn, "else")},
+                      after = new_block(e, n->fn, "endif");
+    LLVMBuildCondBr(n->b, load_condition(n, cond->in[0]), side[0], side[1]);
+    for (int r = 0; r < 2; r++) {
+        LLVMPositionBuilderAtEnd(n->b, side[r]);
+        emit_block_ops(n, cond->regions[r]);
+        for (int i = 0; i < cond->out_count; i++)
+            copy_value(n, place_of(n, cond->out[i]), block_yield(cond->regions[r])->in[i]);
+        LLVMBuildBr(n->b, after);
+    }
+    LLVMPositionBuilderAtEnd(n->b, after);
+}
+
+static void emit_check(struct entry *n, const struct op *op) {
+    int row = (int)(intptr_t)map_find(&n->m->compiled->first_check_of, op) - 1;
+    return_unless(n, load_condition(n, op->in[0]), i32_of(n->m->e, WEFT_FIRST_CHECK + row));
+}
+
+/* Ops that are not listed need no code: sources and views are places, and effects of the outer block come at
+ * its end. */
+static void (*const rules[OP_COUNT])(struct entry *, const struct op *) = {
+    [OP_kernel] = emit_kernel,
+    [OP_loop] = emit_loop,
+    [OP_cond] = emit_cond,
+    [OP_check] = emit_check,
+};
+
+static void emit_block_ops(struct entry *n, const struct block *block) {
+    FOR_EACH_OP (op, block)
+        if (rules[op->code])
+            rules[op->code](n, op);
+}
+
+/* ---- the function ---- */
+
+/* Results and reports to the caller where they are not there already; then states, whose old values those may
+ * be. */
+static void emit_outputs(struct entry *n) {
+    const struct function_plan *plan = n->f->plan;
+    for (int i = 0; i < plan->arguments.count; i++) {
+        const struct plan_argument *arg = &plan->arguments.at[i];
+        if (arg->role == WEFT_RESULT || arg->role == WEFT_REPORT)
+            copy_value(n, &(struct place){.kind = PLACE_ARGUMENT, .argument = i}, arg->value);
+    }
+    FOR_EACH_OP (op, n->f->function->body) {
+        if (op->code != OP_write)
+            continue;
+        const struct state *state = op_attr(op, ATTR_state)->state;
+        struct place place = {.kind = state->kind == STATE_WEIGHT ? PLACE_WEIGHTS : PLACE_STATE,
+                              .offset = n->m->compiled->plan->state_offset[state->index]};
+        copy_value(n, &place, op->in[0]);
+    }
+}
+
+static int most_slots(const struct compiled *compiled) {
+    int most = 0;
+    for (int i = 0; i < compiled->kernels.count; i++) {
+        const struct op *op = compiled->kernels.at[i]->op;
+        int slots = op->in_count + op->out_count + 3;
+        most = slots > most ? slots : most;
+    }
+    return most + 1;
+}
+
+static void load_arguments(struct entry *n, LLVMValueRef args) {
+    const struct emitter *e = n->m->e;
+    int count = n->f->plan->arguments.count;
+    n->args = ARENA_ARRAY(e->arena, LLVMValueRef, count);
+    for (int i = 0; i < count; i++)
+        n->args[i] =
+            LLVMBuildLoad2(n->b, e->ptr, offset_pointer(n, args, 8 * i), n->f->plan->arguments.at[i].name);
+}
+
+/* cpuid is slow where it traps (a microsecond and more under a hypervisor): a workspace remembers that it was
+ * fine. */
+static void emit_cpu_check(struct entry *n) {
+    const struct emitter *e = n->m->e;
+    LLVMValueRef tag = offset_pointer(n, n->workspace, HEADER_CPU_TAG);
+    LLVMValueRef wanted = LLVMConstInt(e->i64, n->m->cpu_tag, false);
+    LLVMBasicBlockRef ask = new_block(e, n->fn, "ask"), known = new_block(e, n->fn, "known");
+    LLVMValueRef is_known = LLVMBuildICmp(n->b, LLVMIntEQ, LLVMBuildLoad2(n->b, e->i64, tag, ""), wanted, "");
+    LLVMBuildCondBr(n->b, is_known, known, ask);
+    LLVMPositionBuilderAtEnd(n->b, ask);
+    LLVMTypeRef type = LLVMGlobalGetValueType(n->m->fits_cpu);
+    return_unless(n, LLVMBuildCall2(n->b, type, n->m->fits_cpu, NULL, 0, ""), i32_of(e, WEFT_BAD_CPU));
+    LLVMBuildStore(n->b, wanted, tag);
+    LLVMBuildBr(n->b, known);
+    LLVMPositionBuilderAtEnd(n->b, known);
+}
+
+LLVMValueRef emit_entry(struct entry_module *m, const struct compiled_function *function,
+                        const char *symbol) {
+    struct emitter *e = m->e;
+    struct entry n = {.m = m, .b = e->b, .f = function};
+    n.fn = LLVMAddFunction(e->module, symbol, m->call_type);
+    emit_attributes(e, n.fn);
+    n.workspace = LLVMGetParam(n.fn, 1);
+    n.exec = LLVMGetParam(n.fn, 2);
+    LLVMPositionBuilderAtEnd(n.b, new_block(e, n.fn, "entry"));
+    n.data = LLVMBuildAlloca(n.b, LLVMArrayType2(e->ptr, (uint64_t)most_slots(m->compiled)), "data");
+    if (m->fits_cpu)
+        emit_cpu_check(&n);
+    load_arguments(&n, LLVMGetParam(n.fn, 0));
+    LLVMBuildStore(n.b, i32_of(e, -1), offset_pointer(&n, n.workspace, HEADER_ERROR));
+    emit_block_ops(&n, function->function->body);
+    emit_outputs(&n);
+    LLVMBuildRet(n.b, i32_of(e, 0));
+    return n.fn;
+}

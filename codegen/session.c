@@ -1,0 +1,211 @@
+/* codegen/session.c: from functions with a plan to objects in memory: lower every kernel, share equal code,
+ * compile. */
+#include "codegen/session.h"
+
+#include "codegen/compile.h"
+#include "codegen/lower.h"
+#include "codegen/pipeline.h"
+
+#include <string.h>
+#include <time.h>
+
+int64_t align64(int64_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
+const struct compiled_function *compiled_find(const struct compiled *compiled, const char *function) {
+    for (int i = 0; i < compiled->functions.count; i++)
+        if (strcmp(compiled->functions.at[i].function->name, function) == 0)
+            return &compiled->functions.at[i];
+    return NULL;
+}
+
+int64_t workspace_bytes(const struct compiled_function *function, int64_t width) {
+    return function->worker_offset + function->worker_bytes * (width < 1 ? 1 : width);
+}
+
+const char *jit_entry_symbol(struct arena *arena, const char *function) {
+    return arena_printf(arena, "weft_entry_%s", function);
+}
+
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* ---- units ---- */
+
+static struct unit *find_unit(const struct compiled *c, const char *symbol) {
+    for (int i = 0; i < c->units.count; i++)
+        if (strcmp(c->units.at[i]->function->symbol, symbol) == 0)
+            return c->units.at[i];
+    return NULL;
+}
+
+/* Gives the phase its symbol, from all that determines its code; code that is there already serves again. */
+static void add_unit(struct compiled *c, const struct lowered_kernel *kernel, struct loop_function *phase) {
+    struct strbuf text;
+    strbuf_init(&text, c->arena);
+    loops_print(phase, &text);
+    int arguments = kernel->op->in_count + kernel->op->out_count;
+    const char *call = arena_printf(c->arena, "%d %lld", arguments, (long long)kernel->worker_bytes);
+    struct hash_text hash = hash_texts((const char *[]){call, text.text}, 2);
+    phase->symbol = arena_printf(c->arena, "weft_%s", hash.text);
+    if (find_unit(c, phase->symbol))
+        return;
+    struct unit *unit = ARENA_NEW(c->arena, struct unit);
+    *unit = (struct unit){phase, arguments, kernel->worker_bytes, text.text, text.length};
+    VEC_PUSH(c->arena, &c->units, unit);
+}
+
+/* ---- kernels ---- */
+
+static int count_checks(const struct loop_stmt *first) {
+    int most = 0;
+    for (const struct loop_stmt *s = first; s; s = s->next) {
+        int inner = count_checks(s->body), other = count_checks(s->otherwise);
+        int own = s->kind == LSTMT_CHECK ? s->code + 1 : 0;
+        most = most > inner ? most : inner;
+        most = most > other ? most : other;
+        most = most > own ? most : own;
+    }
+    return most;
+}
+
+static void add_check(struct compiled *c, const char *message, const struct site *site) {
+    struct check_row row = {message, site};
+    VEC_PUSH(c->arena, &c->checks, row);
+}
+
+/* The loops of a kernel number their checks from 0: so equal code may serve at several places. */
+static void add_kernel_checks(struct compiled *c, struct lowered_kernel *kernel) {
+    kernel->first_check = c->checks.count;
+    for (int i = 0; i < kernel->loops.phases.count; i++) {
+        int count = count_checks(kernel->loops.phases.at[i]->body);
+        kernel->check_count = count > kernel->check_count ? count : kernel->check_count;
+    }
+    for (int i = 0; i < kernel->check_count; i++)
+        add_check(c, arena_printf(c->arena, "%s: an index is out of range", op_string(kernel->op, ATTR_name)),
+                  kernel->op->site);
+}
+
+static bool add_kernel(struct compiled *c, struct compiled_function *f, const struct op *op,
+                       struct lowering *l) {
+    struct lowered_kernel *kernel = ARENA_NEW(c->arena, struct lowered_kernel);
+    kernel->op = op;
+    if (!run_loop_pipeline(l, op, &kernel->loops))
+        return false;
+    kernel->worker_bytes = align64(kernel->loops.worker_bytes);
+    int64_t shared_end = f->shared_offset + align64(kernel->loops.shared_bytes);
+    f->worker_offset = shared_end > f->worker_offset ? shared_end : f->worker_offset;
+    f->worker_bytes = kernel->worker_bytes > f->worker_bytes ? kernel->worker_bytes : f->worker_bytes;
+    add_kernel_checks(c, kernel);
+    for (int i = 0; i < kernel->loops.phases.count; i++)
+        add_unit(c, kernel, kernel->loops.phases.at[i]);
+    VEC_PUSH(c->arena, &c->kernels, kernel);
+    map_put(&c->kernel_of, op, kernel);
+    return true;
+}
+
+/* Any other op here is the mistake of a pass. */
+static bool is_expected(const struct op *op) {
+    switch (op->code) {
+    case OP_input:
+    case OP_read:
+    case OP_write:
+    case OP_const:
+    case OP_reshape:
+    case OP_loop:
+    case OP_cond:
+    case OP_report:
+    case OP_check:
+    case OP_yield:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool visit_op(struct compiled *c, struct compiled_function *f, const struct op *op,
+                     struct lowering *l) {
+    if (op->code == OP_kernel)
+        return add_kernel(c, f, op, l);
+    if (op->code == OP_report && op->block->owner) {
+        diag_error_at(l->diags, op->site, E_COMPILE,
+                      "a report inside of a loop or `when` cannot be compiled");
+        return false;
+    }
+    if (!is_expected(op)) {
+        diag_defect(l->diags, op->site->span, "`%s` was left for the code generator outside of a kernel",
+                    opcode_text(op->code));
+        return false;
+    }
+    if (op->code == OP_check) {
+        add_check(c, op_string(op, ATTR_message), op->site);
+        map_put(&c->first_check_of, op, (void *)(intptr_t)c->checks.count);
+    }
+    return true;
+}
+
+static bool visit_block(struct compiled *c, struct compiled_function *f, const struct block *block,
+                        struct lowering *l) {
+    FOR_EACH_OP (op, block) {
+        if (!visit_op(c, f, op, l))
+            return false;
+        for (int r = 0; op->code != OP_kernel && r < op->region_count; r++)
+            if (!visit_block(c, f, op->regions[r], l))
+                return false;
+    }
+    return true;
+}
+
+static bool add_function(struct compiled *c, struct function *function, struct lowering *l) {
+    const struct function_plan *plan = plan_of(c->plan, function);
+    if (!plan) {
+        diag_defect(l->diags, function->site->span, "`%s` has no memory plan", function->name);
+        return false;
+    }
+    struct compiled_function f = {.function = function, .plan = plan};
+    f.shared_offset = WORKSPACE_HEADER + align64(plan->arena_bytes);
+    f.worker_offset = f.shared_offset;
+    if (!visit_block(c, &f, function->body, l))
+        return false;
+    VEC_PUSH(c->arena, &c->functions, f);
+    return true;
+}
+
+/* ---- the whole ---- */
+
+static struct compiled *compiled_create(struct graph *graph, const struct plan *plan,
+                                        const struct codegen_options *options, struct arena *arena) {
+    struct compiled *c = ARENA_NEW(arena, struct compiled);
+    c->arena = arena;
+    c->graph = graph;
+    c->plan = plan;
+    c->options = *options;
+    map_init(&c->kernel_of, arena);
+    map_init(&c->first_check_of, arena);
+    strbuf_init(&c->why, arena);
+    return c;
+}
+
+struct compiled *session_compile(struct graph *graph, struct function *const *functions, int count,
+                                 const struct plan *plan, const struct codegen_options *options,
+                                 struct arena *arena, struct diags *diags) {
+    double begin = seconds_now();
+    struct compiled *c = compiled_create(graph, plan, options, arena);
+    if (!(c->target = target_get(arena, options->cpu, diags)))
+        return NULL;
+    struct lowering l = {arena, c->target, diags, options->explain ? &c->why : NULL};
+    for (int i = 0; i < count; i++)
+        if (!add_function(c, functions[i], &l))
+            return NULL;
+    c->times.lower = seconds_now() - begin;
+    c->times.kernels = c->kernels.count;
+    c->times.units = c->units.count;
+    if (!compile_objects(c, diags))
+        return NULL;
+    c->times.compile = seconds_now() - begin;
+    return c;
+}

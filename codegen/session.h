@@ -1,0 +1,83 @@
+/* codegen/session.h: one compilation: what session.c, entry.c, object.c and header.c share. Everything lives
+ * in the arena of `compiled`; LLVM's own modules and contexts do not outlive the function that makes them. */
+#ifndef CODEGEN_SESSION_H
+#define CODEGEN_SESSION_H
+
+#include "codegen/codegen.h"
+#include "codegen/loops.h"
+#include "codegen/target.h"
+
+/* One distinct piece of code: a phase of one or several kernels whose loop text is the same. */
+struct unit {
+    const struct loop_function *function; /* the first of them; its symbol is this unit's */
+    int argument_count;
+    int64_t worker_bytes;
+    const char *text; /* loop IR */
+    size_t cost;      /* of compiling it: the length of its text is a fair guess */
+};
+
+/* A kernel op of one of the functions. */
+struct lowered_kernel {
+    const struct op *op;
+    struct loop_kernel loops;
+    int64_t worker_bytes; /* aligned: the stride between the memory of two workers */
+    int first_check;      /* row in compiled->checks of the loops' code 0 */
+    int check_count;
+};
+
+/* A place of the model text that may fail at run time; its error code is WEFT_FIRST_CHECK + its row. */
+struct check_row {
+    const char *message;
+    const struct site *site;
+};
+
+struct bytes {
+    const void *at;
+    size_t size;
+};
+
+struct compiled_function {
+    const struct function *function;
+    const struct function_plan *plan;
+    int64_t shared_offset,
+        worker_offset;    /* in the workspace: header, arena, shared memory, memory of workers */
+    int64_t worker_bytes; /* of each worker: the most that a kernel wants */
+};
+
+struct compiled {
+    struct arena *arena;
+    struct graph *graph;
+    const struct plan *plan;
+    const struct target *target;
+    struct codegen_options options;
+    struct codegen_times times;
+    VEC(struct compiled_function) functions;
+    VEC(struct lowered_kernel *) kernels;
+    struct map kernel_of;      /* const struct op * to struct lowered_kernel * */
+    struct map first_check_of; /* const struct op * of a check to its row + 1 */
+    VEC(struct check_row) checks;
+    VEC(struct unit *) units;
+    VEC(struct bytes) objects; /* for the JIT: groups of units, then the entries */
+    struct strbuf why;         /* --explain */
+};
+
+enum { WORKSPACE_HEADER = 64 };
+/* In the workspace header. */
+enum {
+    HEADER_ERROR = 0,  /* u32: the smallest code of the checks of the kernel that ran last; ~0: none failed */
+    HEADER_CPU_TAG = 8 /* u64: the object's tag once the CPU has been found fit */
+};
+
+/* The API's compile (codegen.h). */
+struct compiled *session_compile(struct graph *graph, struct function *const *functions, int count,
+                                 const struct plan *plan, const struct codegen_options *options,
+                                 struct arena *arena, struct diags *diags);
+
+int64_t align64(int64_t bytes);
+const struct compiled_function *compiled_find(const struct compiled *compiled,
+                                              const char *function); /* NULL: none */
+int64_t workspace_bytes(const struct compiled_function *function, int64_t width);
+/* The symbol of an entry's `_call` in the JIT; objects have their own. */
+const char *jit_entry_symbol(struct arena *arena, const char *function);
+
+#endif
