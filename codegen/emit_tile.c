@@ -1,13 +1,14 @@
-/* codegen/emit_tile.c: micro-kernels to LLVM IR. The form that KERNELS.md 1 measured: one block for the innermost
- * loop, accumulators as phis, pointers that step, no pass of LLVM's behind it but the code generator. */
+/* codegen/emit_tile.c: micro-kernels to LLVM IR. The form that KERNELS.md 1 measured: one block for the
+ * innermost loop, accumulators as phis, pointers that step, no pass of LLVM's behind it but the code
+ * generator. */
 #include "codegen/emission.h"
 
 #include <assert.h>
 
 enum {
     MAX_ACCUMULATORS = 32,
-    /* Levels of constant count are unrolled from the inside while a turn has at most so many multiply-adds: a 3 x 3
-     * window with 12 accumulators is one block of 108. */
+    /* Levels of constant count are unrolled from the inside while a turn has at most so many multiply-adds: a
+     * 3 x 3 window with 12 accumulators is one block of 108. */
     UNROLL_LIMIT = 128
 };
 
@@ -64,7 +65,8 @@ static LLVMValueRef load_vector(struct micro *m, LLVMValueRef pointer, int count
                            LLVMConstNull(m->vector)};
     unsigned id = LLVMLookupIntrinsicID("llvm.masked.load", 16);
     LLVMValueRef callee = LLVMGetIntrinsicDeclaration(m->e->module, id, overloads, 2);
-    return LLVMBuildCall2(m->e->b, LLVMIntrinsicGetType(m->e->context, id, overloads, 2), callee, args, 4, "");
+    return LLVMBuildCall2(m->e->b, LLVMIntrinsicGetType(m->e->context, id, overloads, 2), callee, args, 4,
+                          "");
 }
 
 static LLVMValueRef lane_range(struct micro *m, LLVMValueRef vector, int first, int count) {
@@ -75,16 +77,18 @@ static LLVMValueRef lane_range(struct micro *m, LLVMValueRef vector, int first, 
                                   LLVMConstVector(lane, (unsigned)count), "");
 }
 
-/* The first count lanes, in pieces of powers of two: masked stores are microcode on AMD before AVX-512 (42 operations
- * on Zen 3), and three plain ones are not. */
+/* The first count lanes, in pieces of powers of two: masked stores are microcode on AMD before AVX-512 (42
+ * operations on Zen 3), and three plain ones are not. */
 static void store_vector(struct micro *m, LLVMValueRef vector, LLVMValueRef pointer, int count) {
     int done = 0;
     for (int piece = m->lanes; piece >= 1; piece /= 2) {
         if (count - done < piece)
             continue;
-        LLVMValueRef part = piece == m->lanes ? vector
-                            : piece > 1 ? lane_range(m, vector, done, piece)
-                                        : LLVMBuildExtractElement(m->e->b, vector, LLVMConstInt(m->e->i32, (unsigned)done, 0), "");
+        LLVMValueRef part =
+            piece == m->lanes ? vector
+            : piece > 1
+                ? lane_range(m, vector, done, piece)
+                : LLVMBuildExtractElement(m->e->b, vector, LLVMConstInt(m->e->i32, (unsigned)done, 0), "");
         LLVMSetAlignment(LLVMBuildStore(m->e->b, part, element_at(m, pointer, done)), element_bytes(m));
         done += piece;
     }
@@ -110,16 +114,19 @@ static LLVMValueRef b_pointer(struct micro *m, const struct cursor *at, int colu
     return element_at(m, at->b[0], at->b_offset + column * distance);
 }
 
-/* One step of k: a vector or broadcast of each row of A, a vector of each column of B, all their products. With rows
+/* One step of k: a vector or broadcast of each row of A, a vector of each column of B, all their products.
+ * With rows
  * <= columns A's vectors of INNER are the ones kept, so that the others can be memory operands. */
 static void emit_step(struct micro *m, const struct cursor *at, int count) {
     const struct tile *t = m->tile;
     LLVMValueRef b[MAX_ACCUMULATORS];
     for (int j = 0; j < m->columns; j++)
-        b[j] = load_vector(m, b_pointer(m, at, j), t->kind == TILE_OUTER && j == m->columns - 1 && m->partial ? m->partial : count);
+        b[j] = load_vector(m, b_pointer(m, at, j),
+                           t->kind == TILE_OUTER && j == m->columns - 1 && m->partial ? m->partial : count);
     for (int i = 0; i < t->rows; i++) {
         LLVMValueRef pointer = element_at(m, at->a, at->a_offset + i * t->a_m);
-        LLVMValueRef a = t->kind == TILE_INNER ? load_vector(m, pointer, count) : splat_of(m, load_of(m, m->element, pointer));
+        LLVMValueRef a = t->kind == TILE_INNER ? load_vector(m, pointer, count)
+                                               : splat_of(m, load_of(m, m->element, pointer));
         for (int j = 0; j < m->columns; j++) {
             LLVMValueRef *acc = &m->acc[i * m->columns + j];
             *acc = multiply_add(m, a, b[j], *acc);
@@ -267,7 +274,8 @@ static void store_accumulators(struct micro *m) {
 /* The statements behind one finished vector: row `row` of the tile, lanes from `column`. */
 static void emit_finished(struct micro *m, LLVMValueRef vector, int row, int column, int count) {
     const struct tile *t = m->tile;
-    emit_lanes_begin(m->em, t->column, emit_i64(m->em, column), m->lanes, count < m->lanes ? first_lanes(m, count) : NULL);
+    emit_lanes_begin(m->em, t->column, emit_i64(m->em, column), m->lanes,
+                     count < m->lanes ? first_lanes(m, count) : NULL);
     emit_bind(m->em, t->row, emit_i64(m->em, row));
     emit_bind(m->em, t->finished, vector);
     emit_statements(m->em, t->epilogue);
@@ -289,7 +297,8 @@ static void finish_outer(struct micro *m, LLVMValueRef last) {
         emit_epilogue(m);
         return;
     }
-    LLVMBasicBlockRef now = emit_block(m->em, "last"), later = emit_block(m->em, "later"), end = emit_block(m->em, "tile.end");
+    LLVMBasicBlockRef now = emit_block(m->em, "last"), later = emit_block(m->em, "later"),
+                      end = emit_block(m->em, "tile.end");
     LLVMBuildCondBr(m->e->b, last, now, later);
     LLVMPositionBuilderAtEnd(m->e->b, later);
     store_accumulators(m);
@@ -325,7 +334,8 @@ static LLVMValueRef add_pairs(struct micro *m, LLVMValueRef x, LLVMValueRef y) {
 static LLVMValueRef add_lanes(struct micro *m, const LLVMValueRef *x) {
     LLVMValueRef sum = add_pairs(m, add_pairs(m, x[0], x[1]), add_pairs(m, x[2], x[3]));
     for (int width = m->lanes; width > 4; width /= 2)
-        sum = LLVMBuildFAdd(m->e->b, lane_range(m, sum, 0, width / 2), lane_range(m, sum, width / 2, width / 2), "");
+        sum = LLVMBuildFAdd(m->e->b, lane_range(m, sum, 0, width / 2),
+                            lane_range(m, sum, width / 2, width / 2), "");
     return sum;
 }
 
@@ -347,16 +357,18 @@ static void finish_inner(struct micro *m, LLVMValueRef accumulate) {
                 four[k] = j + k < m->columns ? m->acc[i * m->columns + j + k] : LLVMConstNull(m->vector);
             LLVMValueRef sums = add_lanes(m, four);
             for (int k = 0; k < 4 && j + k < m->columns; k++)
-                add_to_c(m, LLVMBuildExtractElement(m->e->b, sums, LLVMConstInt(m->e->i32, (unsigned)k, 0), ""),
+                add_to_c(m,
+                         LLVMBuildExtractElement(m->e->b, sums, LLVMConstInt(m->e->i32, (unsigned)k, 0), ""),
                          element_at(m, m->c[0], i * t->c_m + (j + k) * t->c_n), accumulate);
         }
 }
 
 /* ---- TRANSPOSE ---- */
 
-/* Interleaves pairs of vectors that stand `distance` apart, in pieces of `unit` lanes within blocks of 2 * unit
- * (high: from the upper halves), which x86 does with unpack, movlhps and perm2f128. */
-static LLVMValueRef interleave(struct micro *m, LLVMValueRef x, LLVMValueRef y, int unit, int block, int high) {
+/* Interleaves pairs of vectors that stand `distance` apart, in pieces of `unit` lanes within blocks of 2 *
+ * unit (high: from the upper halves), which x86 does with unpack, movlhps and perm2f128. */
+static LLVMValueRef interleave(struct micro *m, LLVMValueRef x, LLVMValueRef y, int unit, int block,
+                               int high) {
     int lane[64];
     for (int i = 0; i < m->lanes; i++) {
         int in_block = i % block, piece = in_block / unit;
@@ -377,8 +389,8 @@ static void exchange(struct micro *m, LLVMValueRef *v, int distance, int unit, i
     }
 }
 
-/* Within groups of four lanes and vectors: interleave neighbours' elements, then pairs. The two stages leave vectors 1
- * and 2 of each four exchanged. Beyond, blocks of 4, 8 .. lanes change places as wholes. */
+/* Within groups of four lanes and vectors: interleave neighbours' elements, then pairs. The two stages leave
+ * vectors 1 and 2 of each four exchanged. Beyond, blocks of 4, 8 .. lanes change places as wholes. */
 static void transpose_vectors(struct micro *m, LLVMValueRef *v) {
     if (m->lanes == 2) {
         exchange(m, v, 1, 1, 2);
@@ -399,7 +411,8 @@ static void emit_transpose(struct micro *m, LLVMValueRef a) {
     const struct tile *t = m->tile;
     LLVMValueRef v[64];
     for (int i = 0; i < m->lanes; i++)
-        v[i] = i < t->rows ? load_vector(m, element_at(m, a, i * t->a_m), t->columns) : LLVMConstNull(m->vector);
+        v[i] =
+            i < t->rows ? load_vector(m, element_at(m, a, i * t->a_m), t->columns) : LLVMConstNull(m->vector);
     transpose_vectors(m, v);
     for (int j = 0; j < t->columns; j++) {
         if (t->epilogue)
@@ -416,7 +429,8 @@ static LLVMValueRef place(struct micro *m, struct buffer *buffer, const struct l
 }
 
 /* Pointers to the vectors of B or C; those without an index of their own stand behind the first. */
-static int places(struct micro *m, struct buffer *buffer, const struct loop_expr *const *index, LLVMValueRef *out) {
+static int places(struct micro *m, struct buffer *buffer, const struct loop_expr *const *index,
+                  LLVMValueRef *out) {
     int own = 1;
     out[0] = place(m, buffer, index[0]);
     for (int v = 1; v < m->vectors; v++) {
@@ -440,7 +454,8 @@ static void emit_product(struct micro *m, LLVMValueRef a) {
     emit_levels(m, 0, at);
     if (t->tail) { /* INNER has one level where it has a tail */
         const struct tile_level *l = &t->levels[0];
-        struct cursor end = {.a_offset = l->count->i * l->a, .b_offset = l->count->i * l->b, .a = at.a, .b = {at.b[0]}};
+        struct cursor end = {
+            .a_offset = l->count->i * l->a, .b_offset = l->count->i * l->b, .a = at.a, .b = {at.b[0]}};
         emit_step(m, &end, t->tail);
     }
     if (t->kind == TILE_INNER)

@@ -19,6 +19,9 @@ struct lowering {
  * so: then every element is read by the task that writes it, before it writes any result of that index. */
 bool lower_nest(struct lowering *l, const struct op *kernel, struct loop_kernel *out);
 bool lower_contract(struct lowering *l, const struct op *kernel, struct loop_kernel *out);
+/* The same with a dot's right operand (its left one in a matrix times vector) packed by a first phase of its own into
+ * SHARED memory: whoever knows that operand beforehand runs the phase once and keeps the memory. */
+bool lower_contract_packed(struct lowering *l, const struct op *kernel, struct loop_kernel *out);
 bool lower_routine(struct lowering *l, const struct op *kernel, struct loop_kernel *out);
 /* The one door: by the kernel's kind. */
 bool lower_kernel(struct lowering *l, const struct op *kernel, struct loop_kernel *out);

@@ -26,7 +26,8 @@ struct tile_printer {
     void *data;
 };
 
-static void print_places(const struct tile_printer *p, const struct buffer *buffer, const struct loop_expr *const *places) {
+static void print_places(const struct tile_printer *p, const struct buffer *buffer,
+                         const struct loop_expr *const *places) {
     strbuf_printf(p->out, " %s[", buffer->name);
     for (int v = 0; v < TILE_VECTORS; v++) {
         if (!places[v])
@@ -47,20 +48,24 @@ static void print_levels(const struct tile_printer *p, const struct tile *tile) 
         strbuf_printf(p->out, " tail %d;", tile->tail);
 }
 
-static void print_condition(const struct tile_printer *p, const char *word, const struct loop_expr *condition) {
+static void print_condition(const struct tile_printer *p, const char *word,
+                            const struct loop_expr *condition) {
     if (!condition)
         return;
     strbuf_puts(p->out, word);
     p->print(p->data, condition);
 }
 
-void tile_print(const struct tile *tile, struct strbuf *out, void (*print)(void *data, const struct loop_expr *x), void *data) {
-    static const char *const kinds[] = {[TILE_OUTER] = "outer", [TILE_INNER] = "inner", [TILE_TRANSPOSE] = "transpose"};
+void tile_print(const struct tile *tile, struct strbuf *out,
+                void (*print)(void *data, const struct loop_expr *x), void *data) {
+    static const char *const kinds[] = {
+        [TILE_OUTER] = "outer", [TILE_INNER] = "inner", [TILE_TRANSPOSE] = "transpose"};
     struct tile_printer p = {out, print, data};
     const struct loop_expr *a_place[TILE_VECTORS] = {tile->a_index};
     strbuf_printf(out, "tile %s %dx%d", kinds[tile->kind], tile->rows, tile->columns);
     print_places(&p, tile->c, tile->c_index);
-    strbuf_printf(out, " by %lld, %lld%s <-", (long long)tile->c_m, (long long)tile->c_n, tile->c_full ? " full" : "");
+    strbuf_printf(out, " by %lld, %lld%s <-", (long long)tile->c_m, (long long)tile->c_n,
+                  tile->c_full ? " full" : "");
     print_places(&p, tile->a, a_place);
     strbuf_printf(out, " by %lld", (long long)tile->a_m);
     if (tile->b) {

@@ -1,0 +1,189 @@
+/* bench/kernels: the contraction engine's speed as a part of the FMA peak measured beside it. See README.md.
+ */
+#include "peak.h"
+#include "support_kernel.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROUNDS = 9 };
+
+static int compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double median(double *values, int count) {
+    qsort(values, (size_t)count, sizeof(*values), compare);
+    return values[count / 2];
+}
+
+/* Runs `call` as often as takes some milliseconds, ROUNDS times, each between two measurements of the peak.
+ * The result is the median part of the peak in percent; a round whose two peaks differ by more than 5 % is
+ * repeated. */
+struct measured {
+    double percent, gflops, peak;
+};
+static struct measured measure(void (*call)(void *), void *data, double flops) {
+    double percent[ROUNDS], gflops[ROUNDS], peaks[ROUNDS];
+    call(data);
+    double start = seconds_now();
+    call(data);
+    double once = seconds_now() - start;
+    int calls = (int)(4e-3 / (once + 1e-9)) + 1;
+    int round = 0;
+    for (int tries = 0; round < ROUNDS && tries < 8 * ROUNDS; tries++) {
+        double before = peak_gflops();
+        start = seconds_now();
+        for (int i = 0; i < calls; i++)
+            call(data);
+        double seconds = (seconds_now() - start) / calls;
+        double after = peak_gflops(), peak = before > after ? before : after;
+        if (before < 0.95 * after || after < 0.95 * before)
+            continue;
+        gflops[round] = flops / seconds * 1e-9;
+        percent[round] = 100 * gflops[round] / peak;
+        peaks[round++] = peak;
+    }
+    if (!round)
+        return (struct measured){0};
+    return (struct measured){median(percent, round), median(gflops, round), median(peaks, round)};
+}
+
+struct timed {
+    struct kernel_run *run;
+    int first_phase;
+};
+
+static void call_kernel(void *data) {
+    struct timed *t = data;
+    kernel_call(t->run, t->first_phase);
+}
+
+/* ---- OpenBLAS ---- */
+
+typedef void sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda,
+                   const float *b, int ldb, float beta, float *c, int ldc);
+
+struct blas {
+    sgemm *multiply;
+    const char *core;
+};
+
+/* The library picks its kernels when it is loaded; on what it does not know it falls back far (KERNELS.md 5).
+ */
+static struct blas load_blas(void) {
+    struct blas blas = {0};
+    void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        return blas;
+    void (*set_threads)(int);
+    char *(*core)(void);
+    *(void **)&blas.multiply = dlsym(library, "cblas_sgemm");
+    *(void **)&set_threads = dlsym(library, "openblas_set_num_threads");
+    *(void **)&core = dlsym(library, "openblas_get_corename");
+    if (set_threads)
+        set_threads(1);
+    blas.core = core ? core() : "?";
+    return blas;
+}
+
+struct product {
+    int m, n, k, fixed; /* fixed: KERNELS.md's column "fixed 6x64", 0: none */
+};
+
+struct blas_call {
+    const struct blas *blas;
+    const struct product *p;
+    void **data;
+};
+
+static void call_blas(void *data) {
+    struct blas_call *c = data;
+    const struct product *p = c->p;
+    c->blas->multiply(101, 111, 111, p->m, p->n, p->k, 1, c->data[0], p->k, c->data[1], p->n, 0, c->data[2],
+                      p->n);
+}
+
+/* ---- tables ---- */
+
+static const struct product products[] = {
+    {64, 64, 64, 91},      {256, 256, 256, 89}, {1024, 1024, 1024, 84}, {197, 3072, 768, 79},
+    {320, 4096, 2880, 75}, {64, 3136, 576, 80}, {512, 49, 4608, 63},    {4096, 40, 4096, 56},
+    {1, 400, 784, 0},      {16, 400, 784, 84},
+};
+enum { PRODUCTS = sizeof(products) / sizeof(*products) };
+
+static struct kernel_run *compile(const char *text, bool packed) {
+    const char *why = "";
+    struct kernel_run *run =
+        kernel_compile(text, "native", packed ? lower_contract_packed : lower_contract, &why);
+    if (!run) {
+        fprintf(stderr, "%s\n%s\n", text, why);
+        exit(1);
+    }
+    kernel_allocate(run, 1);
+    kernel_random(run, 1);
+    kernel_call(run, 0);
+    return run;
+}
+
+static void product_text(char *text, const struct product *p) {
+    sprintf(text,
+            "graph t\nfn f() {\n  %%0 = input {name = \"a\"} : f32[%d,%d]\n  %%1 = input {name = \"b\"} : "
+            "f32[%d,%d]\n"
+            "  %%2 = kernel(%%0, %%1) {kind = \"contract\", name = \"k\"} : f32[%d,%d] region(%%3: "
+            "f32[%d,%d], %%4: f32[%d,%d]) {\n"
+            "    %%5 = dot(%%3, %%4) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = "
+            "[0]} : f32[%d,%d]\n"
+            "    yield(%%5)\n  }\n  yield(%%2)\n}\n",
+            p->m, p->k, p->k, p->n, p->m, p->n, p->m, p->k, p->k, p->n, p->m, p->n);
+}
+
+static struct measured time_kernel(const char *text, bool packed, double flops, char *why) {
+    struct timed t = {compile(text, packed), packed};
+    struct measured m = measure(call_kernel, &t, flops);
+    strcpy(why, t.run->why);
+    why[strcspn(why, "\n")] = 0;
+    kernel_free(t.run);
+    return m;
+}
+
+static void run_products(const struct blas *blas) {
+    double sum = 0, worst = 0;
+    int rows = 0;
+    printf("%-16s %7s %7s %6s %9s   peak\n", "M x N x K", "packed", "plain", "fixed", "OpenBLAS");
+    for (int i = 0; i < PRODUCTS; i++) {
+        const struct product *p = &products[i];
+        char text[2048], why[256], packed_why[256], name[32];
+        double flops = 2.0 * p->m * p->n * p->k;
+        product_text(text, p);
+        struct measured packed = time_kernel(text, true, flops, packed_why),
+                        plain = time_kernel(text, false, flops, why), other = {0};
+        if (blas->multiply) {
+            struct timed t = {compile(text, false), 0};
+            struct blas_call call = {blas, p, t.run->data};
+            other = measure(call_blas, &call, flops);
+            kernel_free(t.run);
+        }
+        sprintf(name, "%dx%dx%d", p->m, p->n, p->k);
+        printf("%-16s %6.1f%% %6.1f%% %5d%% %8.1f%%   %.0f   %s\n", name, packed.percent, plain.percent,
+               p->fixed, other.percent, packed.peak, why);
+        fflush(stdout);
+        if (!p->fixed)
+            continue;
+        sum += packed.percent - p->fixed;
+        worst = packed.percent - p->fixed < worst ? packed.percent - p->fixed : worst;
+        rows++;
+    }
+    printf("against the column \"fixed\": mean %+.1f points, worst %+.1f\n", sum / rows, worst);
+}
+
+int main(void) {
+    struct blas blas = load_blas();
+    printf("OpenBLAS kernels: %s\n", blas.multiply ? blas.core : "not found");
+    run_products(&blas);
+    return 0;
+}

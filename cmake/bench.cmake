@@ -1,0 +1,13 @@
+# bench/kernels: a program of its own, built with the rest so that it stays whole, and run by hand (bench/kernels/README.md).
+function(weft_kernel_bench)
+    weft_is_built(codegen built)
+    if(NOT built OR NOT BUILD_TESTING)
+        return()
+    endif()
+    add_executable(bench_kernels bench/kernels/kernels.c bench/kernels/peak.c tests/codegen/support_kernel.c)
+    target_include_directories(bench_kernels PRIVATE tests/codegen)
+    target_include_directories(bench_kernels SYSTEM PRIVATE ${LLVM_INCLUDE_DIR})
+    target_link_libraries(bench_kernels PRIVATE weft_codegen ${CMAKE_DL_LIBS} m)
+    set_source_files_properties(bench/kernels/peak.c PROPERTIES COMPILE_OPTIONS "-march=native;-ffp-contract=fast")
+    set_target_properties(bench_kernels PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+endfunction()

@@ -1,0 +1,171 @@
+/* codegen/contract.h: the contraction engine's own header (docs/contract.md). lower_contract.c finds the sum
+ * of products in a kernel and asks one of the schedules (contract_dot.c, contract_conv.c, contract_wgrad.c),
+ * which write loop IR through a writer (contract_write.c), read operands through affine maps
+ * (contract_maps.c), and hand finished elements to the kernel's other operators (contract_finish.c). */
+#ifndef CODEGEN_CONTRACT_H
+#define CODEGEN_CONTRACT_H
+
+#include "codegen/loops.h"
+#include "codegen/lower.h"
+#include "ir/build.h"
+
+/* ---- writing loops ---- */
+
+enum { WRITER_DEPTH = 32 };
+
+/* One loop function under construction: a stack of open statements. */
+struct writer {
+    struct lowering *l;
+    struct loop_kernel *kernel;
+    const struct op *op; /* the kernel op */
+    struct loop_function *f;
+    struct {
+        struct loop_list list;
+        struct loop_stmt *stmt;
+        bool is_otherwise;
+    } level[WRITER_DEPTH];
+    int depth;
+};
+
+/* Begins the next phase of the kernel. writer_finish puts it there; tasks >= 1. */
+void writer_begin(struct writer *w, struct lowering *l, struct loop_kernel *kernel, const struct op *op);
+void writer_finish(struct writer *w, int64_t tasks);
+/* The task's number in [0, tasks); call it before anything depends on it. */
+const struct loop_expr *writer_task(struct writer *w, int64_t tasks);
+/* for name in lo..hi; the result is the variable. No loop is written where lo + 1 == hi is known. */
+const struct loop_expr *writer_for(struct writer *w, const char *name, const struct loop_expr *lo,
+                                   const struct loop_expr *hi, enum loop_kind kind);
+const struct loop_expr *writer_count(struct writer *w, const char *name,
+                                     int64_t count); /* serial, 0..count */
+void writer_if(struct writer *w, const struct loop_expr *condition);
+void writer_else(struct writer *w);
+void writer_end(struct writer *w); /* of the innermost for or if */
+void writer_store(struct writer *w, struct buffer *buffer, const struct loop_expr *index,
+                  const struct loop_expr *value);
+/* A name for a value of the loop's turn, so that it is computed here. Ranges are kept. */
+const struct loop_expr *writer_let(struct writer *w, const char *name, const struct loop_expr *value);
+struct tile *writer_tile(struct writer *w, enum tile_kind kind, int rows, int columns);
+
+/* Memory of the kernel (64-aligned) and a view of it in the function being written. */
+int64_t kernel_shared(struct loop_kernel *kernel, int64_t bytes);
+int64_t kernel_worker(struct loop_kernel *kernel, int64_t bytes);
+struct buffer *writer_memory(struct writer *w, enum buffer_space space, int64_t offset, enum dtype dtype,
+                             int64_t elements, const char *name);
+/* The kernel's argument: operands first, then results. One buffer a function. */
+struct buffer *writer_argument(struct writer *w, int argument);
+
+const struct loop_expr *index_of(struct writer *w, int64_t value);
+const struct loop_expr *plus(struct writer *w, const struct loop_expr *a, const struct loop_expr *b);
+const struct loop_expr *plus_n(struct writer *w, const struct loop_expr *a, int64_t n);
+const struct loop_expr *times(struct writer *w, const struct loop_expr *a, int64_t n);
+const struct loop_expr *least(struct writer *w, const struct loop_expr *a, const struct loop_expr *b);
+const struct loop_expr *most(struct writer *w, const struct loop_expr *a, const struct loop_expr *b);
+const struct loop_expr *is_below(struct writer *w, const struct loop_expr *a,
+                                 const struct loop_expr *b);                               /* a < b */
+const struct loop_expr *is_at(struct writer *w, const struct loop_expr *a, int64_t value); /* a == value */
+const struct loop_expr *is_positive(struct writer *w, const struct loop_expr *a);          /* a > 0 */
+
+/* Row major indices of a linear one, for the dims of type. */
+void writer_unflatten(struct writer *w, const struct type *type, const struct loop_expr *linear,
+                      const struct loop_expr **index);
+
+/* ---- operands ---- */
+
+enum { OPERAND_RANK = 16 };
+
+/* An operand of the contraction as it lies in memory: element (i, j, ..) is at base + i * stride[0] + j *
+ * stride[1] .. */
+struct operand {
+    enum dtype dtype;
+    enum buffer_space space; /* ARGUMENT; SHARED where a phase of the kernel has made it */
+    int argument;
+    int64_t offset, elements;
+    int rank;
+    int64_t base, size[OPERAND_RANK], stride[OPERAND_RANK];
+};
+
+/* Views of a parameter become strides. What is more than a view is computed into SHARED memory by a phase of
+ * its own. false: reported. */
+bool operand_map(struct lowering *l, struct loop_kernel *kernel, const struct op *op,
+                 const struct value *value, struct operand *out);
+struct buffer *operand_buffer(struct writer *w, const struct operand *operand, const char *name);
+
+/* ---- what becomes of finished elements ---- */
+
+enum finish_kind {
+    FINISH_NOTHING, /* the kernel's one result is the contraction's own */
+    FINISH_TILE,    /* cheap: on registers, in the tile's epilogue */
+    FINISH_LOOP     /* a loop over finished elements, which wait in `raw` */
+};
+
+struct finish {
+    enum finish_kind kind;
+    const struct op *kernel;
+    const struct value *core; /* the contraction's result */
+    int first_result;         /* argument number of the kernel's result 0 */
+    /* Where unfinished elements wait: a result that has the contraction's dtype and size, or SHARED memory.
+     */
+    bool raw_is_argument;
+    int raw_argument;
+    int64_t raw_offset, elements;
+};
+
+bool finish_plan(struct lowering *l, struct loop_kernel *kernel, const struct op *op,
+                 const struct value *core, struct finish *out);
+struct buffer *finish_raw(struct writer *w, const struct finish *finish);
+/* Statements that store the kernel's results for the element at `linear` (row major) of the contraction's
+ * result. */
+void finish_element(struct writer *w, const struct finish *finish, const struct loop_expr *linear,
+                    const struct loop_expr *value);
+/* Gives the tile an epilogue. linear(row, column): the place of an element of the tile. */
+void finish_tile(struct writer *w, const struct finish *finish, struct tile *tile,
+                 const struct loop_expr *first, int64_t row_stride, int64_t column_stride);
+/* FINISH_LOOP over `count` elements that lie together in raw from `first`. */
+void finish_run(struct writer *w, const struct finish *finish, const struct loop_expr *first,
+                const struct loop_expr *count);
+
+/* The value of `value` of the kernel's region at an index of its rank, where the contraction's result is
+ * core_value. */
+struct reader {
+    struct writer *w;
+    const struct op *kernel;
+    const struct value *core;
+    const struct loop_expr *core_value;
+    VEC(struct reader_memo) memo;
+};
+struct reader_memo {
+    const struct value *value;
+    const struct loop_expr *index[OPERAND_RANK];
+    const struct loop_expr *result;
+};
+const struct loop_expr *value_at(struct reader *r, const struct value *value,
+                                 const struct loop_expr *const *index);
+bool values_are_readable(const struct op *kernel, const struct value *core, const struct value *value);
+
+/* ---- schedules ---- */
+
+struct contraction {
+    struct lowering *l;
+    struct loop_kernel *out;
+    const struct op *kernel, *core;
+    enum dtype dtype;
+    int lanes; /* of a vector of dtype */
+    bool packs_before;
+    struct finish finish;
+};
+
+bool contract_dot(struct contraction *c);
+bool contract_conv(struct contraction *c);
+bool contract_wgrad(struct contraction *c);
+
+/* How rows are cut: `big` tiles of height + 1 rows, then the others of `height`. */
+struct row_split {
+    int64_t tiles, big, height;
+};
+struct row_split row_split(int64_t rows, int most);
+/* rows and vectors of the register tile for a product with so many rows. */
+void tile_shape(const struct target *target, int64_t rows, int *tile_rows, int *tile_vectors);
+/* How many tasks a kernel of so many multiply-adds is cut into at most. */
+int64_t task_target(double multiply_adds);
+
+#endif
