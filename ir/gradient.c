@@ -185,6 +185,15 @@ bool gradient_reverse(struct builder *b, const struct reverse *r, struct value *
 
 /* ---- pieces of graph that several rules are made of ---- */
 
+const struct type *stack_type(struct types *types, const struct type *type, const struct dim *count,
+                              struct arena *scratch) {
+    const struct dim **dims = ARENA_ARRAY(scratch, const struct dim *, type->rank + 1);
+    dims[0] = count;
+    for (int axis = 0; axis < type->rank; axis++)
+        dims[axis + 1] = type->dims[axis];
+    return type_with_dims(types, type, type->rank + 1, dims);
+}
+
 int64_t *axes_counting(struct arena *arena, int64_t first, int count) {
     int64_t *axes = ARENA_ARRAY(arena, int64_t, count);
     for (int k = 0; k < count; k++)

@@ -28,6 +28,9 @@ struct value *build_size(struct builder *b, const struct dim *size); /* i32[] */
 /* The sum of u's elements at the places that index names along each line of the axis; u, index (i32) and the
  * result have one shape. NULL: reported. */
 struct value *scatter_lines(struct gradient *g, struct value *u, struct value *index, int axis);
+/* [count, dims of type...] */
+const struct type *stack_type(struct types *types, const struct type *type, const struct dim *count,
+                              struct arena *scratch);
 int64_t *axes_counting(struct arena *arena, int64_t first, int count); /* first, first + 1, ... */
 bool axes_are_ascending(const int64_t *axes, int count);               /* 0, 1, 2, ... */
 

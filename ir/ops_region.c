@@ -207,7 +207,7 @@ struct loop {
     int *captures, capture_count; /* operands whose gradient is summed up */
     /* The loop back, while it is built: */
     struct builder inner;
-    struct value *index, *turn; /* the forward turn's index, and its number from 0 */
+    struct value *index, *turn; /* the forward turn's index, and its number once it is needed */
     struct value **saved;       /* a stand-in for each carried value at the start of the forward turn */
     struct value **carried_dx;  /* its parameter that holds the gradient by it; NULL: none */
     struct value **capture_dx;
@@ -329,16 +329,23 @@ static struct value *stack_of(struct loop *l, int carried) {
     for (int k = l->carried; k < l->yield->in_count; k++)
         if (l->yield->in[k] == param)
             return l->op->out[k];
-    const struct dim **dims = ARENA_ARRAY(l->g->scratch, const struct dim *, param->type->rank + 1);
-    dims[0] = l->turns;
-    memcpy(dims + 1, param->type->dims, sizeof *dims * (size_t)param->type->rank);
     op_add_in(graph, l->yield, param);
-    return op_add_out(graph, l->op, type_with_dims(graph->types, param->type, param->type->rank + 1, dims));
+    return op_add_out(graph, l->op, stack_type(graph->types, param->type, l->turns, l->g->scratch));
+}
+
+/* The number of the forward turn, from 0. */
+static struct value *build_turn(struct loop *l, struct builder *b) {
+    struct value *lo = l->op->in[0], *hi = l->op->in[1];
+    if (!op_int(l->op, ATTR_reverse))
+        return build_sub(b, l->index, lo);
+    return build_sub(b, build_sub(b, hi, build_int(b, DTYPE_i32, 1)), l->index);
 }
 
 /* The element of a stack that belongs to this turn. */
 static struct value *this_turns(struct loop *l, struct builder *b, struct value *stack) {
-    struct value *row = build_slice_at(b, stack, 0, l->turn, l->g->scratch);
+    if (!l->turn)
+        l->turn = build_turn(l, b);
+    struct value *row = l->turn ? build_slice_at(b, stack, 0, l->turn, l->g->scratch) : NULL;
     return row ? build_reshape(b, row, row->type->rank - 1, row->type->dims + 1) : NULL;
 }
 
@@ -356,8 +363,8 @@ static struct op *start_loop_back(struct loop *l) {
     for (int k = 0; k < l->capture_count; k++)
         if (!(in[count++] = build_full(g->b, l->op->in[l->captures[k]]->type, 0)))
             return NULL;
-    bool reverse = op_int(l->op, ATTR_reverse);
-    struct attr attrs[] = {{.name = ATTR_carried, .i = count - 2}, {.name = ATTR_reverse, .i = !reverse}};
+    struct attr attrs[] = {{.name = ATTR_carried, .i = count - 2},
+                           {.name = ATTR_reverse, .i = !op_int(l->op, ATTR_reverse)}};
     struct op *back = op_create(graph, OP_loop, in, count, attrs, 2, NULL, 0, g->b->site);
     struct block *block = op_add_region(graph, back);
     l->index = block_add_param(graph, block, type_scalar(graph->types, DTYPE_i32), NULL);
@@ -372,11 +379,7 @@ static struct op *start_loop_back(struct loop *l) {
     for (int k = 0; k < l->carried; k++)
         l->saved[k] = block_add_param(graph, block, l->op->in[k + 2]->type, NULL);
     builder_at_end(&l->inner, block);
-    l->turn =
-        reverse ? build_sub(&l->inner, build_sub(&l->inner, l->op->in[1], build_int(&l->inner, DTYPE_i32, 1)),
-                            l->index)
-                : build_sub(&l->inner, l->index, l->op->in[0]);
-    return l->turn ? back : NULL;
+    return back;
 }
 
 /* The gradients of what the forward turn yields. false: reported. */
@@ -422,12 +425,13 @@ static bool fill_loop_back(struct loop *l) {
 /* What the turn reads of the carried values comes from the stacks, and the stand-ins go. false: reported. */
 static bool read_saved_values(struct loop *l) {
     struct block *block = l->inner.block;
+    struct builder b = l->inner;
     block_sweep(block);
+    builder_before(&b, block->first);
+    l->turn = NULL; /* the other one may stand further behind, or be swept away */
     for (int k = 0; k < l->carried; k++) {
         if (!value_has_uses(l->saved[k]))
             continue;
-        struct builder b = l->inner;
-        builder_before(&b, l->turn->def->next);
         struct value *value = this_turns(l, &b, stack_of(l, k));
         if (!value)
             return false;

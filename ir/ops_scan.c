@@ -37,10 +37,7 @@ static struct op *suffix_loop(struct gradient *g, struct value *x, struct value 
     struct value *in[] = {build_int(b, DTYPE_i32, 0), build_size(b, size), build_full(b, line, 0)};
     if (!in[0] || !in[1] || !in[2])
         return NULL;
-    const struct dim **stack = ARENA_ARRAY(g->scratch, const struct dim *, x->type->rank + 1);
-    stack[0] = size;
-    memcpy(stack + 1, dims, sizeof *dims * (size_t)x->type->rank);
-    const struct type *types_out[] = {line, type_with_dims(types, line, line->rank + 1, stack)};
+    const struct type *types_out[] = {line, stack_type(types, line, size, g->scratch)};
     struct attr attrs[] = {{.name = ATTR_carried, .i = 1}, {.name = ATTR_reverse, .i = down}};
     struct op *loop = op_create(b->graph, OP_loop, in, 3, attrs, 2, types_out, 2, b->site);
     struct block *body = op_add_region(b->graph, loop);

@@ -1,7 +1,7 @@
 /* passes/differentiate.c: replaces every `grad` by the graph that computes it: reverse mode (ir/gradient.h)
  * over what lies between the xs and y. Innermost first and in program order, so a `grad` of a `grad` finds
  * plain operators, and composites before what calls them. */
-#include "passes/differentiate.h"
+#include "passes/passes.h"
 
 #include "ir/gradient.h"
 
