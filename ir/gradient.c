@@ -208,19 +208,22 @@ bool axes_are_ascending(const int64_t *axes, int count) {
     return true;
 }
 
-struct value *build_flip(struct builder *b, struct value *x, int axis, struct arena *scratch) {
+struct value *build_flip(struct builder *b, struct value *x, int first, int count, struct arena *scratch) {
     struct types *types = b->graph->types;
-    const struct dim *one = dim_const(types, 1), *size = x ? x->type->dims[axis] : one;
-    if (size == one || size == dim_const(types, 0))
-        return x;
-    int rank = x->type->rank;
-    const struct dim **start = ARENA_ARRAY(scratch, const struct dim *, rank);
-    int64_t *step = ARENA_ARRAY(scratch, int64_t, rank);
-    for (int k = 0; k < rank; k++) {
-        start[k] = k == axis ? dim_sub(types, size, one) : dim_const(types, 0);
-        step[k] = k == axis ? -1 : 1;
+    const struct dim *one = dim_const(types, 1), *zero = dim_const(types, 0);
+    if (!x)
+        return NULL;
+    const struct dim **start = ARENA_ARRAY(scratch, const struct dim *, x->type->rank);
+    int64_t *step = ARENA_ARRAY(scratch, int64_t, x->type->rank);
+    bool any = false;
+    for (int k = 0; k < x->type->rank; k++) {
+        const struct dim *size = x->type->dims[k];
+        bool turns = k >= first && k < first + count && size != one && size != zero;
+        start[k] = turns ? dim_sub(types, size, one) : zero;
+        step[k] = turns ? -1 : 1;
+        any |= turns;
     }
-    return build_slice(b, x, start, step, x->type->dims);
+    return any ? build_slice(b, x, start, step, x->type->dims) : x;
 }
 
 struct value *build_slice_at(struct builder *b, struct value *x, int axis, struct value *place,

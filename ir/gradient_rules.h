@@ -19,8 +19,8 @@
 struct value *build_accumulate(struct builder *b, struct value *sum, struct value *dx);
 struct value *build_scan(struct builder *b, struct value *x, const char *kind, int64_t axis, bool exclusive,
                          bool reverse);
-/* x in the opposite order along the axis. */
-struct value *build_flip(struct builder *b, struct value *x, int axis, struct arena *scratch);
+/* x in the opposite order along `count` axes from `first` on; x itself where they have one element. */
+struct value *build_flip(struct builder *b, struct value *x, int first, int count, struct arena *scratch);
 /* x[place : place + 1] along the axis, place an i32[]: the axis stays, with size 1. */
 struct value *build_slice_at(struct builder *b, struct value *x, int axis, struct value *place,
                              struct arena *scratch);

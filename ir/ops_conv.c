@@ -234,10 +234,7 @@ static struct value *swapped_channels(struct gradient *g, struct value *w, int64
 
 /* The weights of the convolution that goes back: channels swapped and the kernel turned round. */
 static struct value *turned_weights(struct gradient *g, struct value *w, int64_t groups) {
-    struct value *turned = swapped_channels(g, w, groups);
-    for (int axis = 2; axis < w->type->rank && turned; axis++)
-        turned = build_flip(g->b, turned, axis, g->scratch);
-    return turned;
+    return build_flip(g->b, swapped_channels(g, w, groups), 2, w->type->rank - 2, g->scratch);
 }
 
 /* The gradient of sum(conv(x, w) * dy) by x. With q the places of x spread by its dilation,

@@ -65,7 +65,7 @@ static bool grad_running_product(struct gradient *g) {
     struct op *loop = suffix_loop(g, x, g->dy[0], axis, !reverse);
     if (!loop)
         return false;
-    struct value *s = reverse ? loop->out[1] : build_flip(b, loop->out[1], 0, g->scratch); /* in x's order */
+    struct value *s = reverse ? loop->out[1] : build_flip(b, loop->out[1], 0, 1, g->scratch); /* in x's order */
     int64_t *perm =
         ARENA_ARRAY(g->scratch, int64_t, x->type->rank + 1); /* the turns to where their axis is */
     for (int k = 0; k <= x->type->rank; k++)

@@ -11,11 +11,21 @@ struct differentiate {
     bool *done; /* by index of the function */
 };
 
+static const char *name_of(struct graph *graph, const struct value *value) {
+    if (value->name)
+        return value->name;
+    if (value->def && value->def->code == OP_input)
+        return op_string(value->def, ATTR_name);
+    if (value->def && value->def->code == OP_read)
+        return op_attr(value->def, ATTR_state)->state->name;
+    return type_text(graph->types, value->type);
+}
+
 static struct value *zeros(struct builder *b, const struct op *grad, int k) {
     const struct value *x = grad->in[k + 1];
     diag_warning(b->diags, grad->site->span, W_ZERO_GRAD,
                  "the gradient by %s is zero: nothing that is differentiated depends on it",
-                 x->name ? x->name : type_text(b->graph->types, x->type));
+                 name_of(b->graph, x));
     return build_full(b, x->type, 0);
 }
 
