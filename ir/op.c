@@ -43,6 +43,14 @@ bool opcode_find(const char *text, size_t length, enum opcode *out) {
     return false;
 }
 
+bool op_commutes(enum opcode code) {
+    static const enum opcode codes[] = {OP_add, OP_mul, OP_eq, OP_ne, OP_and, OP_or, OP_xor};
+    for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++)
+        if (codes[i] == code)
+            return true;
+    return false;
+}
+
 const char *attr_text(enum attr_name name) {
     return attrs[name].text;
 }

@@ -74,6 +74,8 @@ const char *attr_text(enum attr_name name);
 enum attr_kind attr_kind(enum attr_name name);
 bool attr_find(const char *text, size_t length, enum attr_name *out);
 
+/* op(x, y) has the bits of op(y, x). max and min are not among them: max(0, -0) may be either zero. */
+bool op_commutes(enum opcode code);
 static inline bool op_is_pure(enum opcode code) { /* may be dropped, shared and moved */
     return op_infos[code].fuse != FUSE_EFFECT;
 }

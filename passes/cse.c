@@ -4,22 +4,6 @@
 
 #include <string.h>
 
-/* x + y and y + x have the same bits; max(0, -0) and max(-0, 0) need not. */
-static bool is_commutative(const struct op *op) {
-    switch (op->code) {
-    case OP_add:
-    case OP_mul:
-    case OP_eq:
-    case OP_ne:
-    case OP_and:
-    case OP_or:
-    case OP_xor:
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* An input is an argument of the entry; a remat is there to be computed twice. */
 static bool is_sharable(const struct op *op) {
     if (!op_is_pure(op->code) || op->code == OP_input || op->code == OP_remat || op->code == OP_call)
@@ -59,7 +43,7 @@ static uint64_t hash_op(const struct op *op, bool with_operands) {
         hash = hash_attr(hash, &op->attrs[i]);
     for (int i = 0; i < op->in_count && with_operands; i++) {
         uint64_t one =
-            hash_bytes(is_commutative(op) ? 0 : (uint64_t)i, &op->in[i]->id, sizeof(op->in[i]->id));
+            hash_bytes(op_commutes(op->code) ? 0 : (uint64_t)i, &op->in[i]->id, sizeof(op->in[i]->id));
         operands += one;
     }
     hash = hash_bytes(hash, &operands, sizeof(operands));
@@ -95,7 +79,7 @@ static bool same_op(const struct op *a, const struct op *b, struct pairing *pair
     for (int i = 0; i < a->out_count; i++)
         if (a->out[i]->type != b->out[i]->type)
             return false;
-    bool same = true, swapped = is_commutative(a);
+    bool same = true, swapped = op_commutes(a->code);
     for (int i = 0; i < a->in_count; i++) {
         same = same && same_value(pairs, a->in[i], b->in[i]);
         swapped = swapped && same_value(pairs, a->in[i], b->in[1 - i]);

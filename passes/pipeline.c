@@ -11,6 +11,7 @@
 const struct pass pipeline[] = {
     {"differentiate", differentiate, false, "turn gradients into plain operators"},
     {"inline", inline_calls, false, "open the calls of composites without a kernel of their own"},
+    {"simplify", simplify, false, "apply the rules of algebra, views and folding until none applies"},
     {"cse", cse, false, "share what is computed twice"},
     {"dce", dce, false, "drop what nothing needs"},
     {"schedule", schedule, true, "order ops for least peak memory"},

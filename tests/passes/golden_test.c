@@ -7,11 +7,11 @@
  *   --- after
  *   graph ...
  *
- * Commands: `run: PASS, PASS` runs passes of the pipeline in this order, verified after each, and prints the graph;
- * `bind: B=3, H=8` may stand in front and sets the sizes first. Where a pass refuses, `after` is the diagnostics.
- * The parts may only differ in white space at the ends of lines. With --rewrite, or with WEFT_GOLDEN in the environment
- * (make golden), the `after` parts are written anew instead. SOURCE_DIR is the root of the repository; a further
- * argument is a part of the paths to run. */
+ * Commands: `run: PASS, PASS` runs passes of the pipeline in this order, verified after each, and prints the
+ * graph; `bind: B=3, H=8` may stand in front and sets the sizes first. Where a pass refuses, `after` is the
+ * diagnostics. The parts may only differ in white space at the ends of lines. With --rewrite, or with
+ * WEFT_GOLDEN in the environment (make golden), the `after` parts are written anew instead. SOURCE_DIR is the
+ * root of the repository; a further argument is a part of the paths to run. */
 #include "ir/text.h"
 #include "passes/pipeline.h"
 
@@ -136,8 +136,8 @@ static void show_difference(const char *wanted, const char *got) {
         got += n + (got[n] == '\n');
         line++;
     }
-    printf("  line %d of the part after:\n  wanted: %.*s\n  got:    %.*s\n", line, (int)strcspn(wanted, "\n"), wanted,
-           (int)strcspn(got, "\n"), got);
+    printf("  line %d of the part after:\n  wanted: %.*s\n  got:    %.*s\n", line, (int)strcspn(wanted, "\n"),
+           wanted, (int)strcspn(got, "\n"), got);
 }
 
 static bool rewrite(const struct golden *g, const char *result) {
@@ -171,7 +171,8 @@ static int by_name(const struct dirent **a, const struct dirent **b) {
 }
 
 /* Runs the .test files of a folder and those below; counts failures. */
-static int run_folder(struct arena *arena, const char *folder, const char *filter, bool rewriting, int *count) {
+static int run_folder(struct arena *arena, const char *folder, const char *filter, bool rewriting,
+                      int *count) {
     struct dirent **entries;
     int found = scandir(folder, &entries, NULL, by_name), failures = 0;
     for (int i = 0; i < found; i++) {
@@ -201,7 +202,8 @@ int main(int argc, char **argv) {
     }
     struct arena *arena = arena_create();
     int count = 0;
-    int failures = run_folder(arena, arena_printf(arena, "%s/tests/passes", root ? root : "."), filter, rewriting, &count);
+    int failures = run_folder(arena, arena_printf(arena, "%s/tests/passes", root ? root : "."), filter,
+                              rewriting, &count);
     arena_destroy(arena);
     printf("%d golden tests, %d failed\n", count, failures);
     return failures > 0 || count == 0;
