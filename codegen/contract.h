@@ -9,6 +9,16 @@
 #include "codegen/lower.h"
 #include "ir/build.h"
 
+static inline int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+static inline int64_t at_most(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static inline int64_t at_least(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
 /* ---- writing loops ---- */
 
 enum { WRITER_DEPTH = 32 };
@@ -142,6 +152,10 @@ const struct loop_expr *value_at(struct reader *r, const struct value *value,
                                  const struct loop_expr *const *index);
 bool values_are_readable(const struct op *kernel, const struct value *core, const struct value *value);
 
+/* Like operand_map, and the last axis is contiguous (or has one element). */
+bool operand_map_rows(struct lowering *l, struct loop_kernel *kernel, const struct op *op,
+                      const struct value *value, struct operand *out);
+
 /* ---- schedules ---- */
 
 struct contraction {
@@ -163,8 +177,13 @@ struct row_split {
     int64_t tiles, big, height;
 };
 struct row_split row_split(int64_t rows, int most);
-/* rows and vectors of the register tile for a product with so many rows. */
-void tile_shape(const struct target *target, int64_t rows, int *tile_rows, int *tile_vectors);
+/* The first row of a tile. */
+const struct loop_expr *row_of_tile(struct writer *w, const struct row_split *split,
+                                    const struct loop_expr *tile);
+/* The register tile for so many rows and vectors of columns with sums of `depth`: the target's own unless
+ * another covers them with clearly fewer cycles. */
+void choose_tile(const struct target *target, int64_t rows, int64_t vectors, double depth, int *tile_rows,
+                 int *tile_vectors);
 /* How many tasks a kernel of so many multiply-adds is cut into at most. */
 int64_t task_target(double multiply_adds);
 

@@ -179,55 +179,6 @@ static void find_axes(struct dot *d) {
 
 /* ---- blocking ---- */
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
-static int64_t at_most(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
-static int64_t at_least(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
-/* Cycles of one step of k for a tile: two multiply-adds and two loads a cycle, four cycles from one
- * multiply-add to the next on the same register; and the tile's start and end, spread over k. */
-static double tile_cycles(double rows, double vectors, double depth) {
-    double multiply = rows * vectors / 2, load = (rows + vectors) / 2, latency = 4;
-    double step = multiply > load ? multiply : load;
-    return (step > latency ? step : latency) + (2 * rows * vectors + 10) / (depth + 1);
-}
-
-static double shape_cycles(const struct dot *d, int rows, int vectors) {
-    int64_t all = ceil_div(d->n.extent, d->c->lanes), edge = all % vectors;
-    struct row_split s = row_split(d->m.extent, rows);
-    double big = (double)s.big, small = (double)(s.tiles - s.big), height = (double)s.height,
-           depth = (double)d->depth;
-    double full = big * tile_cycles(height + 1, vectors, depth) + small * tile_cycles(height, vectors, depth);
-    double last =
-        big * tile_cycles(height + 1, (double)edge, depth) + small * tile_cycles(height, (double)edge, depth);
-    return full * (double)(all / vectors) + (edge ? last : 0);
-}
-
-/* The register tile: the target's own unless another covers this M and N with clearly fewer cycles. */
-static void choose_tile(struct dot *d) {
-    const struct target *t = d->c->l->target;
-    int registers = t->vector_registers;
-    d->by.rows = t->tile_rows;
-    d->by.vectors = t->tile_vectors;
-    double best = shape_cycles(d, d->by.rows, d->by.vectors) * 0.97;
-    for (int vectors = 1; vectors <= TILE_VECTORS; vectors++)
-        for (int rows = 1; rows <= 12 && rows * vectors + vectors + 1 <= registers; rows++) {
-            double cycles = shape_cycles(d, rows, vectors);
-            if (cycles < best) {
-                best = cycles;
-                d->by.rows = rows;
-                d->by.vectors = vectors;
-            }
-        }
-}
-
 enum {
     PACKING_PAYS = 48, /* rows of A that each element of B is used for, from which on a copy of B is cheap */
     STREAM_ROWS =
@@ -283,7 +234,8 @@ static void choose_blocking(struct dot *d) {
     struct blocking *by = &d->by;
     const struct target *target = d->c->l->target;
     int64_t element = dtype_bytes(d->c->dtype);
-    choose_tile(d);
+    choose_tile(target, d->m.extent, ceil_div(d->n.extent, d->c->lanes), (double)d->depth, &by->rows,
+                &by->vectors);
     by->panel = by->vectors * d->c->lanes;
     by->panels = ceil_div(d->n.extent, by->panel);
     by->split = row_split(d->m.extent, by->rows);
@@ -401,12 +353,6 @@ static void write_panels(struct dot *d, struct writer *w, const struct unit *u, 
     }
 }
 
-/* The first row of a tile of rows, of any number up to all. */
-static const struct loop_expr *tile_row(struct dot *d, struct writer *w, const struct loop_expr *tile) {
-    const struct row_split *s = &d->by.split;
-    return plus(w, times(w, tile, s->height), least(w, tile, index_of(w, s->big)));
-}
-
 /* FINISH_LOOP over the unit's part of some tiles of rows, once k is through. */
 static void finish_rows(struct dot *d, struct writer *w, const struct unit *u, const struct loop_expr *low,
                         const struct loop_expr *high) {
@@ -414,7 +360,8 @@ static void finish_rows(struct dot *d, struct writer *w, const struct unit *u, c
     const struct loop_expr *end = least(w, times(w, u->panel_high, d->by.panel), index_of(w, d->n.extent));
     writer_if(w, d->by.k_blocks > 1 ? is_at(w, u->k_block, d->by.k_blocks - 1) : NULL);
     const struct loop_expr *count = writer_let(w, "count", plus(w, end, times(w, first, -1)));
-    const struct loop_expr *row = writer_for(w, "m", tile_row(d, w, low), tile_row(d, w, high), LOOP_SERIAL);
+    const struct loop_expr *row = writer_for(w, "m", row_of_tile(w, &d->by.split, low),
+                                             row_of_tile(w, &d->by.split, high), LOOP_SERIAL);
     finish_run(w, &d->c->finish, plus(w, plus(w, u->c, times(w, row, d->m.c)), first), count);
     writer_end(w);
     writer_end(w);

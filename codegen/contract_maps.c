@@ -143,11 +143,14 @@ static void stage_operand(struct lowering *l, struct loop_kernel *kernel, const 
     writer_finish(&w, tasks);
 }
 
-bool operand_map(struct lowering *l, struct loop_kernel *kernel, const struct op *op,
-                 const struct value *value, struct operand *out) {
+static bool map_or_stage(struct lowering *l, struct loop_kernel *kernel, const struct op *op,
+                         const struct value *value, bool rows, struct operand *out) {
     *out = (struct operand){0};
-    if (map_views(op, value, out))
-        return true;
+    if (map_views(op, value, out)) {
+        int last = out->rank - 1;
+        if (!rows || out->stride[last] == 1 || out->size[last] == 1)
+            return true;
+    }
     *out = (struct operand){0};
     if (!values_are_readable(op, NULL, value)) {
         diag_defect(l->diags, op->site->span,
@@ -156,6 +159,16 @@ bool operand_map(struct lowering *l, struct loop_kernel *kernel, const struct op
     }
     stage_operand(l, kernel, op, value, out);
     return true;
+}
+
+bool operand_map(struct lowering *l, struct loop_kernel *kernel, const struct op *op,
+                 const struct value *value, struct operand *out) {
+    return map_or_stage(l, kernel, op, value, false, out);
+}
+
+bool operand_map_rows(struct lowering *l, struct loop_kernel *kernel, const struct op *op,
+                      const struct value *value, struct operand *out) {
+    return map_or_stage(l, kernel, op, value, true, out);
 }
 
 struct buffer *operand_buffer(struct writer *w, const struct operand *operand, const char *name) {

@@ -7,6 +7,7 @@ static const struct {
     bool (*lower)(struct contraction *c);
 } schedules[] = {
     {OP_dot, contract_dot},
+    {OP_conv, contract_conv},
 };
 
 static const struct op *find_core(const struct op *kernel) {
@@ -57,18 +58,44 @@ struct row_split row_split(int64_t rows, int most) {
     return (struct row_split){.tiles = tiles, .big = rows % tiles, .height = rows / tiles};
 }
 
-/* The target's tile for many rows; for few, as many vectors as the registers hold: rows * vectors
- * accumulators, the vectors of B, one of A. */
-void tile_shape(const struct target *target, int64_t rows, int *tile_rows, int *tile_vectors) {
+const struct loop_expr *row_of_tile(struct writer *w, const struct row_split *split,
+                                    const struct loop_expr *tile) {
+    return plus(w, times(w, tile, split->height), least(w, tile, index_of(w, split->big)));
+}
+
+/* Cycles of one step of k for a tile: two multiply-adds and two loads a cycle, four cycles from one
+ * multiply-add to the next on the same register; and the tile's start and end, spread over k. */
+static double tile_cycles(double rows, double vectors, double depth) {
+    double multiply = rows * vectors / 2, load = (rows + vectors) / 2, latency = 4;
+    double step = multiply > load ? multiply : load;
+    return (step > latency ? step : latency) + (2 * rows * vectors + 10) / (depth + 1);
+}
+
+static double shape_cycles(int64_t all_rows, int64_t all_vectors, double depth, int rows, int vectors) {
+    int64_t edge = all_vectors % vectors;
+    struct row_split s = row_split(all_rows, rows);
+    double big = (double)s.big, small = (double)(s.tiles - s.big), height = (double)s.height;
+    double full = big * tile_cycles(height + 1, vectors, depth) + small * tile_cycles(height, vectors, depth);
+    double last =
+        big * tile_cycles(height + 1, (double)edge, depth) + small * tile_cycles(height, (double)edge, depth);
+    return full * (double)(all_vectors / vectors) + (edge ? last : 0);
+}
+
+void choose_tile(const struct target *target, int64_t rows, int64_t vectors, double depth, int *tile_rows,
+                 int *tile_vectors) {
+    enum { MOST_ROWS = 12 };
     *tile_rows = target->tile_rows;
     *tile_vectors = target->tile_vectors;
-    if (rows >= *tile_rows)
-        return;
-    *tile_rows = (int)rows;
-    int most = (int)((target->vector_registers - 1) / (rows + 1));
-    *tile_vectors = most < TILE_VECTORS ? most : TILE_VECTORS;
-    if (*tile_vectors < target->tile_vectors)
-        *tile_vectors = target->tile_vectors;
+    double best = shape_cycles(rows, vectors, depth, *tile_rows, *tile_vectors) * 0.97;
+    for (int v = 1; v <= TILE_VECTORS; v++)
+        for (int r = 1; r <= MOST_ROWS && r * v + v + 1 <= target->vector_registers; r++) {
+            double cycles = shape_cycles(rows, vectors, depth, r, v);
+            if (cycles < best) {
+                best = cycles;
+                *tile_rows = r;
+                *tile_vectors = v;
+            }
+        }
 }
 
 /* A task is some 30 microseconds of a fast core at least, and there are at most 64. */

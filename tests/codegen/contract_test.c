@@ -75,9 +75,199 @@ static void dots_of_many_shapes(void **state) {
             check_dot(shapes[i][0], shapes[i][1], shapes[i][2], which & 1, which & 2);
 }
 
+struct conv_case {
+    int batch, in, out, groups, rank; /* in: channels of a group */
+    int image[3], window[3], stride[3], low[3], high[3], dilation[3], spread[3];
+};
+
+static char *print_list(char *at, const char *name, const int *list, int count) {
+    at += sprintf(at, "%s = [", name);
+    for (int i = 0; i < count; i++)
+        at += sprintf(at, "%s%d", i ? ", " : "", list[i] ? list[i] : (*name == 'p' ? 0 : 1));
+    return at + sprintf(at, "], ");
+}
+
+static void print_attributes(char *at, const struct conv_case *c) {
+    at = print_list(at, "stride", c->stride, c->rank);
+    at = print_list(at, "pad_lo", c->low, c->rank);
+    at = print_list(at, "pad_hi", c->high, c->rank);
+    at = print_list(at, "dilation", c->dilation, c->rank);
+    at = print_list(at, "lhs_dilation", c->spread, c->rank);
+    sprintf(at, "groups = %d", c->groups);
+}
+
+static int or_one(int x) {
+    return x ? x : 1;
+}
+
+static void conv_types(const struct conv_case *c, char *x, char *w, char *y) {
+    x += sprintf(x, "f32[%d,%d", c->batch, c->in * c->groups);
+    w += sprintf(w, "f32[%d,%d", c->out * c->groups, c->in);
+    y += sprintf(y, "f32[%d,%d", c->batch, c->out * c->groups);
+    for (int i = 0; i < c->rank; i++) {
+        int extent = (c->image[i] - 1) * or_one(c->spread[i]) + 1 + c->low[i] + c->high[i];
+        x += sprintf(x, ",%d", c->image[i]);
+        w += sprintf(w, ",%d", c->window[i]);
+        y += sprintf(y, ",%d",
+                     (extent - (c->window[i] - 1) * or_one(c->dilation[i]) - 1) / or_one(c->stride[i]) + 1);
+    }
+    strcpy(x, "]");
+    strcpy(w, "]");
+    strcpy(y, "]");
+}
+
+static void check_conv(const struct conv_case *c) {
+    char x[96], w[96], y[96], attributes[256], body[512];
+    conv_types(c, x, w, y);
+    print_attributes(attributes, c);
+    sprintf(body, "    %%20 = conv(%%10, %%11) {%s} : %s\n", attributes, y);
+    check_kernel((const char *[]){x, w}, 2, body, y, "20");
+}
+
+static const struct conv_case conv_cases[] = {
+    {.batch = 1, .in = 1, .out = 1, .groups = 1, .rank = 1, .image = {5}, .window = {3}},
+    {.batch = 9,
+     .in = 1,
+     .out = 6,
+     .groups = 1,
+     .rank = 2,
+     .image = {28, 28},
+     .window = {5, 5},
+     .low = {2, 2},
+     .high = {2, 2}},
+    {.batch = 8, .in = 6, .out = 16, .groups = 1, .rank = 2, .image = {14, 14}, .window = {5, 5}},
+    {.batch = 17,
+     .in = 5,
+     .out = 13,
+     .groups = 1,
+     .rank = 2,
+     .image = {7, 7},
+     .window = {3, 3},
+     .low = {1, 1},
+     .high = {1, 1}},
+    {.batch = 4,
+     .in = 70,
+     .out = 9,
+     .groups = 1,
+     .rank = 2,
+     .image = {7, 9},
+     .window = {3, 3},
+     .low = {1, 1},
+     .high = {1, 1}},
+    {.batch = 3,
+     .in = 8,
+     .out = 8,
+     .groups = 1,
+     .rank = 2,
+     .image = {14, 14},
+     .window = {3, 3},
+     .stride = {2, 2},
+     .low = {1, 1},
+     .high = {1, 1}},
+    {.batch = 3,
+     .in = 8,
+     .out = 5,
+     .groups = 1,
+     .rank = 2,
+     .image = {7, 7},
+     .window = {3, 3},
+     .low = {1, 1},
+     .high = {2, 2},
+     .spread = {2, 2}},
+    {.batch = 16,
+     .in = 12,
+     .out = 10,
+     .groups = 1,
+     .rank = 2,
+     .image = {14, 14},
+     .window = {4, 4},
+     .low = {2, 2},
+     .high = {2, 2},
+     .spread = {2, 2}},
+    {.batch = 2,
+     .in = 3,
+     .out = 4,
+     .groups = 1,
+     .rank = 2,
+     .image = {3, 3},
+     .window = {6, 6},
+     .low = {5, 5},
+     .high = {5, 5},
+     .spread = {6, 6}},
+    {.batch = 2,
+     .in = 3,
+     .out = 4,
+     .groups = 3,
+     .rank = 2,
+     .image = {8, 9},
+     .window = {3, 2},
+     .stride = {1, 2},
+     .low = {0, 1},
+     .high = {1, 0},
+     .dilation = {2, 1}},
+    {.batch = 8,
+     .in = 1,
+     .out = 1,
+     .groups = 10,
+     .rank = 2,
+     .image = {9, 9},
+     .window = {3, 3},
+     .low = {1, 1},
+     .high = {1, 1}},
+    {.batch = 5, .in = 4, .out = 6, .groups = 1, .rank = 2, .image = {6, 5}, .window = {1, 1}},
+    {.batch = 2,
+     .in = 3,
+     .out = 2,
+     .groups = 1,
+     .rank = 2,
+     .image = {9, 9},
+     .window = {3, 3},
+     .low = {-1, -2},
+     .high = {-1, 0}},
+    {.batch = 2,
+     .in = 3,
+     .out = 4,
+     .groups = 1,
+     .rank = 3,
+     .image = {4, 5, 6},
+     .window = {2, 3, 2},
+     .stride = {1, 2, 1},
+     .low = {1, 0, 1},
+     .high = {0, 1, 1}},
+    {.batch = 8,
+     .in = 2,
+     .out = 3,
+     .groups = 1,
+     .rank = 3,
+     .image = {3, 4, 4},
+     .window = {3, 3, 3},
+     .low = {1, 1, 1},
+     .high = {1, 1, 1},
+     .spread = {2, 1, 2}},
+    {.batch = 2,
+     .in = 2,
+     .out = 3,
+     .groups = 1,
+     .rank = 1,
+     .image = {40},
+     .window = {7},
+     .stride = {3},
+     .low = {3},
+     .high = {3},
+     .dilation = {2},
+     .spread = {2}},
+};
+
+static void convolutions(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof(conv_cases) / sizeof(*conv_cases); i++)
+        check_conv(&conv_cases[i]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dots_of_many_shapes),
+        cmocka_unit_test(convolutions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,351 @@
+/* codegen/contract_conv.c: convolutions with images as lanes: a task copies a band of rows of as many images
+ * as a vector has lanes, transposed to [channel][y][x][image]; every element of a window is then a whole
+ * vector at a constant distance, whatever stride, dilation and padding are, and nothing is packed. The
+ * finished pixels are transposed back. */
+#include "codegen/contract_window.h"
+
+#include <assert.h>
+
+struct conv {
+    struct contraction *c;
+    struct operand x, w;
+    struct window win;
+    struct canvas canvas;
+    int rows, vectors; /* the register tile: output channels, pixels */
+    struct row_split split;
+    int band_axis;
+    int64_t chunks, bands, band_rows, band_pixels;
+    int64_t block, blocks; /* pixels of a block, padded to whole tiles; blocks of a band */
+    int64_t channel_block, channel_blocks;
+    int64_t finished; /* offset of finished pixels of a block: [output channel of a group][pixel][image] in
+                         WORKER memory */
+    int64_t finished_pixels; /* of a row of them */
+};
+
+/* ---- sizes ---- */
+
+static bool has_classes(const struct window *win) {
+    for (int i = 0; i < 3; i++)
+        if (win->axis[i].lhs_dilation > 1)
+            return true;
+    return false;
+}
+
+static int64_t taps_of(const struct window *win) {
+    return win->axis[0].window * win->axis[1].window * win->axis[2].window;
+}
+
+/* Bands have equal numbers of rows, and whole residue classes of them. */
+static void choose_bands(struct conv *v, int64_t wanted) {
+    const struct window_axis *a = &v->win.axis[v->band_axis];
+    int64_t unit = a->lhs_dilation, best = 1;
+    if (a->out % unit == 0)
+        for (int64_t bands = 1; bands <= wanted && bands <= a->out / unit; bands++)
+            if (a->out % (bands * unit) == 0)
+                best = bands;
+    v->bands = best;
+    v->band_rows = a->out / best;
+    v->band_pixels = v->win.out_pixels / best;
+}
+
+enum { FINISHED_BYTES = 64 * 1024 }; /* finished pixels wait in L2 */
+
+static void choose_sizes(struct conv *v) {
+    const struct target *t = v->c->l->target;
+    int64_t lanes = v->c->lanes, element = dtype_bytes(v->c->dtype), taps = taps_of(&v->win);
+    double work = (double)v->win.batch * (double)v->win.groups * (double)v->win.out * (double)v->win.in *
+                  (double)taps * (double)v->win.out_pixels;
+    v->band_axis = v->win.axis[0].out > 1 ? 0 : 1;
+    v->chunks = ceil_div(v->win.batch, lanes);
+    int64_t wanted = at_least(1, task_target(work) / v->chunks);
+    if (has_classes(&v->win)) /* a block is a whole band there: make it small */
+        wanted = at_least(wanted, v->win.out_pixels * v->win.out * lanes * element / (2 * FINISHED_BYTES));
+    choose_bands(v, wanted);
+    choose_tile(t, v->win.out, v->band_pixels, (double)(v->win.in * taps), &v->rows, &v->vectors);
+    v->split = row_split(v->win.out, v->rows);
+    int64_t most = FINISHED_BYTES / (v->win.out * lanes * element) / lanes * lanes;
+    v->block = has_classes(&v->win) ? v->band_pixels : at_most(at_least(most, 2 * lanes), v->band_pixels);
+    v->blocks = ceil_div(v->band_pixels, v->block);
+    v->finished_pixels = ceil_div(v->block, v->vectors) * v->vectors;
+    /* A block of channels: what a tile reads of the canvas fills half of L1. */
+    int64_t channel_bytes = v->vectors * lanes * element * taps;
+    v->channel_blocks = ceil_div(at_least(v->win.in, 1), at_least(1, t->l1_bytes * 5 / 8 / channel_bytes));
+    v->channel_block = ceil_div(at_least(v->win.in, 1), v->channel_blocks);
+    v->channel_blocks = ceil_div(at_least(v->win.in, 1), v->channel_block);
+}
+
+/* ---- the product ---- */
+
+struct place {
+    const struct loop_expr *chunk, *band, *group, *block, *channel_block;
+    const struct loop_expr *pixels; /* of the block */
+};
+
+static struct buffer *finished_buffer(struct conv *v, struct writer *w) {
+    return writer_memory(w, SPACE_WORKER, v->finished, v->c->dtype,
+                         v->win.out * v->finished_pixels * v->c->lanes, "finished");
+}
+
+/* One combination of residue classes, one for each axis. */
+struct class_set {
+    const struct window_class *axis[3];
+};
+
+static void tile_levels(struct conv *v, struct writer *w, const struct place *at, const struct class_set *set,
+                        struct tile *t) {
+    const struct loop_expr *rest =
+        plus(w, index_of(w, v->win.in), times(w, at->channel_block, -v->channel_block));
+    t->levels[t->level_count++] = (struct tile_level){
+        .count = least(w, rest, index_of(w, v->channel_block)), .a = v->win.w_in, .b = v->canvas.channel};
+    for (int i = 0; i < 3; i++) {
+        const struct window_class *c = set->axis[i];
+        if (c->taps != 1)
+            t->levels[t->level_count++] = (struct tile_level){.count = index_of(w, c->taps),
+                                                              .a = c->tap_step * v->win.axis[i].w,
+                                                              .b = c->image_step * v->canvas.stride[i]};
+    }
+}
+
+/* Position q of a class set (row major) as coordinates along the axes. */
+static void class_position(struct conv *v, struct writer *w, const struct class_set *set,
+                           const struct loop_expr *q, const struct loop_expr **out) {
+    (void)v;
+    for (int i = 2; i >= 0; i--) {
+        out[i] = i ? lexpr_mod(w->f, q, set->axis[i]->count) : q;
+        q = lexpr_div(w->f, q, set->axis[i]->count);
+    }
+}
+
+static void write_tile(struct conv *v, struct writer *w, const struct place *at, const struct class_set *set,
+                       const struct loop_expr *const *canvas, const struct loop_expr *const *slot,
+                       const struct loop_expr *row, int rows) {
+    int lanes = v->c->lanes;
+    struct tile *t = writer_tile(w, TILE_OUTER, rows, v->vectors * lanes);
+    t->a = operand_buffer(w, &v->w, "w");
+    t->b = canvas_buffer(w, v->c, &v->canvas);
+    t->c = finished_buffer(v, w);
+    int64_t tap = 0;
+    for (int i = 0; i < 3; i++)
+        tap += set->axis[i]->taps ? set->axis[i]->tap * v->win.axis[i].w : 0;
+    const struct loop_expr *first_channel = times(w, at->channel_block, v->channel_block);
+    const struct loop_expr *out = plus(w, times(w, at->group, v->win.out), row);
+    t->a_index = plus_n(w, plus(w, times(w, out, v->win.w_out), times(w, first_channel, v->win.w_in)),
+                        v->w.base + tap);
+    t->a_m = v->win.w_out;
+    t->c_m = v->finished_pixels * lanes;
+    const struct loop_expr *channel = plus(w, times(w, at->group, v->win.in), first_channel);
+    for (int j = 0; j < v->vectors; j++) {
+        t->b_index[j] = plus(w, canvas[j], times(w, channel, v->canvas.channel));
+        t->c_index[j] = plus(w, times(w, slot[j], lanes), times(w, row, t->c_m));
+    }
+    tile_levels(v, w, at, set, t);
+    if (v->channel_blocks > 1)
+        t->accumulate = is_positive(w, at->channel_block);
+}
+
+static void write_rows(struct conv *v, struct writer *w, const struct place *at, const struct class_set *set,
+                       const struct loop_expr *const *canvas, const struct loop_expr *const *slot) {
+    const struct row_split *s = &v->split;
+    if (s->big) {
+        const struct loop_expr *i = writer_count(w, "tile", s->big);
+        write_tile(v, w, at, set, canvas, slot, times(w, i, s->height + 1), (int)s->height + 1);
+        writer_end(w);
+    }
+    if (s->big < s->tiles) {
+        const struct loop_expr *i =
+            writer_for(w, "tile", index_of(w, s->big), index_of(w, s->tiles), LOOP_SERIAL);
+        write_tile(v, w, at, set, canvas, slot, plus_n(w, times(w, i, s->height), s->big), (int)s->height);
+        writer_end(w);
+    }
+}
+
+/* The pixels of a class set in the block, a tile's vectors at a time. What is behind the last is the last
+ * once more. */
+static void write_class(struct conv *v, struct writer *w, const struct place *at,
+                        const struct class_set *set) {
+    bool whole = v->blocks > 1;
+    int64_t count = set->axis[0]->count * set->axis[1]->count * set->axis[2]->count;
+    if (count == 0)
+        return;
+    const struct loop_expr *steps = index_of(w, ceil_div(count, v->vectors));
+    if (whole)
+        steps = lexpr_div(w->f, plus_n(w, at->pixels, v->vectors - 1), v->vectors);
+    const struct loop_expr *step = writer_for(w, "step", index_of(w, 0), steps, LOOP_SERIAL);
+    const struct loop_expr *canvas[TILE_VECTORS], *slot[TILE_VECTORS];
+    for (int j = 0; j < v->vectors; j++) {
+        const struct loop_expr *local = plus_n(w, times(w, step, v->vectors), j);
+        const struct loop_expr *q = plus(w, times(w, at->block, v->block), local);
+        q = least(w, q, index_of(w, count - 1));
+        const struct loop_expr *position[3];
+        class_position(v, w, set, q, position);
+        canvas[j] = index_of(w, 0);
+        slot[j] = index_of(w, 0);
+        for (int i = 0; i < 3; i++) {
+            const struct window_axis *a = &v->win.axis[i];
+            const struct window_class *c = set->axis[i];
+            const struct loop_expr *image =
+                plus_n(w, times(w, position[i], a->stride), c->image - v->canvas.origin[i]);
+            int64_t row = i == v->band_axis ? v->band_rows : a->out;
+            canvas[j] = plus(w, canvas[j], times(w, c->taps ? image : index_of(w, 0), v->canvas.stride[i]));
+            slot[j] =
+                plus_n(w, plus(w, times(w, slot[j], row), times(w, position[i], a->lhs_dilation)), c->first);
+        }
+        canvas[j] = writer_let(w, "pixel", canvas[j]);
+        slot[j] = has_classes(&v->win) ? writer_let(w, "slot", slot[j]) : local;
+    }
+    write_rows(v, w, at, set, canvas, slot);
+    writer_end(w);
+}
+
+/* A class of a band has the positions of the band alone. */
+static struct window_class class_in_band(const struct conv *v, int axis, int k) {
+    struct window_class c = v->win.axis[axis].classes[k];
+    if (axis == v->band_axis)
+        c.count = ceil_div(v->band_rows - c.first, v->win.axis[axis].lhs_dilation);
+    return c;
+}
+
+static void write_classes(struct conv *v, struct writer *w, const struct place *at) {
+    const struct window_axis *a = v->win.axis;
+    for (int z = 0; z < a[0].class_count; z++)
+        for (int y = 0; y < a[1].class_count; y++)
+            for (int x = 0; x < a[2].class_count; x++) {
+                struct window_class c[] = {class_in_band(v, 0, z), class_in_band(v, 1, y),
+                                           class_in_band(v, 2, x)};
+                write_class(v, w, at, &(struct class_set){{&c[0], &c[1], &c[2]}});
+            }
+}
+
+/* ---- finished pixels ---- */
+
+/* A square of pixels x images of one output channel, to its place in the result. */
+static void finish_square(struct conv *v, struct writer *w, const struct place *at,
+                          const struct loop_expr *channel, const struct loop_expr *pixel, int pixels,
+                          int images) {
+    int lanes = v->c->lanes;
+    const struct finish *finish = &v->c->finish;
+    struct tile *t = writer_tile(w, TILE_TRANSPOSE, pixels, images);
+    t->a = finished_buffer(v, w);
+    t->a_index = times(w, plus(w, times(w, channel, v->finished_pixels), pixel), lanes);
+    t->a_m = lanes;
+    const struct loop_expr *global =
+        plus(w, times(w, at->band, v->band_pixels), plus(w, times(w, at->block, v->block), pixel));
+    const struct loop_expr *out = plus(w, times(w, at->group, v->win.out), channel);
+    const struct loop_expr *place =
+        plus(w, times(w, times(w, at->chunk, lanes), v->win.y_batch), times(w, out, v->win.y_channel));
+    t->c = finish_raw(w, finish);
+    t->c_index[0] = plus(w, place, global);
+    t->c_m = v->win.y_batch;
+    if (finish->kind == FINISH_TILE)
+        finish_tile(w, finish, t, t->c_index[0], t->c_m, 1);
+}
+
+static void finish_loop(struct conv *v, struct writer *w, const struct place *at,
+                        const struct loop_expr *channel, int images) {
+    const struct loop_expr *image = writer_count(w, "image", images);
+    const struct loop_expr *global =
+        plus(w, times(w, at->band, v->band_pixels), times(w, at->block, v->block));
+    const struct loop_expr *out = plus(w, times(w, at->group, v->win.out), channel);
+    const struct loop_expr *number = plus(w, times(w, at->chunk, v->c->lanes), image);
+    const struct loop_expr *first =
+        plus(w, times(w, number, v->win.y_batch), times(w, out, v->win.y_channel));
+    finish_run(w, &v->c->finish, plus(w, first, global), at->pixels);
+    writer_end(w);
+}
+
+static void finish_images(struct conv *v, struct writer *w, const struct place *at, int images) {
+    int lanes = v->c->lanes;
+    const struct loop_expr *channel = writer_count(w, "channel", v->win.out);
+    const struct loop_expr *whole = lexpr_div(w->f, at->pixels, lanes);
+    const struct loop_expr *i = writer_for(w, "square", index_of(w, 0), whole, LOOP_SERIAL);
+    finish_square(v, w, at, channel, times(w, i, lanes), lanes, images);
+    writer_end(w);
+    int rest = (int)(v->band_pixels % v->block %
+                     lanes); /* only the last block has one: block % lanes is 0 or it is alone */
+    if (v->blocks == 1)
+        rest = (int)(v->block % lanes);
+    if (rest) {
+        writer_if(w, is_below(w, times(w, whole, lanes), at->pixels));
+        finish_square(v, w, at, channel, times(w, whole, lanes), rest, images);
+        writer_end(w);
+    }
+    if (v->c->finish.kind == FINISH_LOOP)
+        finish_loop(v, w, at, channel, images);
+    writer_end(w);
+}
+
+static void finish_block(struct conv *v, struct writer *w, const struct place *at) {
+    int64_t whole = v->win.batch / v->c->lanes, rest = v->win.batch % v->c->lanes;
+    if (!rest || !whole) {
+        finish_images(v, w, at, rest ? (int)rest : v->c->lanes);
+        return;
+    }
+    writer_if(w, is_below(w, at->chunk, index_of(w, whole)));
+    finish_images(v, w, at, v->c->lanes);
+    writer_else(w);
+    finish_images(v, w, at, (int)rest);
+    writer_end(w);
+}
+
+/* ---- the phase ---- */
+
+static void write_phase(struct conv *v) {
+    struct writer writer, *w = &writer;
+    writer_begin(w, v->c->l, v->c->out, v->c->kernel);
+    const struct loop_expr *task = writer_task(w, v->chunks * v->bands);
+    struct place at = {.chunk = lexpr_div(w->f, task, v->bands), .band = lexpr_mod(w->f, task, v->bands)};
+    canvas_fill(w, v->c, &v->win, &v->canvas, &v->x, at.chunk, at.band);
+    at.group = writer_count(w, "group", v->win.groups);
+    at.block = writer_count(w, "block", v->blocks);
+    const struct loop_expr *rest = plus(w, index_of(w, v->band_pixels), times(w, at.block, -v->block));
+    at.pixels = writer_let(w, "pixels", least(w, index_of(w, v->block), rest));
+    at.channel_block = writer_count(w, "channels", v->channel_blocks);
+    write_classes(v, w, &at);
+    writer_end(w);
+    finish_block(v, w, &at);
+    writer_end(w);
+    writer_end(w);
+    writer_finish(w, v->chunks * v->bands);
+}
+
+static void explain(const struct conv *v) {
+    const struct window *n = &v->win;
+    if (!v->c->l->why)
+        return;
+    strbuf_printf(v->c->l->why,
+                  "conv %lld images, %lld groups of %lld -> %lld channels, %lld taps, %lld pixels: images as "
+                  "lanes, tile %dx%d, "
+                  "%lld bands, blocks of %lld pixels and %lld channels\n",
+                  (long long)n->batch, (long long)n->groups, (long long)n->in, (long long)n->out,
+                  (long long)taps_of(n), (long long)n->out_pixels, v->rows, v->vectors, (long long)v->bands,
+                  (long long)v->block, (long long)v->channel_block);
+}
+
+static void map_result(const struct contraction *c, struct operand *y) {
+    const struct type *type = c->core->out[0]->type;
+    int64_t stride = 1;
+    y->rank = type->rank;
+    for (int i = type->rank - 1; i >= 0; i--) {
+        y->size[i] = type_size(type, i);
+        y->stride[i] = stride;
+        stride *= y->size[i];
+    }
+}
+
+bool contract_conv(struct contraction *c) {
+    struct conv v = {.c = c};
+    struct operand y = {0};
+    if (!operand_map_rows(c->l, c->out, c->kernel, c->core->in[0], &v.x) ||
+        !operand_map(c->l, c->out, c->kernel, c->core->in[1], &v.w))
+        return false;
+    map_result(c, &y);
+    window_init(c, &v.x, &v.w, &y, false, &v.win);
+    choose_sizes(&v);
+    canvas_plan(&v.win, c->lanes, v.band_axis, v.band_rows, &v.canvas);
+    int64_t element = dtype_bytes(c->dtype);
+    v.canvas.offset = kernel_worker(c->out, v.canvas.elements * element);
+    v.finished = kernel_worker(c->out, v.win.out * v.finished_pixels * c->lanes * element);
+    explain(&v);
+    write_phase(&v);
+    return true;
+}

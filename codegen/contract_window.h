@@ -1,0 +1,60 @@
+/* codegen/contract_window.h: what a convolution and its gradient by the weights share: sizes brought to three
+ * spatial axes, and images copied so that they are lanes. */
+#ifndef CODEGEN_CONTRACT_WINDOW_H
+#define CODEGEN_CONTRACT_WINDOW_H
+
+#include "codegen/contract.h"
+
+/* One residue class of an output axis under lhs_dilation d: the positions d * q + first, q < count. All of
+ * them see the same taps tap + j * tap_step, j < taps, at image coordinates q * stride + image + j *
+ * image_step: the zeros between two elements are never multiplied. Without lhs_dilation there is one class,
+ * with all taps. A great lhs_dilation (and any of conv_wgrad, where each tap has positions of its own) is
+ * `spread` instead: the canvas holds the zeros. */
+struct window_class {
+    int64_t first, count;
+    int64_t tap, tap_step, taps;
+    int64_t image, image_step;
+};
+
+enum { WINDOW_CLASSES = 4 };
+
+struct window_axis {
+    int64_t image, window, out;
+    int64_t stride, pad_lo, dilation;
+    int64_t lhs_dilation, spread; /* one of them is 1 */
+    int class_count;
+    struct window_class classes[WINDOW_CLASSES];
+    int64_t x, w, y; /* strides of the image, the weights and the (dense) output along this axis */
+};
+
+struct window {
+    int64_t batch, groups, in, out; /* channels of a group */
+    struct window_axis axis[3];
+    int64_t x_batch, x_channel, w_out, w_in, y_batch, y_channel;
+    int64_t out_pixels;
+};
+
+/* x, w and y as they lie; of conv_wgrad w is the result, and the canvas is spread. */
+void window_init(const struct contraction *c, const struct operand *x, const struct operand *w,
+                 const struct operand *y, bool spreads, struct window *out);
+
+/* A copy of some rows of a chunk of images with images as lanes: [channel][z][y][x][lane], zeros where the
+ * padding is. Index i of an axis holds coordinate origin + i of the image, spread where it is (+ what a band
+ * of output rows adds). */
+struct canvas {
+    int64_t origin[3], size[3], stride[3];
+    int64_t channels, channel; /* their number and distance */
+    int64_t elements, offset;  /* in WORKER memory */
+    int band_axis;
+    int64_t band_shift; /* image coordinates from one band to the next along band_axis */
+};
+
+/* The canvas that the output rows of a band need, where it counts `band_rows` of band_axis. */
+void canvas_plan(const struct window *win, int lanes, int band_axis, int64_t band_rows, struct canvas *out);
+/* Fills it from images first_image.. (lanes of them; fewer in the last chunk). */
+void canvas_fill(struct writer *w, const struct contraction *c, const struct window *win,
+                 const struct canvas *canvas, const struct operand *x, const struct loop_expr *chunk,
+                 const struct loop_expr *band);
+struct buffer *canvas_buffer(struct writer *w, const struct contraction *c, const struct canvas *canvas);
+
+#endif
