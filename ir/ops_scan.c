@@ -65,12 +65,15 @@ static bool grad_running_product(struct gradient *g) {
     struct op *loop = suffix_loop(g, x, g->dy[0], axis, !reverse);
     if (!loop)
         return false;
-    struct value *s = reverse ? loop->out[1] : build_flip(b, loop->out[1], 0, 1, g->scratch); /* in x's order */
-    int64_t *perm =
-        ARENA_ARRAY(g->scratch, int64_t, x->type->rank + 1); /* the turns to where their axis is */
-    for (int k = 0; k <= x->type->rank; k++)
-        perm[k] = k < axis ? k + 1 : k == axis ? 0 : k;
-    s = build_reshape(b, build_transpose(b, s, perm), x->type->rank, x->type->dims);
+    struct value *s =
+        reverse ? loop->out[1] : build_flip(b, loop->out[1], 0, 1, g->scratch); /* in x's order */
+    if (axis > 0) { /* the turns to where their axis is */
+        int64_t *perm = axes_counting(g->scratch, 0, x->type->rank + 1);
+        for (int k = 0; k <= axis; k++)
+            perm[k] = k < axis ? k + 1 : 0;
+        s = build_transpose(b, s, perm);
+    }
+    s = build_reshape(b, s, x->type->rank, x->type->dims);
     struct value *before =
         flag(g, ATTR_exclusive) ? g->op->out[0] : build_scan(b, x, "prod", axis, true, reverse);
     g->dx[0] = build_mul(b, before, s);

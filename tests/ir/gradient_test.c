@@ -314,6 +314,107 @@ static void shapes_around_the_examples(void **state) {
     }
 }
 
+static int random_int(struct fixture *f, int least, int greatest) {
+    return least + (int)random_number(f, 0, greatest - least + 1);
+}
+
+static void put_list(struct strbuf *out, const char *name, const int *values, int count) {
+    strbuf_printf(out, "%s = [", name);
+    for (int k = 0; k < count; k++)
+        strbuf_printf(out, "%s%d", k ? ", " : "", values[k]);
+    strbuf_puts(out, "], ");
+}
+
+/* A convolution of random sizes and attributes, as in an example; NULL: the window does not fit. */
+static const char *random_conv(struct fixture *f) {
+    int rank = random_int(f, 1, 2), groups = random_int(f, 1, 2);
+    int batch = random_int(f, 1, 2), inputs = random_int(f, 1, 2), outputs = random_int(f, 1, 2);
+    int image[2], kernel[2], stride[2], lo[2], hi[2], dilation[2], gaps[2];
+    for (int k = 0; k < rank; k++) {
+        image[k] = random_int(f, 1, 5);
+        kernel[k] = random_int(f, 1, 3);
+        stride[k] = random_int(f, 1, 3);
+        lo[k] = random_int(f, -1, 2);
+        hi[k] = random_int(f, -1, 2);
+        dilation[k] = random_int(f, 1, 2);
+        gaps[k] = random_int(f, 1, 3);
+        int extent = (image[k] - 1) * gaps[k] + 1 + lo[k] + hi[k];
+        if (extent < (kernel[k] - 1) * dilation[k] + 1)
+            return NULL;
+    }
+    struct strbuf use;
+    strbuf_init(&use, f->arena);
+    strbuf_printf(&use, "f32[%d,%d", batch, inputs * groups);
+    for (int k = 0; k < rank; k++)
+        strbuf_printf(&use, ",%d", image[k]);
+    strbuf_printf(&use, "], f32[%d,%d", outputs * groups, inputs);
+    for (int k = 0; k < rank; k++)
+        strbuf_printf(&use, ",%d", kernel[k]);
+    strbuf_puts(&use, "] {");
+    put_list(&use, "stride", stride, rank);
+    put_list(&use, "pad_lo", lo, rank);
+    put_list(&use, "pad_hi", hi, rank);
+    put_list(&use, "dilation", dilation, rank);
+    put_list(&use, "lhs_dilation", gaps, rank);
+    strbuf_printf(&use, "groups = %d}", groups);
+    return use.text;
+}
+
+static void random_convolutions(void **state) {
+    struct fixture *f = *state;
+    int count = 0;
+    f->random = SEED;
+    while (count < 60) {
+        const char *use = random_conv(f);
+        if (!use)
+            continue;
+        check_use("conv", use, -1, 1, 2);
+        count++;
+    }
+}
+
+static void shuffle(struct fixture *f, int *values, int count) {
+    for (int k = count - 1; k > 0; k--) {
+        int j = random_int(f, 0, k), value = values[k];
+        values[k] = values[j];
+        values[j] = value;
+    }
+}
+
+/* A product with up to two axes of each kind, everywhere in both operands. */
+static const char *random_dot(struct fixture *f) {
+    static const char *const names[2][2] = {{"lhs_batch", "lhs_contract"}, {"rhs_batch", "rhs_contract"}};
+    int batch = random_int(f, 0, 2), contract = random_int(f, 0, 2), sizes[4], axes[2][6];
+    struct strbuf use, attrs;
+    strbuf_init(&use, f->arena);
+    strbuf_init(&attrs, f->arena);
+    for (int k = 0; k < batch + contract; k++)
+        sizes[k] = random_int(f, 1, 3);
+    for (int side = 0; side < 2; side++) {
+        int rank = batch + contract + random_int(f, 0, 2), dims[6];
+        for (int k = 0; k < rank; k++)
+            axes[side][k] = k;
+        shuffle(f, axes[side], rank);
+        for (int k = 0; k < rank; k++)
+            dims[axes[side][k]] = k < batch + contract ? sizes[k] : random_int(f, 1, 3);
+        strbuf_puts(&use, side ? ", f32[" : "f32[");
+        for (int k = 0; k < rank; k++)
+            strbuf_printf(&use, "%s%d", k ? "," : "", dims[k]);
+        strbuf_puts(&use, "]");
+        put_list(&attrs, names[side][0], axes[side], batch);
+        put_list(&attrs, names[side][1], axes[side] + batch, contract);
+    }
+    attrs.text[attrs.length - 2] = 0; /* the last comma */
+    return arena_printf(f->arena, "%s {%s}", use.text, attrs.text);
+}
+
+static void random_products(void **state) {
+    struct fixture *f = *state;
+    f->random = SEED;
+    for (int k = 0; k < 60; k++)
+        check_use("dot", random_dot(f), -1, 1, 2);
+}
+
 /* ---- where functions have corners, and where products meet zeros ---- */
 
 /* The gradients of the sum of all results, by each float input, at given numbers. */
@@ -611,6 +712,62 @@ static const char many_uses[] = "graph g\n"
                                 "  yield(%4, %5)\n"
                                 "}\n";
 
+/* Random words under a key inside a region that is computed twice: both times the same. */
+static const char dropout[] = "graph g\n"
+                              "fn f() {\n"
+                              "  %x = input {name = \"x\"} : f32[8]\n"
+                              "  %key = input {name = \"seed\"} : u32[2]\n"
+                              "  %r = remat(%x, %key) : f32[8] region(%a: f32[8], %k: u32[2]) {\n"
+                              "    %0 = random_bits(%k) : u32[8]\n"
+                              "    %1 = const {data = 2147483648} : u32[]\n"
+                              "    %2 = lt(%0, %1) : bool[8]\n"
+                              "    %3 = exp(%a) : f32[8]\n"
+                              "    %4 = const {data = 0} : f32[]\n"
+                              "    %5 = select(%2, %3, %4) : f32[8]\n"
+                              "    yield(%5)\n"
+                              "  }\n"
+                              "  yield(%r)\n"
+                              "}\n";
+
+/* Regions of all kinds in each other: a loop that swaps its carried values, updates one of them in place,
+ * yields a capture, an integer and one value twice; in it a branch, a checkpoint and a call. */
+static const char regions_in_regions[] =
+    "graph g\n"
+    "fn f() {\n"
+    "  %x = input {name = \"x\"} : f32[3]\n"
+    "  %y = input {name = \"y\"} : f32[3]\n"
+    "  %z = input {name = \"z\"} : f32[]\n"
+    "  %lo = const {data = -1} : i32[]\n"
+    "  %hi = const {data = 2} : i32[]\n"
+    "  %a, %b, %s, %t, %u, %v = loop(%lo, %hi, %x, %y, %z, %x, %z) {reverse = 1, carried = 2} : "
+    "f32[3], f32[3], f32[3,3], f32[3,3], i32[3], f32[3,3] "
+    "region(%i: i32[], %p: f32[3], %q: f32[3], %c: f32[], %d: f32[3], %e: f32[]) {\n"
+    "    %zero = const {data = 0} : i32[]\n"
+    "    %even = eq(%i, %zero) : bool[]\n"
+    "    %0 = cond(%even, %p, %c, %d) : f32[3] region(%p1: f32[3], %c1: f32[], %d1: f32[3]) {\n"
+    "      %1 = mul(%p1, %c1) : f32[3]\n"
+    "      %2 = call(%1, %d1) {function = product} : f32[3]\n"
+    "      yield(%2)\n"
+    "    } region(%p2: f32[3], %c2: f32[], %d2: f32[3]) {\n"
+    "      %3 = sin(%p2) : f32[3]\n"
+    "      yield(%3)\n"
+    "    }\n"
+    "    %4 = remat(%q, %0) : f32[3] region(%q3: f32[3], %r3: f32[3]) {\n"
+    "      %5 = tanh(%q3) : f32[3]\n"
+    "      %6 = call(%5, %r3) {function = product} : f32[3]\n"
+    "      yield(%6)\n"
+    "    }\n"
+    "    %7 = reshape(%e) : f32[1]\n"
+    "    %8 = dynamic_update(%4, %7, %i) : f32[3]\n"
+    "    yield(%8, %p, %d, %0, %i, %0)\n"
+    "  }\n"
+    "  yield(%a, %b, %s, %t, %v)\n"
+    "}\n"
+    "composite product() region(%a: f32[3], %b: f32[3]) {\n"
+    "  %0 = mul(%a, %b) : f32[3]\n"
+    "  yield(%0)\n"
+    "}\n";
+
 /* The text with a word replaced. */
 static const char *with(struct fixture *f, const char *text, const char *word, const char *by) {
     const char *at = strstr(text, word);
@@ -636,6 +793,8 @@ static void whole_graphs(void **state) {
         {with(f, composites, "BACKWARD", "product_backward"), -1, 1, 2},
         {with(f, composites, "BACKWARD", "unrelated"), -1, 1, 2},
         {many_uses, -1, 1, 2},
+        {dropout, -1, 1, 2},
+        {regions_in_regions, -1, 1, 2},
     };
     for (size_t k = 0; k < sizeof subjects / sizeof *subjects; k++)
         check_text(&subjects[k]);
@@ -724,10 +883,16 @@ int main(void) {
     printf("seed %d\n", SEED);
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_create, fixture_destroy)
-        TEST(every_example_of_the_table),      TEST(shapes_around_the_examples),
-        TEST(corners_are_shared_fairly),       TEST(whole_graphs),
-        TEST(only_what_is_asked_for_is_built), TEST(effects_are_not_repeated),
-        TEST(a_sequence_is_added_to_in_place), TEST(a_loop_with_a_test_has_no_gradient),
+        TEST(every_example_of_the_table),
+        TEST(shapes_around_the_examples),
+        TEST(random_convolutions),
+        TEST(random_products),
+        TEST(corners_are_shared_fairly),
+        TEST(whole_graphs),
+        TEST(only_what_is_asked_for_is_built),
+        TEST(effects_are_not_repeated),
+        TEST(a_sequence_is_added_to_in_place),
+        TEST(a_loop_with_a_test_has_no_gradient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
