@@ -102,6 +102,17 @@ function(weft_embedded_library name)
     endif()
 endfunction()
 
+# runtime/weft.h as a string in codegen/: the headers of objects stand alone.
+function(weft_embedded_abi name)
+    set(out ${CMAKE_BINARY_DIR}/generated/weft_abi.c)
+    add_custom_command(OUTPUT ${out}
+        COMMAND ${CMAKE_COMMAND} -D FILE=${CMAKE_SOURCE_DIR}/runtime/weft.h -D NAME=weft_abi_text -D OUT=${out}
+            -P ${CMAKE_SOURCE_DIR}/cmake/embed_text.cmake
+        DEPENDS ${CMAKE_SOURCE_DIR}/runtime/weft.h ${CMAKE_SOURCE_DIR}/cmake/embed_text.cmake
+        VERBATIM COMMENT "Embedding runtime/weft.h")
+    target_sources(weft_${name} PRIVATE ${out})
+endfunction()
+
 # Note [One copy of the compiler]: the module libweft_codegen.so holds codegen/ alone. What it calls of passes, ir and
 # base it finds in the program that opened it, which therefore carries these layers whole and exports them. So there
 # is one operator table and one set of interned types in a process, and the module needs no second copy.

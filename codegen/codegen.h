@@ -23,7 +23,7 @@ struct codegen_times {
     double lower, link;
     double emit, llvm; /* of all compile threads together */
     double compile;    /* the whole call, by the clock */
-    int kernels, units;        /* kernel ops; distinct pieces of code that they come to */
+    int kernels, distinct;     /* kernel ops; pieces of code that they come to */
     int modules, from_cache;   /* modules that units and entries are compiled in; objects found in the cache */
 };
 
@@ -32,8 +32,8 @@ struct compiled;
 /* Its kernels linked into this process. */
 struct loaded;
 
-/* Compiles `functions` of a graph that went through all graph passes with its plan. They share weights and kernels.
- * NULL: reported. */
+/* Compiles `functions` of a graph that went through all graph passes with its plan. They share weights and kernels. What
+ * is returned lives in the arena and uses graph and plan. NULL: reported. */
 typedef struct compiled *codegen_compile_fn(struct graph *graph, struct function *const *functions, int count,
                                             const struct plan *plan, const struct codegen_options *options, struct arena *arena,
                                             struct diags *diags);
@@ -48,13 +48,16 @@ struct codegen_api {
     /* Bytes of workspace for an entry under a width. */
     size_t (*workspace)(const struct compiled *compiled, const char *function, int width);
     /* The object file (one module, emitted once) and the C header, as bytes in the arena of the compiled. `prefix` is
-     * the C name's prefix (vae). weights may be NULL: else they are embedded. NULL: reported. */
+     * the C name's prefix (vae). NULL: reported. */
     const void *(*object)(struct compiled *compiled, const char *prefix, size_t *size, struct diags *diags);
     const char *(*header)(struct compiled *compiled, const char *prefix);
     const char *(*loops)(const struct compiled *compiled);    /* loop IR of all kernels, for dump */
     const char *(*assembly)(struct compiled *compiled, struct diags *diags); /* for :asm and dump */
     const char *(*explain)(const struct compiled *compiled);
     struct codegen_times (*times)(const struct compiled *compiled);
+    /* Of a code >= WEFT_FIRST_CHECK that an entry returned: the check's message and place; NULL for other codes. */
+    const char *(*error_text)(const struct compiled *compiled, int code);
+    const struct site *(*error_site)(const struct compiled *compiled, int code);
     const char *(*llvm_version)(void);
 };
 #define WEFT_CODEGEN_VERSION 1

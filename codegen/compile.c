@@ -109,7 +109,7 @@ void emit_units(struct emitter *e, const struct compiled *compiled, bool is_inte
     }
 }
 
-static void emit_entries(struct emitter *e, const struct compiled *compiled) {
+void emit_entries(struct emitter *e, const struct compiled *compiled) {
     struct entry_module m;
     entry_module_init(&m, e, compiled, false);
     for (int i = 0; i < compiled->functions.count; i++) {

@@ -323,13 +323,19 @@ static void emit_check(struct entry *n, const struct op *op) {
     return_unless(n, load_condition(n, op->in[0]), i32_of(n->m->e, WEFT_FIRST_CHECK + row));
 }
 
+/* Where it stands: a state may change behind it. */
+static void emit_report(struct entry *n, const struct op *op) {
+    const struct function_plan *plan = n->f->plan;
+    for (int i = 0; i < plan->arguments.count; i++)
+        if (plan->arguments.at[i].report == op)
+            copy_value(n, &(struct place){.kind = PLACE_ARGUMENT, .argument = i}, op->in[0]);
+}
+
 /* Ops that are not listed need no code: sources and views are places, and effects of the outer block come at
  * its end. */
 static void (*const rules[OP_COUNT])(struct entry *, const struct op *) = {
-    [OP_kernel] = emit_kernel,
-    [OP_loop] = emit_loop,
-    [OP_cond] = emit_cond,
-    [OP_check] = emit_check,
+    [OP_kernel] = emit_kernel, [OP_loop] = emit_loop,     [OP_cond] = emit_cond,
+    [OP_check] = emit_check,   [OP_report] = emit_report,
 };
 
 static void emit_block_ops(struct entry *n, const struct block *block) {
@@ -346,7 +352,7 @@ static void emit_outputs(struct entry *n) {
     const struct function_plan *plan = n->f->plan;
     for (int i = 0; i < plan->arguments.count; i++) {
         const struct plan_argument *arg = &plan->arguments.at[i];
-        if (arg->role == WEFT_RESULT || arg->role == WEFT_REPORT)
+        if (arg->role == WEFT_RESULT)
             copy_value(n, &(struct place){.kind = PLACE_ARGUMENT, .argument = i}, arg->value);
     }
     FOR_EACH_OP (op, n->f->function->body) {

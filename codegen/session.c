@@ -131,11 +131,6 @@ static bool visit_op(struct compiled *c, struct compiled_function *f, const stru
                      struct lowering *l) {
     if (op->code == OP_kernel)
         return add_kernel(c, f, op, l);
-    if (op->code == OP_report && op->block->owner) {
-        diag_error_at(l->diags, op->site, E_COMPILE,
-                      "a report inside of a loop or `when` cannot be compiled");
-        return false;
-    }
     if (!is_expected(op)) {
         diag_defect(l->diags, op->site->span, "`%s` was left for the code generator outside of a kernel",
                     opcode_text(op->code));
@@ -203,7 +198,7 @@ struct compiled *session_compile(struct graph *graph, struct function *const *fu
             return NULL;
     c->times.lower = seconds_now() - begin;
     c->times.kernels = c->kernels.count;
-    c->times.units = c->units.count;
+    c->times.distinct = c->units.count;
     if (!compile_objects(c, diags))
         return NULL;
     c->times.compile = seconds_now() - begin;

@@ -254,12 +254,14 @@ static bool passes_into(const struct aliasing *a, const struct value *u, const s
     return owner && v->def == owner && v->index < op->in_count && op->in[v->index] == u;
 }
 
+static bool hands_over(const struct aliasing *a, const struct value *u, const struct value *v) {
+    int where = live_sets_touch(&a->live->sets[u->id], &a->live->sets[v->id]);
+    return where >= 0 && passes_into(a, u, v, a->at[where]);
+}
+
 static bool values_interfere(const struct aliasing *a, const struct value *u, const struct value *v) {
-    const struct live_set *x = &a->live->sets[u->id], *y = &a->live->sets[v->id];
-    if (!live_sets_overlap(x, y))
-        return false;
-    int where = live_sets_touch(x, y);
-    return where < 0 || !(passes_into(a, u, v, a->at[where]) || passes_into(a, v, u, a->at[where]));
+    return live_sets_overlap(&a->live->sets[u->id], &a->live->sets[v->id]) && !hands_over(a, u, v) &&
+           !hands_over(a, v, u);
 }
 
 static bool classes_interfere(const struct aliasing *a, const struct memory_class *x,
@@ -288,8 +290,8 @@ static bool try_join(struct aliasing *a, struct memory_class *x, struct memory_c
 /* ---- what is joined ---- */
 
 static void live_until_end(struct aliasing *a, const struct value *value) {
-    live_set_add(a->arena, &a->live->sets[value->id],
-                 (struct live_range){a->live->begin[value->def ? value->def->id : 0], a->live->length - 1});
+    struct live_set *set = &a->live->sets[value->id];
+    live_set_add(a->arena, set, (struct live_range){VEC_LAST(&set->ranges).begin, a->live->length - 1});
 }
 
 /* A state holds its old value from the function's begin, and the new one until its end. */
@@ -311,16 +313,19 @@ static void join_writes(struct aliasing *a) {
     }
 }
 
+/* The caller reads it after the end: so long must it keep its memory there. */
 static void join_argument(struct aliasing *a, const struct value *value, int argument) {
+    struct live_set *set = &a->live->sets[value->id], before = *set;
     live_until_end(a, value);
-    try_join(a, class_of(a, value), class_of_argument(a, argument, true));
+    if (!try_join(a, class_of(a, value), class_of_argument(a, argument, true)))
+        *set = before;
 }
 
-/* Results and reports go straight to the caller. */
+/* Results, and reports that surely run, go straight to the caller. */
 static void join_outputs(struct aliasing *a) {
     for (int i = 0; i < a->plan->arguments.count; i++) {
         const struct plan_argument *arg = &a->plan->arguments.at[i];
-        if (arg->role == WEFT_RESULT || arg->role == WEFT_REPORT)
+        if (arg->role == WEFT_RESULT || (arg->report && !arg->report->block->owner))
             join_argument(a, arg->value, i);
     }
 }
@@ -428,8 +433,20 @@ static void separate_block(struct graph *graph, const struct block *block) {
 
 static void add_argument(struct plan *plan, struct function_plan *f, const char *name, int role,
                          const struct value *value) {
-    struct plan_argument arg = {name, role, value ? value->type : NULL, value};
+    struct plan_argument arg = {name, role, value ? value->type : NULL, value, NULL};
     VEC_PUSH(plan->arena, &f->arguments, arg);
+}
+
+/* In the order of the text, regions included. */
+static void list_reports(struct plan *plan, struct function_plan *f, const struct block *block) {
+    FOR_EACH_OP (op, block) {
+        for (int r = 0; op->code != OP_kernel && r < op->region_count; r++)
+            list_reports(plan, f, op->regions[r]);
+        if (op->code != OP_report)
+            continue;
+        add_argument(plan, f, op_string(op, ATTR_name), WEFT_REPORT, op->in[0]);
+        VEC_LAST(&f->arguments).report = op;
+    }
 }
 
 static const char *result_name(const struct function *function, int index, int count, struct arena *arena) {
@@ -452,9 +469,7 @@ static void list_arguments(struct plan *plan, struct function_plan *f) {
     for (int i = 0; i < yield->in_count; i++)
         add_argument(plan, f, result_name(function, i, yield->in_count, plan->arena), WEFT_RESULT,
                      yield->in[i]);
-    FOR_EACH_OP (op, function->body)
-        if (op->code == OP_report)
-            add_argument(plan, f, op_string(op, ATTR_name), WEFT_REPORT, op->in[0]);
+    list_reports(plan, f, function->body);
 }
 
 static void note_states(struct function_plan *f) {

@@ -64,11 +64,7 @@ static bool ends_at(const struct live_set *set, int position) {
 
 int live_sets_touch(const struct live_set *a, const struct live_set *b) {
     int where;
-    if (shared_positions(a, b, &where) != 1)
-        return -1;
-    bool a_then_b = ends_at(a, where) && begins_at(b, where);
-    bool b_then_a = ends_at(b, where) && begins_at(a, where);
-    return a_then_b || b_then_a ? where : -1;
+    return shared_positions(a, b, &where) == 1 && ends_at(a, where) && begins_at(b, where) ? where : -1;
 }
 
 /* ---- positions ---- */

@@ -35,8 +35,8 @@ struct liveness *liveness_compute(struct arena *arena, const struct function *fu
 void live_set_add(struct arena *arena, struct live_set *set,
                   struct live_range range); /* joins what overlaps */
 bool live_sets_overlap(const struct live_set *a, const struct live_set *b);
-/* The one position that they share, where they share exactly one and it ends a range of one of them and
- * begins a range of the other; else -1. */
+/* The position at which a range of a ends and one of b begins, where they share no other position; else -1.
+ */
 int live_sets_touch(const struct live_set *a, const struct live_set *b);
 
 /* Loops and conds by the position of their operands. A loop's are lo, hi, carried, captures; a cond's its

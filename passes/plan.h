@@ -42,6 +42,7 @@ struct plan_argument {
     int role;                  /* enum weft_role */
     const struct type *type;   /* NULL for weights and state; the seed: u32[2], its low word first */
     const struct value *value; /* the input's, the result's or the reported value */
+    const struct op *report;   /* of a report. One inside a region leaves the memory as it is where it does not run */
 };
 
 struct function_plan {

@@ -1,0 +1,147 @@
+/* codegen/header.c: the C header of an object. It stands alone: what it needs of runtime/weft.h is written
+ * into it, under the same guard. */
+#include "codegen/interface.h"
+
+#include <ctype.h>
+#include <string.h>
+
+static const char *upper(struct arena *arena, const char *text) {
+    char *copy = arena_strdup(arena, text);
+    for (char *c = copy; *c; c++)
+        *c = (char)toupper((unsigned char)*c);
+    return copy;
+}
+
+static void print_param(struct strbuf *out, const struct c_param *p) {
+    switch (p->kind) {
+    case PARAM_WEIGHTS:
+    case PARAM_STATE:
+        strbuf_printf(out, "%svoid *%s", p->is_const ? "const " : "", p->name);
+        break;
+    case PARAM_TENSOR:
+        strbuf_printf(out, "const %s *%s", c_type_of(p->type->dtype), p->name);
+        break;
+    case PARAM_SCALAR:
+        strbuf_printf(out, "%s %s", c_type_of(p->type->dtype), p->name);
+        break;
+    case PARAM_OUTPUT:
+        strbuf_printf(out, "%s *%s", c_type_of(p->type->dtype), p->name);
+        break;
+    case PARAM_SIZE:
+        strbuf_printf(out, "int64_t %s", p->name);
+        break;
+    case PARAM_SEED:
+        strbuf_printf(out, "uint64_t %s", p->name);
+        break;
+    case PARAM_WORKSPACE:
+        strbuf_printf(out, "void *%s", p->name);
+        break;
+    case PARAM_EXEC:
+        strbuf_printf(out, "const weft_exec *%s", p->name);
+        break;
+    }
+}
+
+/* Shapes and sizes, a line each: what the prototype cannot say. */
+static void print_param_note(struct strbuf *out, const struct c_param *p) {
+    if (p->kind == PARAM_SIZE)
+        strbuf_printf(out, " *   %s: %lld in this object\n", p->name, (long long)p->size);
+    if (p->kind != PARAM_TENSOR && p->kind != PARAM_OUTPUT)
+        return;
+    strbuf_printf(out, " *   %s: ", p->name);
+    type_print(out, p->type);
+    strbuf_puts(out, "\n");
+}
+
+/* The model's words must not end the comment. */
+static void print_doc(struct strbuf *out, const char *doc) {
+    strbuf_puts(out, " * ");
+    for (const char *c = doc; *c; c++) {
+        if (*c == '*' && c[1] == '/')
+            strbuf_puts(out, "* ");
+        else if (*c == '\n')
+            strbuf_puts(out, c[1] ? "\n * " : "");
+        else
+            strbuf_putc(out, *c);
+    }
+    strbuf_puts(out, "\n");
+}
+
+static void print_function(struct strbuf *out, const struct c_function *f) {
+    const struct function *function = f->function->function;
+    strbuf_printf(out, "/* %s %s\n", function->kind == FUNCTION_TRAIN ? "train" : "fn", function->name);
+    if (function->doc)
+        print_doc(out, function->doc);
+    for (int i = 0; i < f->params.count; i++)
+        print_param_note(out, &f->params.at[i]);
+    strbuf_printf(out, " */\nint %s(", f->name);
+    for (int i = 0; i < f->params.count; i++) {
+        strbuf_puts(out, i ? ", " : "");
+        print_param(out, &f->params.at[i]);
+    }
+    strbuf_puts(out, ");\n");
+    if (f->is_init) {
+        strbuf_puts(out, "\n");
+        return;
+    }
+    strbuf_printf(out, "size_t %s_workspace(", f->name);
+    for (int i = 0; i < f->params.count; i++)
+        if (f->params.at[i].kind == PARAM_SIZE) {
+            print_param(out, &f->params.at[i]);
+            strbuf_puts(out, ", ");
+        }
+    strbuf_puts(out, "const weft_exec *exec);\n");
+    strbuf_printf(out, "int %s_call(void *const *args, void *workspace, const weft_exec *exec);\n", f->name);
+    strbuf_printf(out, "enum { %s_arg_count = %d };\n", f->name, f->function->plan->arguments.count);
+    strbuf_printf(out, "extern const weft_arg_info %s_args[];\n\n", f->name);
+}
+
+static void print_states(struct strbuf *out, const struct compiled *c, const char *prefix) {
+    int weights = 0;
+    for (int i = 0; i < c->graph->states.count; i++)
+        weights += c->graph->states.at[i]->kind == STATE_WEIGHT;
+    strbuf_printf(
+        out,
+        "/* The tensors of the two blocks, in the order of raw[]; a row without a name ends each list. */\n"
+        "enum { %s_weights_count = %d, %s_state_count = %d };\n"
+        "extern const weft_tensor_info %s_weights_info[], %s_state_info[];\n"
+        "size_t %s_weights_size(void);\nsize_t %s_state_size(void);\n"
+        "/* raw[i]: the bytes of tensor i, dense and row major. Both return 0. */\n"
+        "int %s_pack_weights(const void *const raw[], void *weights);\n"
+        "int %s_unpack_weights(const void *weights, void *const raw[]);\n\n",
+        prefix, weights, prefix, c->graph->states.count - weights, prefix, prefix, prefix, prefix, prefix,
+        prefix);
+}
+
+const char *header_write(struct compiled *compiled, const char *prefix) {
+    struct strbuf out;
+    strbuf_init(&out, compiled->arena);
+    const char *guard = upper(compiled->arena, prefix);
+    strbuf_printf(
+        &out,
+        "/* %s.h: a model compiled by weft %s for %s. Link %s.o, and libm where the linker asks for it.\n"
+        " *\n"
+        " * weights and state: blocks of the sizes told here; workspace: of the size that the entry's "
+        "_workspace tells\n"
+        " * for the same exec. All three 64-byte aligned, owned by the caller. exec: how to run in parallel, "
+        "or NULL.\n"
+        " * Every entry returns 0 or a code for %s_error. Nothing allocates, keeps state or opens files. */\n"
+        "#ifndef %s_WEFT_H\n#define %s_WEFT_H\n\n",
+        prefix, WEFT_VERSION, compiled->target->cpu, prefix, prefix, guard, guard);
+    strbuf_puts(&out, weft_abi_text);
+    strbuf_printf(&out,
+                  "\n#if WEFT_ABI_MAJOR != %d\n#error \"this header is of another major version of weft's "
+                  "ABI\"\n#endif\n\n"
+                  "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n",
+                  WEFT_ABI_MAJOR);
+    print_states(&out, compiled, prefix);
+    for (int i = 0; i < compiled->functions.count; i++) {
+        struct c_function f = c_function_of(compiled, &compiled->functions.at[i], prefix);
+        print_function(&out, &f);
+    }
+    strbuf_printf(&out,
+                  "/* What an entry's code means, in the model text's words. Never NULL. */\n"
+                  "const char *%s_error(int code);\n\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n",
+                  prefix);
+    return out.text;
+}
