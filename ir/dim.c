@@ -262,7 +262,7 @@ static const struct ratio one = {1, 1}, minus_one = {-1, 1};
 /* ---- making dims ---- */
 
 const struct dim *dim_const(struct types *types, int64_t value) {
-    struct term term = {.coefficient = {value, 1}};
+    struct term term = {.coefficient = {clamp(value), 1}};
     struct poly poly = {{&term, value != 0, 1}};
     return poly_intern(types, &poly);
 }

@@ -4,6 +4,7 @@
 
 #include "base/map.h"
 #include "ir/tensor.h"
+#include "ir/types.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ERRORS_MOST = 20, REGIONS_DEEP = 100, LIST_WIDE = 1 << 20 };
+enum { ERRORS_MOST = 20, REGIONS_DEEP = 100, TERMS_MOST = 1000, RANK_MOST = 1000 };
 
 /* A name of the text and what it means; value NULL: its op is broken. */
 struct binding {
@@ -237,6 +238,7 @@ static const struct type *parse_type(struct parser *p) {
         return fail(p, begin, "a type is wanted, not %s", other), NULL;
     }
     VEC(const struct dim *) dims = {0};
+    int64_t terms = 1;
     if (!expect(p, '[', "behind a dtype"))
         return NULL;
     while (!take(p, ']')) {
@@ -247,6 +249,10 @@ static const struct type *parse_type(struct parser *p) {
             return NULL;
         if (dim_compare(p->graph->types, dim, dim_const(p->graph->types, 0)) == -1)
             return fail(p, begin, "a size is negative"), NULL;
+        /* The number of elements is the product of the sizes: its terms multiply. */
+        terms *= dim->count ? dim->count : 1;
+        if (terms > TERMS_MOST || dims.count > RANK_MOST)
+            return fail(p, begin, "the type is too large"), NULL;
         VEC_PUSH(p->arena, &dims, dim);
     }
     return type_get(p->graph->types, dtype, dims.count, dims.at);
