@@ -261,6 +261,18 @@ static void one_run_reports_several_mistakes_and_no_consequences(void **state) {
     assert_string_equal(rendered(f), expected);
 }
 
+/* The text between ```ir and ``` of docs/ir.md. */
+static void the_example_of_the_documentation_parses(void **state) {
+    struct fixture *f = *state;
+    const char *root = getenv("SOURCE_DIR"), *why;
+    const struct source *page =
+        source_read(f->arena, arena_printf(f->arena, "%s/docs/ir.md", root ? root : "."), &why);
+    assert_non_null(page);
+    const char *begin = strstr(page->text, "```ir\n"), *end = begin ? strstr(begin, "\n```\n") : NULL;
+    assert_non_null(end);
+    round_trip(f, arena_strndup(f->arena, begin + 6, (size_t)(end + 1 - begin - 6)));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -268,6 +280,7 @@ int main(void) {
         TEST(a_program_with_everything_prints_as_it_was_written),
         TEST(a_copy_prints_the_same),
         TEST(mistakes_are_named),
+        TEST(the_example_of_the_documentation_parses),
         TEST(one_run_reports_several_mistakes_and_no_consequences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
