@@ -152,6 +152,7 @@ const struct loop_expr *value_at(struct reader *r, const struct value *value,
                                  const struct loop_expr *const *index);
 bool values_are_readable(const struct op *kernel, const struct value *core, const struct value *value);
 
+void map_dense(struct operand *o, const struct type *type); /* sizes and strides of a row major tensor */
 /* Like operand_map, and the last axis is contiguous (or has one element). */
 bool operand_map_rows(struct lowering *l, struct loop_kernel *kernel, const struct op *op,
                       const struct value *value, struct operand *out);

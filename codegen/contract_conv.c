@@ -122,7 +122,7 @@ static void write_tile(struct conv *v, struct writer *w, const struct place *at,
     int lanes = v->c->lanes;
     struct tile *t = writer_tile(w, TILE_OUTER, rows, v->vectors * lanes);
     t->a = operand_buffer(w, &v->w, "w");
-    t->b = canvas_buffer(w, v->c, &v->canvas);
+    t->b = canvas_buffer(w, v->c, &v->canvas, "canvas");
     t->c = finished_buffer(v, w);
     int64_t tap = 0;
     for (int i = 0; i < 3; i++)
@@ -294,7 +294,7 @@ static void write_phase(struct conv *v) {
     writer_begin(w, v->c->l, v->c->out, v->c->kernel);
     const struct loop_expr *task = writer_task(w, v->chunks * v->bands);
     struct place at = {.chunk = lexpr_div(w->f, task, v->bands), .band = lexpr_mod(w->f, task, v->bands)};
-    canvas_fill(w, v->c, &v->win, &v->canvas, &v->x, at.chunk, at.band);
+    canvas_fill(w, v->c, &v->win, &v->canvas, &v->x, index_of(w, 0), at.chunk, at.band);
     at.group = writer_count(w, "group", v->win.groups);
     at.block = writer_count(w, "block", v->blocks);
     const struct loop_expr *rest = plus(w, index_of(w, v->band_pixels), times(w, at.block, -v->block));
@@ -321,24 +321,13 @@ static void explain(const struct conv *v) {
                   (long long)v->block, (long long)v->channel_block);
 }
 
-static void map_result(const struct contraction *c, struct operand *y) {
-    const struct type *type = c->core->out[0]->type;
-    int64_t stride = 1;
-    y->rank = type->rank;
-    for (int i = type->rank - 1; i >= 0; i--) {
-        y->size[i] = type_size(type, i);
-        y->stride[i] = stride;
-        stride *= y->size[i];
-    }
-}
-
 bool contract_conv(struct contraction *c) {
     struct conv v = {.c = c};
     struct operand y = {0};
     if (!operand_map_rows(c->l, c->out, c->kernel, c->core->in[0], &v.x) ||
         !operand_map(c->l, c->out, c->kernel, c->core->in[1], &v.w))
         return false;
-    map_result(c, &y);
+    map_dense(&y, c->core->out[0]->type);
     window_init(c, &v.x, &v.w, &y, false, &v.win);
     choose_sizes(&v);
     canvas_plan(&v.win, c->lanes, v.band_axis, v.band_rows, &v.canvas);

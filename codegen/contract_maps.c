@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-static void map_dense(struct operand *o, const struct type *type) {
+void map_dense(struct operand *o, const struct type *type) {
     o->rank = type->rank;
     o->base = 0;
     int64_t stride = 1;

@@ -105,15 +105,44 @@ void canvas_plan(const struct window *win, int lanes, int band_axis, int64_t ban
         out->size[i] = high - low + 1;
         out->stride[i] = stride;
         stride *= out->size[i];
-        if (i == band_axis)
-            out->band_shift = band_rows == a->out ? 0 : band_rows / a->lhs_dilation * a->stride;
+        if (i == band_axis) {
+            out->bands = ceil_div(a->out, band_rows);
+            out->band_shift = out->bands == 1 ? 0 : band_rows / a->lhs_dilation * a->stride;
+        }
     }
     out->channel = stride;
     out->elements = out->channels * stride;
 }
 
-struct buffer *canvas_buffer(struct writer *w, const struct contraction *c, const struct canvas *canvas) {
-    return writer_memory(w, SPACE_WORKER, canvas->offset, c->dtype, canvas->elements, "canvas");
+void canvas_plain(const struct window *image, int lanes, int band_axis, int64_t band_rows, int64_t channels,
+                  struct canvas *out) {
+    *out = (struct canvas){.band_axis = band_axis, .channels = channels};
+    out->bands = ceil_div(image->axis[band_axis].image, band_rows);
+    out->band_shift = out->bands == 1 ? 0 : band_rows;
+    int64_t stride = lanes;
+    for (int i = 2; i >= 0; i--) {
+        out->size[i] = i == band_axis ? band_rows : image->axis[i].image;
+        out->stride[i] = stride;
+        stride *= out->size[i];
+    }
+    out->channel = stride;
+    out->elements = channels * stride;
+}
+
+void window_of_image(const struct operand *x, struct window *out) {
+    *out = (struct window){.batch = x->size[0], .x_batch = x->stride[0], .x_channel = x->stride[1]};
+    for (int i = 0; i < 3; i++) {
+        int own = i - (3 - (x->rank - 2));
+        out->axis[i] = (struct window_axis){.image = 1, .spread = 1};
+        if (own >= 0)
+            out->axis[i] =
+                (struct window_axis){.image = x->size[own + 2], .x = x->stride[own + 2], .spread = 1};
+    }
+}
+
+struct buffer *canvas_buffer(struct writer *w, const struct contraction *c, const struct canvas *canvas,
+                             const char *name) {
+    return writer_memory(w, SPACE_WORKER, canvas->offset, c->dtype, canvas->elements, name);
 }
 
 struct filling {
@@ -122,6 +151,7 @@ struct filling {
     const struct window *win;
     const struct canvas *canvas;
     const struct operand *x;
+    const struct loop_expr *first_channel;
     const struct loop_expr *image; /* number of the chunk's first image */
 };
 
@@ -130,7 +160,8 @@ static void clear(const struct filling *f, const struct loop_expr *first, int64_
         return;
     struct writer *w = f->w;
     const struct loop_expr *i = writer_for(w, "i", index_of(w, 0), index_of(w, count), LOOP_VECTOR);
-    writer_store(w, canvas_buffer(w, f->c, f->canvas), plus(w, first, i), lexpr_float(w->f, f->c->dtype, 0));
+    writer_store(w, canvas_buffer(w, f->c, f->canvas, "canvas"), plus(w, first, i),
+                 lexpr_float(w->f, f->c->dtype, 0));
     writer_end(w);
 }
 
@@ -140,7 +171,7 @@ static void turn_square(const struct filling *f, const struct loop_expr *from, c
     t->a = operand_buffer(f->w, f->x, "x");
     t->a_index = from;
     t->a_m = f->win->x_batch;
-    t->c = canvas_buffer(f->w, f->c, f->canvas);
+    t->c = canvas_buffer(f->w, f->c, f->canvas, "canvas");
     t->c_index[0] = to;
     t->c_m = f->c->lanes * f->win->axis[2].spread;
     t->c_full = true;
@@ -165,10 +196,11 @@ static void turn_run(const struct filling *f, const struct loop_expr *from, cons
 /* Rows of the canvas are whole rows of the image, one behind the other: they are turned as one run. */
 static bool rows_are_whole(const struct canvas *canvas, const struct window *win) {
     const struct window_axis *x = &win->axis[2], *y = &win->axis[1];
-    return canvas->band_shift == 0 && y->spread == 1 && x->spread == 1 && canvas->origin[1] >= 0 &&
-           canvas->origin[1] + canvas->size[1] <= y->image && canvas->origin[2] == 0 &&
-           canvas->size[2] == x->image && y->x == x->image * x->x && canvas->origin[0] == 0 &&
-           canvas->size[0] == 1 && win->axis[0].image == 1;
+    int64_t last = canvas->origin[1] + canvas->size[1] +
+                   (canvas->bands - 1) * (canvas->band_axis == 1 ? canvas->band_shift : 0);
+    return y->spread == 1 && x->spread == 1 && canvas->origin[1] >= 0 && last <= y->image &&
+           canvas->origin[2] == 0 && canvas->size[2] == x->image && y->x == x->image * x->x &&
+           canvas->origin[0] == 0 && canvas->size[0] == 1 && win->axis[0].image == 1;
 }
 
 static void fill_row(const struct filling *f, const struct loop_expr *from, const struct loop_expr *to,
@@ -235,27 +267,27 @@ static void fill_channels(const struct filling *f, const struct loop_expr *band,
     const struct canvas *canvas = f->canvas;
     const struct loop_expr *channel = writer_count(w, "c", canvas->channels);
     const struct loop_expr *from = plus_n(w, times(w, f->image, f->win->x_batch), f->x->base);
-    from = plus(w, from, times(w, channel, f->win->x_channel));
+    from = plus(w, from, times(w, plus(w, f->first_channel, channel), f->win->x_channel));
     const struct loop_expr *to = times(w, channel, canvas->channel);
-    if (rows_are_whole(canvas, f->win))
-        turn_run(f, plus_n(w, from, canvas->origin[1] * f->win->axis[1].x), to, images,
-                 canvas->size[1] * canvas->size[2]);
-    else
+    if (rows_are_whole(canvas, f->win)) {
+        const struct loop_expr *row = index_of(w, canvas->origin[1]);
+        if (canvas->band_axis == 1)
+            row = plus(w, row, times(w, band, canvas->band_shift));
+        from = plus(w, from, times(w, row, f->win->axis[1].x));
+        turn_run(f, from, to, images, canvas->size[1] * canvas->size[2]);
+    } else {
         fill_rows(f, from, to, band, images);
+    }
     writer_end(w);
 }
 
 void canvas_fill(struct writer *w, const struct contraction *c, const struct window *win,
-                 const struct canvas *canvas, const struct operand *x, const struct loop_expr *chunk,
-                 const struct loop_expr *band) {
-    struct filling f = {w, c, win, canvas, x, times(w, chunk, c->lanes)};
+                 const struct canvas *canvas, const struct operand *x, const struct loop_expr *first_channel,
+                 const struct loop_expr *chunk, const struct loop_expr *band) {
+    struct filling f = {w, c, win, canvas, x, first_channel, times(w, chunk, c->lanes)};
     int64_t whole = win->batch / c->lanes, rest = win->batch % c->lanes;
-    if (!rest) {
-        fill_channels(&f, band, c->lanes);
-        return;
-    }
-    if (!whole) {
-        fill_channels(&f, band, (int)rest);
+    if (!rest || !whole) {
+        fill_channels(&f, band, rest ? (int)rest : c->lanes);
         return;
     }
     writer_if(w, is_below(w, chunk, index_of(w, whole)));

@@ -46,15 +46,22 @@ struct canvas {
     int64_t channels, channel; /* their number and distance */
     int64_t elements, offset;  /* in WORKER memory */
     int band_axis;
-    int64_t band_shift; /* image coordinates from one band to the next along band_axis */
+    int64_t bands, band_shift; /* image coordinates from one band to the next along band_axis */
 };
 
 /* The canvas that the output rows of a band need, where it counts `band_rows` of band_axis. */
 void canvas_plan(const struct window *win, int lanes, int band_axis, int64_t band_rows, struct canvas *out);
-/* Fills it from images first_image.. (lanes of them; fewer in the last chunk). */
+/* A canvas of an image as it is, of `channels` channels, cut in bands of rows. */
+void canvas_plain(const struct window *image, int lanes, int band_axis, int64_t band_rows, int64_t channels,
+                  struct canvas *out);
+/* The images of a chunk as the window of an image alone: no taps. */
+void window_of_image(const struct operand *x, struct window *out);
+/* Fills it from the images of a chunk (as many as lanes; fewer in the last one) and the channels from
+ * first_channel. */
 void canvas_fill(struct writer *w, const struct contraction *c, const struct window *win,
-                 const struct canvas *canvas, const struct operand *x, const struct loop_expr *chunk,
-                 const struct loop_expr *band);
-struct buffer *canvas_buffer(struct writer *w, const struct contraction *c, const struct canvas *canvas);
+                 const struct canvas *canvas, const struct operand *x, const struct loop_expr *first_channel,
+                 const struct loop_expr *chunk, const struct loop_expr *band);
+struct buffer *canvas_buffer(struct writer *w, const struct contraction *c, const struct canvas *canvas,
+                             const char *name);
 
 #endif

@@ -8,6 +8,7 @@ static const struct {
 } schedules[] = {
     {OP_dot, contract_dot},
     {OP_conv, contract_conv},
+    {OP_conv_wgrad, contract_wgrad},
 };
 
 static const struct op *find_core(const struct op *kernel) {

@@ -258,6 +258,20 @@ static const struct conv_case conv_cases[] = {
      .spread = {2}},
 };
 
+static void check_wgrad(const struct conv_case *c) {
+    char x[96], w[96], y[96], attributes[256], body[512];
+    conv_types(c, x, w, y);
+    print_attributes(attributes, c);
+    sprintf(body, "    %%20 = conv_wgrad(%%10, %%11) {%s} : %s\n", attributes, w);
+    check_kernel((const char *[]){x, y}, 2, body, w, "20");
+}
+
+static void gradients_by_weights(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof(conv_cases) / sizeof(*conv_cases); i++)
+        check_wgrad(&conv_cases[i]);
+}
+
 static void convolutions(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof(conv_cases) / sizeof(*conv_cases); i++)
@@ -268,6 +282,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dots_of_many_shapes),
         cmocka_unit_test(convolutions),
+        cmocka_unit_test(gradients_by_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
