@@ -185,14 +185,6 @@ static const struct eval_case cases[] = {
     {"dim", "{size = 7}", "", "7", BOTH},
 };
 
-/* The next part of a text whose parts are separated by ';'. */
-static const char *next_part(struct fixture *f, const char **text) {
-    size_t length = strcspn(*text, ";");
-    const char *part = arena_strndup(f->arena, *text, length);
-    *text += length + ((*text)[length] == ';');
-    return part;
-}
-
 static void run_case(struct fixture *f, const struct eval_case *c, enum eval_mode mode) {
     struct graph *graph = parsed(f, text_around(f, c->op, c->use));
     const struct function *function = graph->functions.at[0];

@@ -81,6 +81,13 @@ struct tensor *numbers(struct fixture *f, const struct type *type, const char *t
     return tensor;
 }
 
+const char *next_part(struct fixture *f, const char **text) {
+    size_t length = strcspn(*text, ";");
+    const char *part = arena_strndup(f->arena, *text, length);
+    *text += length + ((*text)[length] == ';');
+    return part;
+}
+
 /* Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014: SplitMix64. */
 double random_number(struct fixture *f, double least, double greatest) {
     uint64_t z = f->random += UINT64_C(0x9E3779B97F4A7C15);

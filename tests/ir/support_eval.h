@@ -25,6 +25,8 @@ struct graph *parsed(struct fixture *f, const char *text);
 const char *text_around(struct fixture *f, const char *op, const char *use);
 /* "1 2.5 nan inf": as many numbers as the type has elements. */
 struct tensor *numbers(struct fixture *f, const struct type *type, const char *text);
+/* The next part of a text whose parts are separated by ';'; *text moves on. */
+const char *next_part(struct fixture *f, const char **text);
 double random_number(struct fixture *f, double least, double greatest);
 /* The types of a function's inputs, in order; the count of them. */
 int input_types(struct fixture *f, const struct function *function, const struct type ***types);

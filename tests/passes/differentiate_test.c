@@ -1,5 +1,5 @@
 /* The warning of `differentiate`; what it builds is in tests/passes/differentiate/, whether that is right in
- * tests/ir/gradient_test.c. */
+ * tests/ir/gradient_test.c and gradient_graphs_test.c. */
 #include "ir/text.h"
 #include "passes/passes.h"
 
