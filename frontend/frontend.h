@@ -52,6 +52,7 @@ struct entry_param {
     enum param_kind kind;
     const struct type *type; /* TENSOR: with dimension variables */
     bool has_default;
+    double default_value;    /* TENSOR with has_default: of a scalar, what the text says where it is a number */
     bool optional;
     struct span span;
 };

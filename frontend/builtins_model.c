@@ -1,0 +1,83 @@
+/* frontend/builtins_model.c: models as values: their weights, views of them, gradients. */
+#include "frontend/builtin.h"
+
+/* The weights of a model, each with its current value. */
+static struct datum weights_of(struct elab *e, const struct builtin_call *c, struct datum model,
+                               struct datum *keep) {
+    struct weight_list weights = {0};
+    if (model.kind != DATUM_INSTANCE && !datum_is_sequence(model))
+        return fail(e, c->spans[0], E_TYPE, "an instance is wanted, this is %s", describe(e, model));
+    collect_weights(e, model, &weights, false);
+    VEC(struct datum) out = {0};
+    for (int i = 0; i < weights.at.count; i++) {
+        struct datum p = datum_tensor(state_read(e, weights.at.at[i], c->span));
+        p.weight = weights.at.at[i];
+        if (keep) {
+            struct datum kept = datum_is_error(p) ? p : call_with(e, *keep, &p, 1, c->spans[1]);
+            if (kept.kind != DATUM_BOOL)
+                return datum_is_error(kept)
+                           ? kept
+                           : fail(e, c->spans[1], E_TYPE,
+                                  "the choice of a weight is true or false, this is %s", describe(e, kept));
+            if (!kept.truth)
+                continue;
+        }
+        VEC_PUSH(e->arena, &out, p);
+    }
+    return datum_list(e->arena, out.at, out.count);
+}
+
+static struct datum run_params(struct elab *e, const struct builtin_call *c) {
+    return weights_of(e, c, c->args[0], NULL);
+}
+
+static struct datum run_select(struct elab *e, const struct builtin_call *c) {
+    struct datum keep = c->args[1];
+    return weights_of(e, c, c->args[0], &keep);
+}
+
+/* Every instance in the datum, seen through a view of its own. */
+static struct datum view_each(struct elab *e, const struct builtin_call *c, struct datum d, bool frozen) {
+    if (datum_is_sequence(d)) {
+        d = datum_copy(e->arena, d);
+        for (int i = 0; i < d.list->count; i++)
+            *datum_at(d, i) = view_each(e, c, d.list->at[i], frozen);
+        return d;
+    }
+    if (d.kind != DATUM_INSTANCE)
+        return d; /* a function in a list of layers has no weights */
+    struct view *view = ARENA_NEW(e->arena, struct view);
+    view->root = d.instance;
+    view->frozen = frozen;
+    if (!frozen) {
+        view->shadow = ARENA_NEW(e->arena, struct shadow);
+        view->shadow->root = d.instance;
+    }
+    return datum_through(e, d, view);
+}
+
+static struct datum run_view(struct elab *e, const struct builtin_call *c) {
+    if (c->args[0].kind != DATUM_INSTANCE && !datum_is_sequence(c->args[0]))
+        return fail(e, c->spans[0], E_TYPE, "%s wants an instance, this is %s", c->builtin->name,
+                    describe(e, c->args[0]));
+    return view_each(e, c, c->args[0], c->builtin->opcode == 1);
+}
+
+static struct datum run_grad(struct elab *e, const struct builtin_call *c) {
+    struct value *y = arg_tensor(e, c, 0, DTYPE_ANY);
+    return y ? gradient_datum(e, y, c->args[1], c->span) : datum_error();
+}
+
+static struct datum run_print(struct elab *e, const struct builtin_call *c) {
+    return fail(e, c->span, E_UNSUPPORTED, "`print` is not elaborated yet");
+}
+
+const struct builtin builtins_model[] = {
+    {"params", "model", run_params, 0},
+    {"select", "model keep", run_select, 0},
+    {"shadow", "model", run_view, 0},
+    {"frozen", "model", run_view, 1},
+    {"grad", "y x", run_grad, 0},
+    {"print", "x label?", run_print, 0},
+    {0},
+};

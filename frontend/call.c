@@ -1,0 +1,596 @@
+/* frontend/call.c: calls. Every call is inlined: its arguments are bound in a scope of its own, and its body
+ * runs there. */
+#include "frontend/builtin.h"
+
+#include <string.h>
+
+static void add_argument(struct elab *e, struct arguments *args, const char *name, struct datum d,
+                         struct span span) {
+    VEC_PUSH(e->arena, &args->at, ((struct argument){name, d, span}));
+}
+
+/* false: one of them is an error value. */
+static bool evaluate_arguments(struct elab *e, const struct arg *arg, struct arguments *args) {
+    bool good = true;
+    for (; arg; arg = arg->next) {
+        struct datum d = evaluate(e, arg->value);
+        good &= !datum_is_error(d);
+        add_argument(e, args, arg->name.text, d, arg->value->span);
+    }
+    return good;
+}
+
+/* ---- matching arguments to parameters ---- */
+
+/* What a function, module or builtin wants, in one form. */
+struct parameter {
+    const char *name;
+    bool optional;
+};
+struct signature {
+    const char *what; /* "nn.Linear" */
+    VEC(struct parameter) at;
+    struct span declared; /* unknown: a builtin */
+};
+
+static const char *signature_text(struct elab *e, const struct signature *s) {
+    struct strbuf out;
+    strbuf_init(&out, e->arena);
+    strbuf_printf(&out, "%s(", s->what);
+    for (int i = 0; i < s->at.count; i++)
+        strbuf_printf(&out, "%s%s%s", i ? ", " : "", s->at.at[i].name, s->at.at[i].optional ? "?" : "");
+    strbuf_putc(&out, ')');
+    return out.text;
+}
+
+static void refuse(struct elab *e, const struct signature *s, struct span span, const char *message) {
+    struct diag *diag = report_error(e, span, E_ARGUMENT, "%s", message);
+    if (span_is_known(s->declared))
+        diag_label(diag, s->declared, "it is declared here");
+    diag_note(diag, "it is called as %s", signature_text(e, s));
+}
+
+static int find_parameter(struct elab *e, const struct signature *s, const struct argument *arg) {
+    for (int i = 0; i < s->at.count; i++)
+        if (s->at.at[i].name == arg->name)
+            return i;
+    struct diag *diag = report_error(e, arg->span, E_ARGUMENT, "%s has no parameter %s", s->what, arg->name);
+    const char **names = ARENA_ARRAY(e->arena, const char *, s->at.count);
+    for (int i = 0; i < s->at.count; i++)
+        names[i] = s->at.at[i].name;
+    const char *near = nearest_name(arg->name, names, s->at.count);
+    if (near)
+        diag_hint(diag, "did you mean `%s`?", near);
+    diag_note(diag, "it is called as %s", signature_text(e, s));
+    return -1;
+}
+
+/* Gives each parameter the index of its argument, or -1. NULL: reported. */
+static int *match_arguments(struct elab *e, const struct signature *s, const struct arguments *args,
+                            struct span span) {
+    int *of = ARENA_ARRAY(e->arena, int, s->at.count);
+    for (int i = 0; i < s->at.count; i++)
+        of[i] = -1;
+    int next = 0;
+    for (int i = 0; i < args->at.count; i++) {
+        const struct argument *arg = &args->at.at[i];
+        if (!arg->name && next == s->at.count) {
+            refuse(e, s, arg->span,
+                   arena_printf(e->arena, "%s takes %d arguments, this is one more", s->what, s->at.count));
+            return NULL;
+        }
+        int p = arg->name ? find_parameter(e, s, arg) : next++;
+        if (p < 0)
+            return NULL;
+        if (of[p] >= 0) {
+            refuse(
+                e, s, arg->span,
+                arena_printf(e->arena, "the parameter %s of %s is given twice", s->at.at[p].name, s->what));
+            return NULL;
+        }
+        of[p] = i;
+    }
+    for (int i = 0; i < s->at.count; i++)
+        if (of[i] < 0 && !s->at.at[i].optional) {
+            refuse(e, s, span, arena_printf(e->arena, "%s needs the argument %s", s->what, s->at.at[i].name));
+            return NULL;
+        }
+    return of;
+}
+
+static void signature_of_formals(struct elab *e, const struct formal *formal, struct signature *s) {
+    for (; formal; formal = formal->next)
+        VEC_PUSH(e->arena, &s->at, ((struct parameter){formal->name.text, formal->init != NULL}));
+}
+
+/* ---- functions of the language ---- */
+
+static const char *fn_name(struct elab *e, const struct closure *closure) {
+    const char *name = closure->item->name.text ? closure->item->name.text : "train";
+    return closure->self ? arena_printf(e->arena, "%s.%s", closure->self->module->name, name) : name;
+}
+
+/* Binds the arguments' names, then checks them against their types, which may look at one another's. */
+static bool bind_formals(struct elab *e, const struct item *item, const struct arguments *args, const int *of,
+                         struct binder *binder, const char *what) {
+    bool good = true;
+    int i = 0;
+    for (const struct formal *f = item->formals; f; f = f->next, i++)
+        if (of[i] >= 0)
+            scope_bind(binder->scope, f->name.text, args->at.at[of[i]].datum, f->name.span);
+    i = 0;
+    for (const struct formal *f = item->formals; f; f = f->next, i++) {
+        if (of[i] < 0 || !f->type)
+            continue;
+        struct datum d = args->at.at[of[i]].datum;
+        binder->what =
+            binder->quiet ? NULL : arena_printf(e->arena, "the argument %s of %s", f->name.text, what);
+        if (bind_type(e, binder, f->type, &d, args->at.at[of[i]].span))
+            scope_bind(binder->scope, f->name.text, d, f->name.span);
+        else
+            good = false;
+    }
+    return good;
+}
+
+/* Parameters that were left out; their expressions see the others. */
+static bool bind_defaults(struct elab *e, const struct formal *f, const int *of, struct binder *binder,
+                          const char *what) {
+    bool good = true;
+    for (int i = 0; f; f = f->next, i++) {
+        if (of[i] >= 0)
+            continue;
+        struct datum d = f->init ? evaluate(e, f->init) : datum_none();
+        binder->what = arena_printf(e->arena, "the default of %s of %s", f->name.text, what);
+        if (datum_is_error(d) ||
+            (f->type && !bind_type(e, binder, f->type, &d, f->init ? f->init->span : f->span)))
+            good = false;
+        scope_bind(binder->scope, f->name.text, d, f->name.span);
+    }
+    return good;
+}
+
+static struct datum run_fn_body(struct elab *e, const struct item *item) {
+    if (!item->has_body)
+        return item->value ? evaluate(e, item->value) : datum_none();
+    run_statements(e, item->body.first);
+    return e->frame->returned ? e->frame->result : datum_none();
+}
+
+static struct datum check_result(struct elab *e, const struct item *item, const struct binder *binder,
+                                 struct datum result) {
+    if (datum_is_error(result) || !item->type)
+        return result;
+    struct span span = item->has_body ? item->name.span : item->value->span;
+    if (datum_is_none(result) && !item->type->optional)
+        return fail(e, span, E_TYPE, "%s returns nothing, but its result is declared", item->name.text);
+    return bind_type(e, binder, item->type, &result, span) ? result : datum_error();
+}
+
+/* The body of the instance runs now if it has not: with the dimensions that the arguments tell (S12). */
+static bool prepare_self(struct elab *e, const struct closure *closure, const struct arguments *args,
+                         const int *of, struct binder *binder, struct span span) {
+    if (!closure->self || closure->self->body != BODY_WAITING)
+        return true;
+    binder->quiet = true;
+    bind_formals(e, closure->item, args, of, binder, "");
+    binder->quiet = false;
+    return instance_run_body(e, closure->self, span);
+}
+
+struct datum call_fn(struct elab *e, const struct closure *closure, const struct arguments *args,
+                     const struct expr *place, struct span span) {
+    const struct item *item = closure->item;
+    struct signature s = {.what = fn_name(e, closure), .declared = item->name.span};
+    signature_of_formals(e, item->formals, &s);
+    int *of = match_arguments(e, &s, args, span);
+    if (!of)
+        return datum_error();
+    if (e->frame && e->frame->depth >= MAX_CALL_DEPTH)
+        return fail(e, span, E_RECURSION, "calls are nested more than %d deep", MAX_CALL_DEPTH);
+
+    struct site *site = ARENA_NEW(e->arena, struct site);
+    *site = (struct site){span, e->frame ? e->frame->site : NULL, s.what};
+    struct frame frame;
+    frame_push(e, &frame, scope_create(e->arena, SCOPE_FUNCTION, closure->scope), closure->self, site);
+    frame.place = place;
+    struct stream stream;
+    stream_push(e, &stream);
+    const struct view *views = e->ambient.views;
+    e->ambient.views = views_join(e, closure->view, views);
+
+    struct binder binder = {.scope = frame.scope, .self = closure->self};
+    struct datum result = datum_error();
+    if (prepare_self(e, closure, args, of, &binder, span) &&
+        bind_formals(e, item, args, of, &binder, s.what) &&
+        bind_defaults(e, item->formals, of, &binder, s.what)) {
+        binder.what = arena_printf(e->arena, "the result of %s", s.what);
+        result = check_result(e, item, &binder, run_fn_body(e, item));
+    }
+    e->ambient.views = views;
+    stream_pop(e, &stream);
+    frame_pop(e, &frame);
+    return result;
+}
+
+static struct datum call_lambda(struct elab *e, const struct closure *closure, const struct arguments *args,
+                                const struct expr *place, struct span span) {
+    struct signature s = {.what = "the function", .declared = closure->expr->span};
+    for (const struct param_name *p = closure->expr->params; p; p = p->next)
+        VEC_PUSH(e->arena, &s.at, ((struct parameter){p->name.text, false}));
+    int *of = match_arguments(e, &s, args, span);
+    if (!of)
+        return datum_error();
+    if (e->frame->depth >= MAX_CALL_DEPTH)
+        return fail(e, span, E_RECURSION, "calls are nested more than %d deep", MAX_CALL_DEPTH);
+    struct site *site = ARENA_NEW(e->arena, struct site);
+    *site = (struct site){span, e->frame->site, "fn"};
+    struct frame frame;
+    frame_push(e, &frame, scope_create(e->arena, SCOPE_FUNCTION, closure->scope), closure->self, site);
+    frame.place = place;
+    frame.is_transparent = true;
+    struct stream stream;
+    stream_push(e, &stream);
+    int i = 0;
+    for (const struct param_name *p = closure->expr->params; p; p = p->next, i++)
+        scope_bind(frame.scope, p->name.text, args->at.at[of[i]].datum, p->name.span);
+    const struct view *views = e->ambient.views;
+    e->ambient.views = views_join(e, closure->view, views);
+    struct datum result = evaluate(e, closure->expr->a);
+    e->ambient.views = views;
+    stream_pop(e, &stream);
+    frame_pop(e, &frame);
+    return result;
+}
+
+/* f(_, 0.2) called with x: the call, with `_` bound. */
+static struct datum call_hole(struct elab *e, const struct closure *closure, const struct arguments *args,
+                              struct span span) {
+    if (args->at.count != 1 || args->at.at[0].name)
+        return fail(e, span, E_ARGUMENT, "a call with `_` is a function of one argument");
+    struct frame frame;
+    frame_push(e, &frame, scope_create(e->arena, SCOPE_FUNCTION, closure->scope), closure->self,
+               e->frame->site);
+    frame.place = closure->expr;
+    frame.is_transparent = true;
+    scope_bind(frame.scope, intern(e->names, "_"), args->at.at[0].datum, args->at.at[0].span);
+    struct datum result = evaluate_call(e, closure->expr);
+    frame_pop(e, &frame);
+    return result;
+}
+
+static struct datum call_closure(struct elab *e, const struct closure *closure, const struct arguments *args,
+                                 const struct expr *place, struct span span) {
+    switch (closure->kind) {
+    case CLOSURE_LAMBDA:
+        return call_lambda(e, closure, args, place, span);
+    case CLOSURE_HOLE:
+        return call_hole(e, closure, args, span);
+    default:
+        return call_fn(e, closure, args, place, span);
+    }
+}
+
+/* ---- modules and instances ---- */
+
+static bool same_arguments(struct elab *e, const struct instance *a, const struct scope *scope) {
+    int i = 0;
+    for (const struct formal *f = a->module->item->formals; f; f = f->next, i++)
+        if (!datum_equal(e->types, a->arguments[i], scope_find_here(scope, f->name.text)->datum))
+            return false;
+    return true;
+}
+
+/* "nn.GroupNorm" made in a method: group_norm_0 of the instance whose method it is (N5). */
+static const char *anonymous_path(struct elab *e, const struct instance *holder,
+                                  const struct module *module) {
+    int index = 0;
+    for (int i = 0; i < holder->anonymous.count; i++)
+        index += holder->anonymous.at[i].instance->module == module;
+    struct strbuf out;
+    strbuf_init(&out, e->arena);
+    for (const char *c = module->name; *c; c++) {
+        bool upper = *c >= 'A' && *c <= 'Z', before_upper = c > module->name && c[-1] >= 'A' && c[-1] <= 'Z';
+        if (upper && c > module->name && !before_upper)
+            strbuf_putc(&out, '_');
+        strbuf_putc(&out, upper ? (char)(*c - 'A' + 'a') : *c);
+    }
+    strbuf_printf(&out, "_%d", index);
+    return intern(e->names, out.text);
+}
+
+static struct instance *find_or_create(struct elab *e, const struct module *module, struct scope *scope,
+                                       const struct expr *place, struct span span) {
+    const char *key;
+    struct instance *holder =
+        module->item->module_kind == MODULE_OPTIMIZER ? NULL : frame_holder(e, place, &key);
+    if (!holder)
+        return instance_create(e, module, scope, span);
+    struct anonymous *found = NULL;
+    for (int i = 0; i < holder->anonymous.count && !found; i++)
+        if (holder->anonymous.at[i].key == key)
+            found = &holder->anonymous.at[i];
+    if (found && found->instance->module == module && same_arguments(e, found->instance, scope))
+        return found->instance;
+    struct instance *made = instance_create(e, module, scope, span);
+    made->owner = holder;
+    if (found) { /* the same place with other arguments: another entry, or another call of it */
+        made->path = found->instance->path;
+        found->instance = made;
+        return made;
+    }
+    made->path = anonymous_path(e, holder, module);
+    VEC_PUSH(e->arena, &holder->anonymous, ((struct anonymous){key, made}));
+    return made;
+}
+
+struct datum make_instance(struct elab *e, const struct module *module, const struct arguments *args,
+                           const struct expr *place, struct span span) {
+    struct signature s = {.what = module->name, .declared = module->item->name.span};
+    signature_of_formals(e, module->item->formals, &s);
+    int *of = match_arguments(e, &s, args, span);
+    if (!of)
+        return datum_error();
+    struct site *site = ARENA_NEW(e->arena, struct site);
+    *site = (struct site){span, e->frame ? e->frame->site : NULL, module->name};
+    struct frame frame;
+    frame_push(e, &frame, scope_create(e->arena, SCOPE_INSTANCE, module->scope),
+               e->frame ? e->frame->self : NULL, site);
+    frame.is_body = true;
+    struct binder binder = {.scope = frame.scope, .keeps_numbers = true};
+    bool good = bind_formals(e, module->item, args, of, &binder, s.what) &&
+                bind_defaults(e, module->item->formals, of, &binder, s.what);
+    struct scope *scope = frame.scope;
+    frame_pop(e, &frame);
+    if (!good)
+        return datum_error();
+    struct instance *instance = find_or_create(e, module, scope, place, span);
+    return (struct datum){.kind = DATUM_INSTANCE, .instance = instance};
+}
+
+static struct datum call_instance(struct elab *e, struct datum d, const struct arguments *args,
+                                  const struct expr *place, struct span span) {
+    const struct item *item = module_find_fn(d.instance->module, intern(e->names, "call"));
+    if (!item)
+        return fail(e, span, E_TYPE, "%s has no fn call, so its instances cannot be called",
+                    d.instance->module->name);
+    struct closure closure = {
+        .kind = CLOSURE_FN, .item = item, .scope = d.instance->scope, .self = d.instance, .view = d.view};
+    return call_fn(e, &closure, args, place, span);
+}
+
+/* ---- lists ---- */
+
+static bool formals_have(const struct formal *formal, const char *name) {
+    for (; formal; formal = formal->next)
+        if (formal->name.text == name)
+            return true;
+    return false;
+}
+
+/* Whether an element of a list takes a named argument. */
+static bool declares(struct elab *e, struct datum d, const char *name) {
+    if (d.kind == DATUM_INSTANCE) {
+        const struct item *item = module_find_fn(d.instance->module, intern(e->names, "call"));
+        return item && formals_have(item->formals, name);
+    }
+    if (d.kind == DATUM_CLOSURE && d.closure->kind == CLOSURE_FN)
+        return formals_have(d.closure->item->formals, name);
+    if (d.kind == DATUM_CLOSURE && d.closure->kind == CLOSURE_LAMBDA) {
+        for (const struct param_name *p = d.closure->expr->params; p; p = p->next)
+            if (p->name.text == name)
+                return true;
+        return false;
+    }
+    if (d.kind == DATUM_LIST)
+        for (int i = 0; i < d.list->count; i++)
+            if (declares(e, d.list->at[i], name))
+                return true;
+    return false;
+}
+
+/* Whether a named argument of a list call was ever taken is known when the entry is complete: in an unrolled
+ * loop over blocks some take it and some do not. */
+static void note_claim(struct elab *e, const struct argument *arg, bool taken) {
+    for (int i = 0; i < e->claims.count; i++) {
+        struct claim *claim = &e->claims.at[i];
+        if (claim->name == arg->name && claim->span.source == arg->span.source &&
+            claim->span.begin == arg->span.begin) {
+            claim->taken |= taken;
+            return;
+        }
+    }
+    VEC_PUSH(e->arena, &e->claims,
+             ((struct claim){arg->name, arg->span, taken || datum_is_none(arg->datum)}));
+}
+
+/* x |> [f, g] is g(f(x)); each element takes the named arguments that it declares (S13). */
+static struct datum call_list(struct elab *e, struct datum d, const struct arguments *args,
+                              const struct expr *place, struct span span) {
+    if (args->at.count < 1 || args->at.at[0].name)
+        return fail(e, span, E_ARGUMENT, "a list is called with the value that goes through it");
+    struct argument through = args->at.at[0];
+    for (int k = 1; k < args->at.count; k++) {
+        const struct argument *arg = &args->at.at[k];
+        if (!arg->name)
+            return fail(e, arg->span, E_ARGUMENT,
+                        "a list takes one value; further arguments are given by name");
+        note_claim(e, arg, declares(e, d, arg->name));
+    }
+    for (int i = 0; i < d.list->count && !datum_is_error(through.datum); i++) {
+        struct arguments own = {0};
+        VEC_PUSH(e->arena, &own.at, through);
+        for (int k = 1; k < args->at.count; k++)
+            if (declares(e, d.list->at[i], args->at.at[k].name))
+                VEC_PUSH(e->arena, &own.at, args->at.at[k]);
+        through.datum = call_datum(e, d.list->at[i], &own, place, span);
+    }
+    return through.datum;
+}
+
+/* ---- builtins ---- */
+
+/* "x axis? keep?" */
+static void signature_of_builtin(struct elab *e, const struct builtin *builtin, struct signature *s) {
+    for (const char *p = builtin->params; *p;) {
+        size_t length = strcspn(p, " "), name = strcspn(p, "?* ");
+        if (p[name] != '*')
+            VEC_PUSH(e->arena, &s->at, ((struct parameter){intern_n(e->names, p, name), p[name] == '?'}));
+        p += length + (p[length] == ' ');
+    }
+}
+
+/* Takes the arguments without a parameter of their own out of `args`: "x*" those without a name, "x**" those
+ * with one. */
+static struct datum take_rest(struct elab *e, const struct signature *s, const struct arguments *args,
+                              struct arguments *kept, bool by_name) {
+    VEC(struct datum) items = {0};
+    VEC(const char *) names = {0};
+    int positional = 0;
+    for (int i = 0; i < args->at.count; i++) {
+        const struct argument *arg = &args->at.at[i];
+        bool declared = false;
+        for (int p = 0; p < s->at.count && arg->name; p++)
+            declared |= s->at.at[p].name == arg->name;
+        bool rest = by_name ? arg->name && !declared : !arg->name && positional++ >= s->at.count;
+        if (!rest) {
+            VEC_PUSH(e->arena, &kept->at, *arg);
+            continue;
+        }
+        VEC_PUSH(e->arena, &items, arg->datum);
+        VEC_PUSH(e->arena, &names, arg->name);
+    }
+    return by_name ? datum_tuple(e->arena, items.at, names.at, items.count)
+                   : datum_list(e->arena, items.at, items.count);
+}
+
+static struct datum call_builtin(struct elab *e, const struct builtin *builtin, const struct arguments *args,
+                                 struct span span) {
+    struct signature s = {.what = builtin->name};
+    signature_of_builtin(e, builtin, &s);
+    struct builtin_call c = {.builtin = builtin, .span = span};
+    struct arguments kept = {0};
+    const char *star = strchr(builtin->params, '*');
+    if (star) {
+        c.args[s.at.count] = take_rest(e, &s, args, &kept, star[1] == '*');
+        c.given[s.at.count] = true;
+        c.spans[s.at.count] = span;
+        args = &kept;
+    }
+    int *of = match_arguments(e, &s, args, span);
+    if (!of)
+        return datum_error();
+    for (int i = 0; i < s.at.count; i++) {
+        c.given[i] = of[i] >= 0;
+        c.args[i] = of[i] >= 0 ? args->at.at[of[i]].datum : datum_none();
+        c.spans[i] = of[i] >= 0 ? args->at.at[of[i]].span : span;
+        if (datum_is_error(c.args[i]))
+            return datum_error();
+    }
+    return builtin->run(e, &c);
+}
+
+/* f32(x) */
+static struct datum call_dtype(struct elab *e, enum dtype dtype, const struct arguments *args,
+                               struct span span) {
+    if (args->at.count != 1 || args->at.at[0].name)
+        return fail(e, span, E_ARGUMENT, "%s(x) casts one value", dtype_text(dtype));
+    const struct argument *arg = &args->at.at[0];
+    struct datum d = arg->datum;
+    if (datum_is_number(d) && !(d.kind == DATUM_FLOAT && dtype_is_int(dtype)))
+        return datum_tensor(to_tensor(e, d, (int)dtype, arg->span));
+    return datum_tensor(build_cast(&e->b, to_tensor(e, d, DTYPE_ANY, arg->span), dtype));
+}
+
+/* ---- calls as expressions ---- */
+
+struct datum call_datum(struct elab *e, struct datum callee, const struct arguments *args,
+                        const struct expr *place, struct span span) {
+    for (int i = 0; i < args->at.count; i++)
+        if (datum_is_error(args->at.at[i].datum))
+            return datum_error();
+    switch (callee.kind) {
+    case DATUM_ERROR:
+        return callee;
+    case DATUM_CLOSURE:
+        return call_closure(e, callee.closure, args, place, span);
+    case DATUM_BUILTIN:
+        return call_builtin(e, callee.builtin, args, span);
+    case DATUM_MODULE:
+        return make_instance(e, callee.module, args, place, span);
+    case DATUM_INSTANCE:
+        return call_instance(e, callee, args, place, span);
+    case DATUM_LIST:
+        return call_list(e, callee, args, place, span);
+    case DATUM_DTYPE:
+        return call_dtype(e, callee.dtype, args, span);
+    default:
+        return fail(e, span, E_TYPE, "%s cannot be called", describe(e, callee));
+    }
+}
+
+struct datum call_with(struct elab *e, struct datum callee, const struct datum *positional, int count,
+                       struct span span) {
+    struct arguments args = {0};
+    for (int i = 0; i < count; i++)
+        add_argument(e, &args, NULL, positional[i], span);
+    return call_datum(e, callee, &args, NULL, span);
+}
+
+struct datum evaluate_call(struct elab *e, const struct expr *x) {
+    struct datum callee = evaluate(e, x->a);
+    struct arguments args = {0};
+    if (!evaluate_arguments(e, x->args, &args))
+        return datum_error();
+    return call_datum(e, callee, &args, x, x->span);
+}
+
+static bool args_have_hole(const struct arg *arg) {
+    for (; arg; arg = arg->next)
+        if (has_hole(arg->value))
+            return true;
+    return false;
+}
+
+bool has_hole(const struct expr *x) {
+    if (!x || x->kind == EXPR_LAMBDA || x->kind == EXPR_LIST || x->kind == EXPR_COMPREHENSION)
+        return false;
+    if (x->kind == EXPR_NAME)
+        return strcmp(x->name.text, "_") == 0;
+    for (const struct sub *sub = x->subs; sub; sub = sub->next)
+        if (has_hole(sub->a) || has_hole(sub->b) || has_hole(sub->step))
+            return true;
+    return has_hole(x->a) || has_hole(x->b) || has_hole(x->c) || args_have_hole(x->args);
+}
+
+static struct datum pipe_into_hole(struct elab *e, struct datum value, const struct expr *x) {
+    struct scope *outer = e->frame->scope;
+    e->frame->scope = scope_create(e->arena, SCOPE_BLOCK, outer);
+    scope_bind(e->frame->scope, intern(e->names, "_"), value, x->a->span);
+    struct datum d = evaluate(e, x->b);
+    e->frame->scope = outer;
+    return d;
+}
+
+struct datum evaluate_pipe(struct elab *e, const struct expr *x) {
+    struct datum value = evaluate(e, x->a);
+    const struct expr *f = x->b;
+    if (datum_is_error(value))
+        return value;
+    if (has_hole(f))
+        return pipe_into_hole(e, value, x);
+    struct arguments args = {0};
+    add_argument(e, &args, NULL, value, x->a->span);
+    if (f->kind != EXPR_CALL)
+        return call_datum(e, evaluate(e, f), &args, f, f->span);
+    struct datum callee = evaluate(e, f->a);
+    if (callee.kind == DATUM_MODULE) { /* x |> M(3): the instance is made, then called */
+        struct arguments own = {0};
+        if (!evaluate_arguments(e, f->args, &own))
+            return datum_error();
+        return call_datum(e, call_datum(e, callee, &own, f, f->span), &args, f, f->span);
+    }
+    if (!evaluate_arguments(e, f->args, &args))
+        return datum_error();
+    return call_datum(e, callee, &args, f, f->span);
+}

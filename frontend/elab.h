@@ -1,0 +1,319 @@
+/* frontend/elab.h: the elaborator's own header: its state, and what its files offer each other. */
+#ifndef FRONTEND_ELAB_H
+#define FRONTEND_ELAB_H
+
+#include "base/vec.h"
+#include "frontend/ast.h"
+#include "frontend/datum.h"
+#include "frontend/frontend.h"
+#include "frontend/instance.h"
+#include "frontend/scope.h"
+#include "ir/build.h"
+
+enum { MAX_CALL_DEPTH = 256, DTYPE_ANY = -1 };
+
+/* ---- library.c ---- */
+enum file_status { FILE_LOADING, FILE_LOADED, FILE_BROKEN };
+struct model_file {
+    const char *path; /* as it was asked for, resolved */
+    enum file_status status;
+    const struct file_ast *ast;
+    struct scope *scope;
+    VEC(const struct module *) models; /* in order */
+};
+struct frontend {
+    struct arena *arena;
+    struct types *types;
+    struct interner *names;
+    struct diags *diags;
+    const char *library_folder; /* NULL: embedded */
+    struct scope *builtins, *prelude;
+    VEC(struct model_file *) files;
+};
+struct model_file *frontend_find_file(const struct frontend *fe, const char *path); /* NULL: not loaded */
+/* Binds what a top-level item defines. */
+void define_item(struct frontend *fe, struct model_file *file, const struct item *item);
+
+/* ---- the state of an elaboration ---- */
+/* The turns of the loops of run time around a place, innermost first. */
+struct loop_index {
+    struct value *index;
+    const struct loop_index *outer;
+};
+/* The turns of the unrolled `for`s around a place within its function. */
+struct turn {
+    int index;
+    const struct turn *outer;
+};
+
+/* Where draws take their keys from (S8): one for each call, and for each `with rng`. */
+struct stream {
+    struct stream *parent;
+    int ordinal;                   /* among the draws of parent; -1: nothing was drawn yet */
+    const struct loop_index *base; /* the loops around the call: already in the key */
+    struct value *key;             /* made where it was last needed */
+    struct value *pinned;          /* with rng: k */
+    int draws;
+};
+
+/* A call under way. */
+struct frame {
+    struct frame *caller;
+    struct scope *scope;      /* the innermost */
+    struct instance *self;    /* NULL: a free function */
+    const struct expr *place; /* the call, for keys of anonymous instances */
+    const struct site *site;  /* where it was called from, and what; NULL: the entry */
+    const struct turn *turns;
+    bool is_body;        /* a module's body, not a function's */
+    bool is_transparent; /* a lambda: what it makes belongs to its caller */
+    bool returned;
+    struct datum result;
+    int barrier; /* regions entered in this call: `return` cannot leave one */
+    int depth;
+    struct dtype_binding { /* dtype variables of the signature: float, num, any */
+        const char *word;
+        enum dtype dtype;
+    } dtypes[4];
+    int dtype_count;
+};
+
+/* Ambients (S7). */
+struct ambient {
+    bool training;
+    bool has_precision;
+    enum dtype precision;
+    const struct view *views;
+};
+
+/* An entry that has been elaborated for certain elaboration arguments. */
+struct elaborated {
+    const char *key;
+    struct function *function;
+};
+
+/* The current value of a state while a function is built. */
+struct current {
+    struct weight *weight;
+    struct value *value;
+    bool written;
+    struct value *stand_in; /* in a loop: what reads see; becomes a carried value if the body writes */
+};
+/* A block under construction: the function's body, or a region of a loop or cond. */
+struct region {
+    struct region *outer;
+    struct block *block;
+    bool is_loop;
+    VEC(struct current) states;
+    bool yields; /* a loop as a value */
+    VEC(struct datum) yielded;
+    struct span yield_span;
+};
+
+/* A named argument of a list call, and whether any list at that place took it. */
+struct claim {
+    const char *name;
+    struct span span;
+    bool taken;
+};
+
+/* Every version of a weight that was read or written in the function: for grad and minimize (S26). */
+struct version {
+    struct weight *weight;
+    struct value *value;
+    struct span span;
+};
+
+struct elab {
+    struct frontend *frontend;
+    struct arena *arena;
+    struct types *types;
+    struct interner *names;
+    struct diags *diags;
+    struct graph *graph;
+    struct builder b;
+    struct instance *root;
+
+    struct frame *frame;
+    struct ambient ambient;
+    struct region *region;
+    const struct loop_index *loops;
+    struct stream *stream;
+    bool in_constant; /* tensors are made in f64, to be evaluated */
+    bool in_init;     /* the init function: reading a weight gives its first value */
+
+    /* of the function being built */
+    struct function *function;
+    struct value *seed;
+    struct op *last_input; /* inputs stand first, then the seed, then reads */
+    struct op *last_read;
+    bool is_train;
+    int minimize_count, accumulate;
+    int fresh_dims;
+    VEC(struct version) versions;
+    VEC(const char *) report_names;
+    VEC(struct claim) claims;
+
+    /* of the model */
+    struct weight *step, *epoch;
+    VEC(struct weight *) weights;      /* those with a state, in order of making */
+    VEC(struct weight *) first_values; /* those that have one in the init function */
+    VEC(struct elaborated) entries;
+    VEC(struct entry) descriptions; /* for the public interface */
+};
+
+/* ---- errors.c ---- */
+/* The site of a span in the current call. */
+const struct site *site_here(struct elab *e, struct span span);
+/* Reports at a span, with the calls that led there. fail gives the error value. */
+struct diag *report_error(struct elab *e, struct span span, enum diag_code code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+struct datum fail(struct elab *e, struct span span, enum diag_code code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+const char *describe(struct elab *e, struct datum d);
+
+/* ---- evaluate.c ---- */
+struct datum evaluate(struct elab *e, const struct expr *x);
+struct datum evaluate_name(struct elab *e, const char *name, struct span span);
+/* Interpolated text, interned; NULL: reported. */
+const char *evaluate_text(struct elab *e, const struct expr *x);
+/* A condition that must be known now. false: reported, or an error value came in. */
+bool evaluate_condition(struct elab *e, const struct expr *x, const char *word, bool *truth);
+/* Reads what stands for itself in a scope: a weight. */
+struct datum datum_read(struct elab *e, struct datum d, struct span span);
+/* The elements of a list, tuple or known range; false: reported. */
+bool datum_items(struct elab *e, struct datum d, struct span span, const struct list **out);
+struct datum field_of(struct elab *e, struct datum d, const char *name, struct span span);
+/* Binds the names of a pattern: `assign` rebinds older ones (S3), else all are new. */
+bool bind_pattern(struct elab *e, const struct pattern *pattern, struct datum d, struct span span,
+                  bool assign);
+
+/* ---- convert.c: elaboration values to tensors ---- */
+/* dtype: what a number becomes, or DTYPE_ANY for its own default. NULL: reported. */
+struct value *to_tensor(struct elab *e, struct datum d, int dtype, struct span span);
+/* Two operands: numbers and constants take the dtype of the other. false: reported. */
+bool to_tensors(struct elab *e, struct datum a, struct datum b, struct span sa, struct span sb,
+                struct value **x, struct value **y);
+/* A nested list of numbers, or of tensors that are stacked (builtins_source.c). NULL: reported. */
+struct value *tensor_of_list(struct elab *e, struct datum d, int dtype, struct span span);
+enum dtype default_float(const struct elab *e);
+/* A size as a tensor. */
+struct value *size_tensor(struct elab *e, const struct dim *size, enum dtype dtype);
+
+/* ---- operators.c ---- */
+struct datum apply_unary(struct elab *e, enum unary_op op, struct datum a, struct span span,
+                         struct span operand);
+struct datum apply_binary(struct elab *e, enum binary_op op, struct datum a, struct datum b, struct span span,
+                          struct span sa, struct span sb);
+/* a / b on sizes: exact, with the precondition that it asks for (S11). */
+struct datum divide_sizes(struct elab *e, const struct dim *a, const struct dim *b, struct span span);
+/* Records that dim is a multiple of n for every caller of the entry. */
+void require_multiple(struct elab *e, const struct dim *dim, int64_t n, const char *message,
+                      struct span span);
+struct value *build_matmul(struct elab *e, struct value *x, struct value *y, struct span span);
+
+/* ---- index.c ---- */
+struct datum apply_index(struct elab *e, struct datum a, const struct expr *x);
+/* a with v at subs: for x[i] = v and update b[i] = v. */
+struct datum apply_index_set(struct elab *e, struct datum a, const struct expr *x, struct datum v,
+                             struct span span);
+
+/* ---- call.c ---- */
+/* The arguments of a call, evaluated. */
+struct argument {
+    const char *name; /* NULL: by position */
+    struct datum datum;
+    struct span span;
+};
+struct arguments {
+    VEC(struct argument) at;
+};
+struct datum call_datum(struct elab *e, struct datum callee, const struct arguments *args,
+                        const struct expr *place, struct span span);
+struct datum call_with(struct elab *e, struct datum callee, const struct datum *positional, int count,
+                       struct span span);
+struct datum evaluate_call(struct elab *e, const struct expr *x);
+struct datum evaluate_pipe(struct elab *e, const struct expr *x);
+bool has_hole(const struct expr *x);
+/* Makes an instance of a module; `fresh` where its place does not name it (optimisers). */
+struct datum make_instance(struct elab *e, const struct module *module, const struct arguments *args,
+                           const struct expr *place, struct span span);
+/* Runs an fn of an instance (or a free one) whose arguments are bound by signature. */
+struct datum call_fn(struct elab *e, const struct closure *closure, const struct arguments *args,
+                     const struct expr *place, struct span span);
+
+/* ---- frame.c ---- */
+void frame_push(struct elab *e, struct frame *frame, struct scope *scope, struct instance *self,
+                const struct site *site);
+void frame_pop(struct elab *e, struct frame *frame);
+/* Which instance's anonymous members a place makes now, with the place's key; NULL: none, it is new. */
+struct instance *frame_holder(struct elab *e, const struct expr *place, const char **key);
+
+/* ---- dims.c ---- */
+struct binder {
+    struct scope *scope;   /* where dimension variables of the call are bound */
+    struct instance *self; /* whose body may own some of them, or NULL */
+    bool quiet;            /* a first look, before the body has run: binds what it can, reports nothing */
+    const char *what;      /* "the argument x of nn.Linear.call" */
+    bool keeps_numbers;    /* of a module's parameters */
+    bool is_entry;         /* unbound names become dimension variables of the entry */
+};
+/* Whether d fits the type; binds dimension variables; may convert d (a number for an f32 parameter). */
+bool bind_type(struct elab *e, const struct binder *binder, const struct type_expr *type, struct datum *d,
+               struct span span);
+bool type_is_tensor(const struct type_expr *type); /* a value of run time */
+/* A type all of whose dims are known: of a param, or an entry's input (is_entry). NULL: reported. */
+const struct type *resolve_type(struct elab *e, const struct binder *binder, const struct type_expr *type);
+
+/* ---- statement.c ---- */
+enum flow { FLOW_NEXT, FLOW_RETURN };
+enum flow run_block(struct elab *e, const struct block_ast *block); /* in a scope of its own */
+enum flow run_statements(struct elab *e, const struct stmt *first); /* in the current scope */
+enum flow run_statement(struct elab *e, const struct stmt *s);
+void assign_place(struct elab *e, const struct stmt *s, struct datum value);
+
+/* ---- flow.c ---- */
+struct datum run_loop(struct elab *e, const struct stmt *s, bool as_value);
+void run_when(struct elab *e, const struct stmt *s);
+struct datum evaluate_when(struct elab *e, const struct expr *x);
+void run_yield(struct elab *e, const struct stmt *s);
+
+/* ---- state.c ---- */
+void region_push(struct elab *e, struct region *region, struct block *block, bool is_loop);
+void region_pop(struct elab *e, struct region *region);
+struct value *state_read(struct elab *e, struct weight *w, struct span span); /* NULL: reported */
+bool state_write(struct elab *e, struct weight *w, struct value *value,
+                 struct span span); /* checks the type */
+struct current *region_find(struct region *region, const struct weight *w);
+/* The value outside a region that is being closed, without making a stand-in there. */
+void region_set(struct elab *e, struct region *region, struct weight *w, struct value *value);
+struct value *state_current(struct elab *e, struct weight *w); /* its value in the innermost region */
+void note_version(struct elab *e, struct weight *w, struct value *value, struct span span);
+bool block_sees(const struct elab *e,
+                const struct value *value); /* whether it may be used at the builder's place */
+
+/* ---- random.c ---- */
+void stream_push(struct elab *e, struct stream *stream);
+void stream_pop(struct elab *e, struct stream *stream);
+struct value *draw_key(struct elab *e); /* of a new draw at the current place */
+struct value *seed_input(struct elab *e);
+struct value *draw_uniform(struct elab *e, const struct type *shape, struct value *key);
+struct value *draw_normal(struct elab *e, const struct type *shape, struct value *key);
+
+/* ---- optimise.c ---- */
+void run_minimize(struct elab *e, const struct stmt *s);
+/* The structure of x with gradients in place of its tensors. */
+struct datum gradient_datum(struct elab *e, struct value *y, struct datum x, struct span span);
+
+/* Inside a region the gradient is built from the region's own ops: those outside that lie between an x and y
+ * are copied into it (S26). */
+void rebase_region(struct elab *e, struct value **y, struct value *const *xs, int count);
+
+/* ---- constant.c ---- */
+/* Evaluates in f64 and gives a number, a list, or a DATUM_CONSTANT. */
+struct datum evaluate_constant(struct elab *e, const struct expr *x, const struct type_expr *type);
+struct value *constant_tensor(struct elab *e, const struct data *data, int dtype);
+
+/* ---- init.c ---- */
+struct value *initial_value(struct elab *e, struct weight *w, struct span span); /* while in_init */
+
+#endif

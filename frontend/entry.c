@@ -1,0 +1,476 @@
+/* frontend/entry.c: models with their hyper-parameters fixed, and their entries as functions of the graph. */
+#include "frontend/entry.h"
+
+#include <string.h>
+
+/* ---- one function ---- */
+
+void building_begin(struct elab *e, struct building *building, const char *name, enum function_kind kind,
+                    const struct site *site) {
+    memset(building, 0, sizeof *building);
+    e->function = graph_add_function(e->graph, name, kind, site);
+    builder_init(&e->b, e->graph, e->function->body, e->diags);
+    e->b.site = site;
+    e->is_train = kind == FUNCTION_TRAIN;
+    e->seed = NULL;
+    e->last_input = e->last_read = NULL;
+    e->minimize_count = 0;
+    e->versions.count = e->report_names.count = e->claims.count = 0;
+    e->ambient = (struct ambient){.training = e->is_train};
+    e->loops = NULL;
+    region_push(e, &building->base, e->function->body, false);
+    stream_push(e, &building->stream);
+    frame_push(e, &building->frame, e->root->scope, e->root, NULL);
+}
+
+/* In the order of the states, which is that of the declarations. */
+static void write_states(struct elab *e, struct region *base) {
+    order_states(e);
+    e->b.site = e->function->site;
+    for (int i = 0; i < e->graph->states.count; i++)
+        for (int k = 0; k < base->states.count; k++) {
+            const struct current *current = &base->states.at[k];
+            if (current->weight->state == e->graph->states.at[i] && current->written)
+                build_write(&e->b, e->graph->states.at[i], current->value);
+        }
+}
+
+static void report_claims(struct elab *e) {
+    for (int i = 0; i < e->claims.count; i++)
+        if (!e->claims.at[i].taken)
+            diag_error(e->diags, e->claims.at[i].span, E_ARGUMENT,
+                       "nothing in the list takes the argument %s", e->claims.at[i].name);
+}
+
+struct function *building_end(struct elab *e, struct building *building, struct value *const *results,
+                              const char **names, int count, int errors) {
+    struct function *function = e->function;
+    report_claims(e);
+    if (diags_error_count(e->diags) == errors) {
+        write_states(e, &building->base);
+        build_yield(&e->b, results, count);
+        function->result_names = names;
+    }
+    frame_pop(e, &building->frame);
+    stream_pop(e, &building->stream);
+    region_pop(e, &building->base);
+    e->function = NULL;
+    if (diags_error_count(e->diags) == errors)
+        return function;
+    e->graph->functions.count--; /* nothing else was added since */
+    return NULL;
+}
+
+/* ---- results ---- */
+
+bool flatten_results(struct elab *e, struct datum d, const char *path, struct span span,
+                     struct results *out) {
+    if (datum_is_none(d))
+        return true;
+    if (datum_is_sequence(d)) {
+        for (int i = 0; i < d.list->count; i++) {
+            const char *name =
+                d.list->names && d.list->names[i] ? d.list->names[i] : arena_printf(e->arena, "%d", i);
+            if (!flatten_results(e, d.list->at[i], path_join(e, path, name), span, out))
+                return false;
+        }
+        return true;
+    }
+    struct value *x = to_tensor(e, d, DTYPE_ANY, span);
+    if (!x)
+        return false;
+    VEC_PUSH(e->graph->arena, &out->values, x);
+    VEC_PUSH(e->graph->arena, &out->names, intern(e->names, path));
+    return true;
+}
+
+/* ---- settings ---- */
+
+static bool is_string_type(const struct type_expr *type) {
+    return type && type->kind == TYPE_NAME && strcmp(type->name.text, "string") == 0;
+}
+
+/* The expression of a setting's text; NULL: reported. */
+static const struct expr *parse_setting(struct elab *e, const struct setting *setting) {
+    const char *text = arena_printf(e->arena, "%s = %s\n", setting->name, setting->value);
+    const struct source *source =
+        source_create(e->arena, arena_printf(e->arena, "<%s>", setting->name), text, strlen(text));
+    int errors = diags_error_count(e->diags);
+    const struct file_ast *file = parse_file(e->arena, e->names, source, e->diags);
+    const struct item *item = file->items;
+    if (item && !item->next && item->kind == ITEM_STMT && item->stmt->kind == STMT_ASSIGN)
+        return item->stmt->value;
+    if (diags_error_count(e->diags) == errors)
+        diag_error(e->diags, setting->span, E_SYNTAX, "%s is no value for %s", setting->value, setting->name);
+    return NULL;
+}
+
+struct datum evaluate_setting(struct elab *e, const struct setting *setting, const struct type_expr *type) {
+    if (is_string_type(type) && setting->value[0] != '"')
+        return datum_string(intern(e->names, setting->value));
+    const struct expr *x = parse_setting(e, setting);
+    return x ? evaluate(e, x) : datum_error();
+}
+
+/* The arguments that the settings give to the formals. false: reported. */
+static bool settings_as_arguments(struct elab *e, const struct formal *formals,
+                                  const struct setting *settings, int count, const char *what,
+                                  struct arguments *args) {
+    int errors = diags_error_count(e->diags);
+    for (int i = 0; i < count; i++) {
+        const char *name = intern(e->names, settings[i].name);
+        const struct formal *formal = formals;
+        while (formal && formal->name.text != name)
+            formal = formal->next;
+        if (formal) {
+            struct datum d = evaluate_setting(e, &settings[i], formal->type);
+            VEC_PUSH(e->arena, &args->at, ((struct argument){name, d, settings[i].span}));
+            continue;
+        }
+        struct diag *diag =
+            diag_error(e->diags, settings[i].span, E_ARGUMENT, "%s has no parameter %s", what, name);
+        VEC(const char *) names = {0};
+        for (formal = formals; formal; formal = formal->next)
+            VEC_PUSH(e->arena, &names, formal->name.text);
+        const char *near = nearest_name(name, names.at, names.count);
+        if (near)
+            diag_hint(diag, "did you mean `%s`?", near);
+    }
+    return diags_error_count(e->diags) == errors;
+}
+
+/* ---- instances of models ---- */
+
+struct elab *elab_create(struct frontend *fe, struct arena *arena, const char *graph_name) {
+    struct elab *e = ARENA_NEW(arena, struct elab);
+    e->frontend = fe;
+    e->arena = arena;
+    e->types = fe->types;
+    e->names = fe->names;
+    e->diags = fe->diags;
+    e->graph = graph_create(arena, fe->types, fe->names, graph_name);
+    builder_init(&e->b, e->graph, block_create(e->graph, NULL, NULL),
+                 fe->diags); /* between functions: for nothing */
+    e->b.site = &site_unknown;
+    e->accumulate = 1;
+    static const char *const run_names[] = {"run.step", "run.epoch"};
+    struct weight **runs[] = {&e->step, &e->epoch};
+    for (int i = 0; i < 2; i++) {
+        struct weight *w = ARENA_NEW(arena, struct weight);
+        w->name = w->path = run_names[i];
+        w->kind = STATE_RUN;
+        *runs[i] = w;
+    }
+    return e;
+}
+
+static const char *snake_case(struct arena *arena, const char *name) {
+    struct strbuf out;
+    strbuf_init(&out, arena);
+    for (const char *c = name; *c; c++) {
+        bool upper = *c >= 'A' && *c <= 'Z', after_upper = c > name && c[-1] >= 'A' && c[-1] <= 'Z';
+        if (upper && c > name && !after_upper)
+            strbuf_putc(&out, '_');
+        strbuf_putc(&out, upper ? (char)(*c - 'A' + 'a') : *c);
+    }
+    return out.text;
+}
+
+static const struct module *choose_model(struct frontend *fe, const struct model_file *file,
+                                         const char *name) {
+    const struct module *found = NULL;
+    VEC(const char *) names = {0};
+    int models = 0;
+    for (int i = 0; i < file->models.count; i++) {
+        const struct module *module = file->models.at[i];
+        bool is_model = module->item->module_kind == MODULE_MODEL;
+        models += is_model;
+        VEC_PUSH(fe->arena, &names, module->name);
+        if (name ? strcmp(module->name, name) == 0 : is_model)
+            found = module;
+    }
+    if (found && (name || models == 1))
+        return found;
+    struct span span = {file->ast->source, 0, 0};
+    if (name) {
+        struct diag *diag = diag_error(fe->diags, span, E_NAME, "the file has no model %s", name);
+        const char *near = nearest_name(name, names.at, names.count);
+        if (near)
+            diag_hint(diag, "did you mean `%s`?", near);
+    } else {
+        diag_error(fe->diags, span, E_NAME,
+                   models ? "the file has %d models: name one of them" : "the file has no model", models);
+    }
+    return NULL;
+}
+
+/* Sizes of inputs that the root's body names are the entry's dimension variables from the start, so that it
+ * can run. */
+static void bind_root_dims(struct elab *e, struct instance *root) {
+    const struct module *module = root->module;
+    for (int i = 0; i < module->signatures.names.count; i++) {
+        const char *name = module->signatures.names.at[i];
+        if (name_set_has(&module->body_uses, name) && !name_set_has(&module->declared, name) &&
+            !scope_find(root->scope, name))
+            scope_bind(root->scope, name, datum_size(dim_var(e->types, name)), module->item->name.span);
+    }
+}
+
+static bool describe_entries(struct elab *e);
+
+struct instance *frontend_instantiate(struct frontend *fe, const char *path, const char *name,
+                                      const struct setting *settings, int setting_count,
+                                      struct arena *arena) {
+    const struct model_file *file = frontend_find_file(fe, path);
+    if (!file) {
+        diag_error(fe->diags, (struct span){0}, E_FILE, "%s has not been read", path);
+        return NULL;
+    }
+    const struct module *module = choose_model(fe, file, name);
+    if (!module)
+        return NULL;
+    struct elab *e = elab_create(fe, arena, snake_case(arena, module->name));
+    struct frame frame;
+    frame_push(e, &frame, file->scope, NULL, NULL);
+    frame.is_body = true;
+    struct arguments args = {0};
+    struct datum root = datum_error();
+    if (settings_as_arguments(e, module->item->formals, settings, setting_count, module->name, &args))
+        root = make_instance(e, module, &args, NULL, module->item->name.span);
+    bool good = root.kind == DATUM_INSTANCE;
+    if (good) {
+        e->root = root.instance;
+        e->root->elab = e;
+        bind_root_dims(e, e->root);
+        good = instance_run_body(e, e->root, module->item->name.span) && describe_entries(e);
+    }
+    frame_pop(e, &frame);
+    return good ? e->root : NULL;
+}
+
+struct graph *instance_graph(const struct instance *instance) {
+    return instance->elab->graph;
+}
+
+/* ---- entries ---- */
+
+static bool is_exported(const struct item *item) {
+    if (item->kind == ITEM_TRAIN)
+        return true;
+    if (item->kind != ITEM_FN || (item->type && item->type->kind == TYPE_FN))
+        return false;
+    for (const struct formal *f = item->formals; f; f = f->next) {
+        bool is_value = f->type && f->type->kind != TYPE_FN &&
+                        strcmp(f->type->name.text ? f->type->name.text : "", "module") != 0;
+        if (!is_value && !f->init)
+            return false;
+    }
+    return true;
+}
+
+static enum param_kind kind_of(const struct type_expr *type) {
+    if (type && type_is_tensor(type))
+        return PARAM_TENSOR;
+    return type && type->kind == TYPE_NAME && strcmp(type->name.text, "int") == 0 ? PARAM_INT : PARAM_OTHER;
+}
+
+/* The ints of an entry without a value are dimension variables; the types of its inputs see them. */
+static struct scope *entry_scope(struct elab *e, const struct item *item, const struct arguments *args) {
+    struct scope *scope = scope_create(e->arena, SCOPE_FUNCTION, e->root->scope);
+    for (const struct formal *f = item->formals; f; f = f->next)
+        if (kind_of(f->type) == PARAM_INT && !f->init)
+            scope_bind(scope, f->name.text, datum_size(dim_var(e->types, f->name.text)), f->name.span);
+    for (int i = 0; args && i < args->at.count; i++)
+        scope_bind(scope, args->at.at[i].name, args->at.at[i].datum, args->at.at[i].span);
+    struct scope *before = e->frame->scope;
+    e->frame->scope = scope;
+    for (const struct formal *f = item->formals; f; f = f->next)
+        if (kind_of(f->type) == PARAM_INT && f->init && !scope_find_here(scope, f->name.text))
+            scope_bind(scope, f->name.text, evaluate(e, f->init), f->name.span);
+    e->frame->scope = before;
+    return scope;
+}
+
+static bool describe_param(struct elab *e, struct scope *scope, const struct formal *f,
+                           struct entry_param *p) {
+    *p = (struct entry_param){.name = f->name.text,
+                              .kind = kind_of(f->type),
+                              .has_default = f->init != NULL,
+                              .optional = f->type && f->type->optional,
+                              .span = f->span};
+    if (p->kind != PARAM_TENSOR)
+        return true;
+    struct binder binder = {.scope = scope, .self = e->root, .is_entry = true, .what = f->name.text};
+    p->type = resolve_type(e, &binder, f->type);
+    if (p->has_default && f->init->kind == EXPR_NUMBER)
+        p->default_value = f->init->number;
+    return p->type != NULL;
+}
+
+static bool describe_entry(struct elab *e, const struct item *item) {
+    struct entry entry = {.name = item->name.text,
+                          .is_train = item->kind == ITEM_TRAIN,
+                          .doc = item->doc,
+                          .span = item->name.span};
+    for (const struct formal *f = item->formals; f; f = f->next)
+        entry.param_count++;
+    entry.params = ARENA_ARRAY(e->arena, struct entry_param, entry.param_count);
+    struct frame frame; /* its dtype variables are its own */
+    frame_push(e, &frame, e->root->scope, e->root, NULL);
+    struct scope *scope = entry_scope(e, item, NULL);
+    bool good = true;
+    int i = 0;
+    for (const struct formal *f = item->formals; f; f = f->next)
+        good &= describe_param(e, scope, f, &entry.params[i++]);
+    frame_pop(e, &frame);
+    VEC_PUSH(e->arena, &e->descriptions, entry);
+    return good;
+}
+
+static bool describe_entries(struct elab *e) {
+    bool good = true;
+    for (const struct item *item = e->root->module->item->members; item; item = item->next)
+        if (is_exported(item))
+            good &= describe_entry(e, item);
+    return good;
+}
+
+int instance_entry_count(const struct instance *instance) {
+    return instance->elab->descriptions.count;
+}
+
+const struct entry *instance_entry(const struct instance *instance, int index) {
+    return &instance->elab->descriptions.at[index];
+}
+
+const struct entry *instance_find_entry(const struct instance *instance, const char *name) {
+    for (int i = 0; i < instance->elab->descriptions.count; i++)
+        if (strcmp(instance->elab->descriptions.at[i].name, name) == 0)
+            return &instance->elab->descriptions.at[i];
+    return NULL;
+}
+
+static const struct item *find_item(struct elab *e, const char *name) {
+    VEC(const char *) names = {0};
+    for (const struct item *item = e->root->module->item->members; item; item = item->next) {
+        if (!is_exported(item))
+            continue;
+        if (strcmp(item->name.text, name) == 0)
+            return item;
+        VEC_PUSH(e->arena, &names, item->name.text);
+    }
+    struct diag *diag = diag_error(e->diags, e->root->module->item->name.span, E_NAME, "%s has no entry %s",
+                                   e->root->module->name, name);
+    const char *near = nearest_name(name, names.at, names.count);
+    if (near)
+        diag_hint(diag, "did you mean `%s`?", near);
+    return NULL;
+}
+
+/* ---- elaborating one ---- */
+
+/* "sample(steps=50)": the entry with the arguments that it was elaborated for. */
+static const char *entry_key(struct elab *e, const char *entry, const struct arguments *args,
+                             int accumulate) {
+    struct strbuf key;
+    strbuf_init(&key, e->arena);
+    strbuf_printf(&key, "%s*%d(", entry, accumulate);
+    for (int i = 0; i < args->at.count; i++) {
+        strbuf_printf(&key, "%s=", args->at.at[i].name);
+        datum_print(&key, e->types, args->at.at[i].datum);
+        strbuf_putc(&key, ',');
+    }
+    return intern(e->names, key.text);
+}
+
+/* The first has the entry's own name, further ones a number: sample, sample_2. */
+static const char *function_name(struct elab *e, const char *entry) {
+    const char *name = entry;
+    for (int n = 2; graph_find_function(e->graph, name); n++)
+        name = arena_printf(e->arena, "%s_%d", entry, n);
+    return intern(e->names, name);
+}
+
+/* Inputs for the tensor parameters, in order; the arguments of ints that stay open. */
+static bool make_inputs(struct elab *e, const struct item *item, struct arguments *args) {
+    struct scope *scope = entry_scope(e, item, args);
+    struct binder binder = {.scope = scope, .self = e->root, .is_entry = true};
+    for (const struct formal *f = item->formals; f; f = f->next) {
+        bool given = false;
+        for (int i = 0; i < args->at.count; i++)
+            given |= args->at.at[i].name == f->name.text;
+        if (given)
+            continue;
+        if (kind_of(f->type) == PARAM_INT && !f->init) {
+            struct datum d = scope_find_here(scope, f->name.text)->datum;
+            VEC_PUSH(e->arena, &args->at, ((struct argument){f->name.text, d, f->name.span}));
+        }
+        if (kind_of(f->type) != PARAM_TENSOR || f->type->optional)
+            continue;
+        binder.what = f->name.text;
+        const struct type *type = resolve_type(e, &binder, f->type);
+        e->b.site = site_here(e, f->span);
+        struct value *x = type ? build_input(&e->b, f->name.text, type) : NULL;
+        if (!x)
+            return false;
+        x->name = f->name.text;
+        e->last_input = x->def;
+        VEC_PUSH(e->arena, &args->at, ((struct argument){f->name.text, datum_tensor(x), f->name.span}));
+    }
+    return true;
+}
+
+/* run.step counts optimiser steps (S27). */
+static void count_step(struct elab *e, struct span span) {
+    if (!e->is_train || e->minimize_count == 0)
+        return;
+    struct value *step = state_read(e, e->step, span);
+    if (step)
+        state_write(e, e->step, build_add(&e->b, step, build_int(&e->b, DTYPE_i32, 1)), span);
+}
+
+static struct function *build_entry(struct elab *e, const struct item *item, struct arguments *args) {
+    struct building building;
+    int errors = diags_error_count(e->diags);
+    bool is_train = item->kind == ITEM_TRAIN;
+    struct site *site = ARENA_NEW(e->graph->arena, struct site);
+    site->span = item->name.span;
+    building_begin(e, &building, function_name(e, item->name.text), is_train ? FUNCTION_TRAIN : FUNCTION_FN,
+                   site);
+    e->function->doc = item->doc;
+    struct results results = {0};
+    if (make_inputs(e, item, args)) {
+        struct closure closure = {.kind = CLOSURE_FN, .item = item, .scope = e->root->scope, .self = e->root};
+        struct datum d = call_fn(e, &closure, args, NULL, item->name.span);
+        e->b.site = site;
+        if (!datum_is_error(d) && !is_train)
+            flatten_results(e, d, "", item->name.span, &results);
+        count_step(e, item->name.span);
+    }
+    return building_end(e, &building, results.values.at, results.names.at, results.values.count, errors);
+}
+
+struct function *instance_elaborate(struct instance *instance, const char *entry,
+                                    const struct setting *arguments, int argument_count, int accumulate) {
+    struct elab *e = instance->elab;
+    const struct item *item = find_item(e, entry);
+    if (!item)
+        return NULL;
+    struct frame frame;
+    frame_push(e, &frame, e->root->scope, e->root, NULL);
+    frame.is_body = true;
+    struct arguments args = {0};
+    bool good = settings_as_arguments(e, item->formals, arguments, argument_count, entry, &args);
+    frame_pop(e, &frame);
+    if (!good)
+        return NULL;
+    e->accumulate = accumulate;
+    const char *key = entry_key(e, entry, &args, accumulate);
+    for (int i = 0; i < e->entries.count; i++)
+        if (e->entries.at[i].key == key)
+            return e->entries.at[i].function;
+    struct function *function = build_entry(e, item, &args);
+    if (function)
+        VEC_PUSH(e->arena, &e->entries, ((struct elaborated){key, function}));
+    return function;
+}

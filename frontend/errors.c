@@ -1,0 +1,35 @@
+/* frontend/errors.c: reporting with the chain of calls, and error values. */
+#include "frontend/elab.h"
+
+const struct site *site_here(struct elab *e, struct span span) {
+    struct site *site = ARENA_NEW(e->arena, struct site);
+    site->span = span;
+    site->caller = e->frame ? e->frame->site : NULL;
+    return site;
+}
+
+static struct diag *report(struct elab *e, struct span span, enum diag_code code, const char *format,
+                           va_list args) {
+    const char *message = arena_vprintf(e->arena, format, args);
+    return diag_error_at(e->diags, site_here(e, span), code, "%s", message);
+}
+
+struct diag *report_error(struct elab *e, struct span span, enum diag_code code, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    struct diag *diag = report(e, span, code, format, args);
+    va_end(args);
+    return diag;
+}
+
+struct datum fail(struct elab *e, struct span span, enum diag_code code, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    report(e, span, code, format, args);
+    va_end(args);
+    return datum_error();
+}
+
+const char *describe(struct elab *e, struct datum d) {
+    return datum_describe(e->arena, e->types, d);
+}

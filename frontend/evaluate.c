@@ -1,0 +1,452 @@
+/* frontend/evaluate.c: expressions to elaboration values. Each kind of expression is a row of a table. */
+#include "frontend/builtin.h"
+
+#include <string.h>
+
+/* ---- names ---- */
+
+/* The ambients (S7) are found where no scope has the name, so that `fn call(x, step)` may have a parameter
+ * `step`. */
+static struct datum ambient_training(struct elab *e, struct span span) {
+    (void)span;
+    return datum_bool(e->ambient.training);
+}
+static struct datum ambient_step(struct elab *e, struct span span) {
+    return datum_tensor(state_read(e, e->step, span));
+}
+static struct datum ambient_epoch(struct elab *e, struct span span) {
+    return datum_tensor(state_read(e, e->epoch, span));
+}
+static struct datum ambient_precision(struct elab *e, struct span span) {
+    (void)span;
+    return datum_dtype(e->ambient.has_precision ? e->ambient.precision : DTYPE_f32);
+}
+
+static const struct {
+    const char *name;
+    struct datum (*value)(struct elab *e, struct span span);
+} ambients[] = {
+    {"training", ambient_training},
+    {"step", ambient_step},
+    {"epoch", ambient_epoch},
+    {"precision", ambient_precision},
+};
+
+static struct datum unknown_name(struct elab *e, const char *name, struct span span) {
+    for (const struct scope *s = e->frame->scope; s; s = s->parent)
+        if (s->kind == SCOPE_INSTANCE && name_set_has(&s->instance->module->signatures, name))
+            return fail(e, span, E_DIM, "the dimension %s of %s is not known before its first call", name,
+                        s->instance->module->name);
+    struct diag *diag = report_error(e, span, E_NAME, "unknown name %s", name);
+    const char *near = scope_nearest(e->frame->scope, name, e->arena);
+    if (near)
+        diag_hint(diag, "did you mean `%s`?", near);
+    return datum_error();
+}
+
+struct datum datum_read(struct elab *e, struct datum d, struct span span) {
+    if (d.kind != DATUM_WEIGHT)
+        return d;
+    struct datum read = datum_tensor(state_read(e, d.weight, span));
+    bool frozen;
+    if (read.kind == DATUM_TENSOR)
+        read.weight = d.weight->owner ? weight_seen(e, d.weight, &frozen) : d.weight;
+    return read;
+}
+
+struct datum evaluate_name(struct elab *e, const char *name, struct span span) {
+    struct binding *found = scope_find(e->frame->scope, name);
+    if (found)
+        return datum_read(e, found->datum, span);
+    for (size_t i = 0; i < sizeof ambients / sizeof *ambients; i++)
+        if (strcmp(ambients[i].name, name) == 0)
+            return ambients[i].value(e, span);
+    if (strcmp(name, "_") == 0)
+        return fail(e, span, E_NAME, "`_` stands for the piped value, and nothing is piped here");
+    return unknown_name(e, name, span);
+}
+
+static struct datum evaluate_name_expr(struct elab *e, const struct expr *x) {
+    return evaluate_name(e, x->name.text, x->span);
+}
+
+/* ---- literals ---- */
+
+static struct datum evaluate_dtype(struct elab *e, const struct expr *x) {
+    enum dtype dtype;
+    if (!dtype_find(x->name.text, strlen(x->name.text), &dtype))
+        return fail(e, x->span, E_DTYPE, "%s is no dtype", x->name.text);
+    return datum_dtype(dtype);
+}
+
+static struct datum evaluate_number(struct elab *e, const struct expr *x) {
+    return x->is_int ? datum_int(e->types, x->integer) : datum_float(x->number);
+}
+
+static struct datum evaluate_bool(struct elab *e, const struct expr *x) {
+    (void)e;
+    return datum_bool(x->is_true);
+}
+
+static struct datum evaluate_none(struct elab *e, const struct expr *x) {
+    (void)e, (void)x;
+    return datum_none();
+}
+
+const char *evaluate_text(struct elab *e, const struct expr *x) {
+    if (x->kind != EXPR_STRING) {
+        struct datum d = evaluate(e, x);
+        if (d.kind == DATUM_STRING)
+            return d.text;
+        if (!datum_is_error(d))
+            report_error(e, x->span, E_TYPE, "a string is wanted, this is %s", describe(e, d));
+        return NULL;
+    }
+    struct strbuf out;
+    strbuf_init(&out, e->arena);
+    for (const struct piece *piece = x->pieces; piece; piece = piece->next) {
+        if (!piece->expr) {
+            strbuf_puts(&out, piece->text ? piece->text : "");
+            continue;
+        }
+        struct datum d = evaluate(e, piece->expr);
+        if (datum_is_error(d))
+            return NULL;
+        datum_print(&out, e->types, d);
+    }
+    return intern_n(e->names, out.text ? out.text : "", out.length);
+}
+
+static struct datum evaluate_string(struct elab *e, const struct expr *x) {
+    const char *text = evaluate_text(e, x);
+    return text ? datum_string(text) : datum_error();
+}
+
+/* ---- sequences ---- */
+
+static struct datum evaluate_sequence(struct elab *e, const struct expr *x) {
+    VEC(struct datum) items = {0};
+    VEC(const char *) names = {0};
+    bool named = false, broken = false;
+    for (const struct arg *arg = x->args; arg; arg = arg->next) {
+        struct datum d = evaluate(e, arg->value);
+        broken |= datum_is_error(d);
+        named |= arg->name.text != NULL;
+        VEC_PUSH(e->arena, &items, d);
+        VEC_PUSH(e->arena, &names, arg->name.text);
+    }
+    if (broken)
+        return datum_error();
+    return x->kind == EXPR_LIST ? datum_list(e->arena, items.at, items.count)
+                                : datum_tuple(e->arena, items.at, named ? names.at : NULL, items.count);
+}
+
+bool datum_items(struct elab *e, struct datum d, struct span span, const struct list **out) {
+    if (datum_is_sequence(d)) {
+        *out = d.list;
+        return true;
+    }
+    if (d.kind != DATUM_RANGE) {
+        if (!datum_is_error(d))
+            report_error(e, span, datum_is_run_time(d) ? E_TIME : E_TYPE, "a list is wanted here, this is %s",
+                         describe(e, d));
+        return false;
+    }
+    const struct range *r = d.range;
+    if (!datum_is_known_int(r->lo) || !datum_is_known_int(r->hi)) {
+        struct diag *diag = report_error(e, span, E_TIME, "the range %s..%s is not known at elaboration",
+                                         describe(e, r->lo), describe(e, r->hi));
+        diag_hint(diag, "`loop` runs over it at run time; to unroll it, make its end a hyper-parameter");
+        return false;
+    }
+    int64_t lo = dim_value(r->lo.size), hi = dim_value(r->hi.size), count = hi > lo ? hi - lo : 0;
+    if (count > 1 << 20) {
+        report_error(e, span, E_UNSUPPORTED, "a range of %lld elements cannot be unrolled", (long long)count);
+        return false;
+    }
+    struct datum *items = ARENA_ARRAY(e->arena, struct datum, count);
+    for (int64_t i = 0; i < count; i++)
+        items[i] = datum_int(e->types, r->reversed ? hi - 1 - i : lo + i);
+    struct list *list = ARENA_NEW(e->arena, struct list);
+    list->count = (int)count;
+    list->at = items;
+    *out = list;
+    return true;
+}
+
+bool bind_pattern(struct elab *e, const struct pattern *pattern, struct datum d, struct span span,
+                  bool assign) {
+    if (pattern->name.text) {
+        if (strcmp(pattern->name.text, "_") == 0)
+            return true;
+        if (assign)
+            scope_assign(e->frame->scope, pattern->name.text, d, pattern->span);
+        else
+            scope_bind(e->frame->scope, pattern->name.text, d, pattern->span);
+        return true;
+    }
+    int wanted = 0;
+    for (const struct pattern *part = pattern->parts; part; part = part->next)
+        wanted++;
+    const struct list *items = NULL;
+    if (!datum_is_error(d)) {
+        if (!datum_items(e, d, span, &items))
+            d = datum_error();
+        else if (items->count != wanted) {
+            struct diag *diag = report_error(e, span, E_TYPE, "%d values for %d names", items->count, wanted);
+            diag_label(diag, pattern->span, "these names");
+            d = datum_error();
+        }
+    }
+    int i = 0;
+    for (const struct pattern *part = pattern->parts; part; part = part->next, i++)
+        bind_pattern(e, part, datum_is_error(d) ? d : items->at[i], span, assign);
+    return !datum_is_error(d);
+}
+
+static struct datum evaluate_comprehension(struct elab *e, const struct expr *x) {
+    const struct list *items;
+    if (!datum_items(e, evaluate(e, x->b), x->b->span, &items))
+        return datum_error();
+    VEC(struct datum) out = {0};
+    bool broken = false;
+    struct scope *outer = e->frame->scope;
+    const struct turn *turns = e->frame->turns;
+    for (int i = 0; i < items->count && !broken; i++) {
+        struct turn turn = {i, turns};
+        e->frame->turns = arena_memdup(e->arena, &turn, sizeof turn);
+        e->frame->scope = scope_create(e->arena, SCOPE_BLOCK, outer);
+        broken = !bind_pattern(e, x->pattern, items->at[i], x->b->span, false);
+        bool keep = true;
+        if (!broken && x->c)
+            broken = !evaluate_condition(e, x->c, "if", &keep);
+        if (broken || !keep)
+            continue;
+        struct datum d = evaluate(e, x->a);
+        broken = datum_is_error(d);
+        VEC_PUSH(e->arena, &out, d);
+    }
+    e->frame->scope = outer;
+    e->frame->turns = turns;
+    return broken ? datum_error() : datum_list(e->arena, out.at, out.count);
+}
+
+/* ---- conditions ---- */
+
+static bool known_truth(struct elab *e, struct datum d, const char *word, struct span span, bool *truth) {
+    switch (d.kind) {
+    case DATUM_BOOL:
+        *truth = d.truth;
+        return true;
+    case DATUM_ERROR:
+        return false;
+    case DATUM_UNDECIDED:
+        diag_hint(report_error(e, span, E_TIME,
+                               "`%s` needs to know whether %s, which depends on the input's size", word,
+                               d.text),
+                  "make the size a hyper-parameter, or assert what holds of it");
+        return false;
+    case DATUM_TENSOR:
+        diag_hint(report_error(e, span, E_TIME, "`%s` decides at elaboration, this is %s of run time", word,
+                               describe(e, d)),
+                  d.tensor->type->rank == 0 ? "`when` decides at run time"
+                                            : "`where(c, x, y)` chooses element by element at run time");
+        return false;
+    default:
+        report_error(e, span, E_TYPE, "a bool is wanted, this is %s", describe(e, d));
+        return false;
+    }
+}
+
+bool evaluate_condition(struct elab *e, const struct expr *x, const char *word, bool *truth) {
+    return known_truth(e, evaluate(e, x), word, x->span, truth);
+}
+
+static struct datum evaluate_if(struct elab *e, const struct expr *x) {
+    bool truth;
+    if (!evaluate_condition(e, x->a, "if", &truth))
+        return datum_error();
+    return evaluate(e, truth ? x->b : x->c);
+}
+
+/* ---- operators ---- */
+
+static struct datum evaluate_unary(struct elab *e, const struct expr *x) {
+    return apply_unary(e, (enum unary_op)x->op, evaluate(e, x->a), x->span, x->a->span);
+}
+
+/* `and` and `or` stop where the left side decides. */
+static struct datum evaluate_binary(struct elab *e, const struct expr *x) {
+    struct datum a = evaluate(e, x->a);
+    enum binary_op op = (enum binary_op)x->op;
+    if (a.kind == DATUM_BOOL && (op == BINARY_AND || op == BINARY_OR) && a.truth == (op == BINARY_OR))
+        return a;
+    return apply_binary(e, op, a, evaluate(e, x->b), x->span, x->a->span, x->b->span);
+}
+
+/* ---- functions ---- */
+
+/* A lambda takes the values that its free names have now (S3: there is no aliasing). Names of the instance
+ * and the file are looked up when it runs. */
+struct capture {
+    struct elab *e;
+    struct scope *from, *into;
+};
+
+static void capture_names(struct capture *c, const struct expr *x);
+
+static void capture_name(struct capture *c, const char *name, struct span span) {
+    for (const struct scope *s = c->from; s && (s->kind == SCOPE_BLOCK || s->kind == SCOPE_FUNCTION);
+         s = s->parent) {
+        const struct binding *found = scope_find_here(s, name);
+        if (found) {
+            scope_bind(c->into, name, found->datum, found->span);
+            return;
+        }
+    }
+    (void)span;
+}
+
+static void capture_args(struct capture *c, const struct arg *arg) {
+    for (; arg; arg = arg->next)
+        capture_names(c, arg->value);
+}
+
+static void capture_names(struct capture *c, const struct expr *x) {
+    if (!x)
+        return;
+    if (x->kind == EXPR_NAME)
+        capture_name(c, x->name.text, x->span);
+    capture_names(c, x->a);
+    capture_names(c, x->b);
+    capture_names(c, x->c);
+    capture_args(c, x->args);
+    for (const struct sub *sub = x->subs; sub; sub = sub->next) {
+        capture_names(c, sub->a);
+        capture_names(c, sub->b);
+        capture_names(c, sub->step);
+    }
+    for (const struct piece *piece = x->pieces; piece; piece = piece->next)
+        capture_names(c, piece->expr);
+}
+
+static struct scope *enclosing_instance_or_file(struct scope *scope) {
+    while (scope->kind == SCOPE_BLOCK || scope->kind == SCOPE_FUNCTION)
+        scope = scope->parent;
+    return scope;
+}
+
+static struct datum make_closure(struct elab *e, const struct expr *x, enum closure_kind kind) {
+    struct closure *closure = ARENA_NEW(e->arena, struct closure);
+    closure->kind = kind;
+    closure->expr = x;
+    closure->self = e->frame->self;
+    closure->view = e->ambient.views;
+    closure->scope = scope_create(e->arena, SCOPE_FUNCTION, enclosing_instance_or_file(e->frame->scope));
+    struct capture capture = {e, e->frame->scope, closure->scope};
+    capture_names(&capture, x);
+    return (struct datum){.kind = DATUM_CLOSURE, .closure = closure};
+}
+
+static struct datum evaluate_lambda(struct elab *e, const struct expr *x) {
+    return make_closure(e, x, CLOSURE_LAMBDA);
+}
+
+/* leaky_relu(_, 0.2) is a function of one argument, unless a pipe has given `_` its value. */
+static struct datum evaluate_call_expr(struct elab *e, const struct expr *x) {
+    const char *hole = intern(e->names, "_");
+    for (const struct arg *arg = x->args; arg; arg = arg->next)
+        if (arg->value->kind == EXPR_NAME && arg->value->name.text == hole &&
+            !scope_find(e->frame->scope, hole))
+            return make_closure(e, x, CLOSURE_HOLE);
+    return evaluate_call(e, x);
+}
+
+/* ---- members ---- */
+
+static struct datum tensor_field(struct elab *e, struct datum d, const char *name, struct span span) {
+    const struct type *type = d.kind == DATUM_TENSOR ? d.tensor->type : d.constant->type;
+    if (strcmp(name, "dtype") == 0)
+        return datum_dtype(type->dtype);
+    if (strcmp(name, "shape") == 0) {
+        struct datum *dims = ARENA_ARRAY(e->arena, struct datum, type->rank);
+        for (int i = 0; i < type->rank; i++)
+            dims[i] = datum_size(type->dims[i]);
+        return datum_list(e->arena, dims, type->rank);
+    }
+    if (strcmp(name, "name") == 0 && d.kind == DATUM_TENSOR && d.weight)
+        return datum_string(intern(e->names, weight_name(e, d.weight)));
+    return fail(e, span, E_NAME, "%s has no member %s", describe(e, d), name);
+}
+
+static struct datum namespace_field(struct elab *e, struct datum d, const char *name, struct span span) {
+    const struct binding *found = scope_find_here(d.scope, name);
+    if (found)
+        return found->datum;
+    struct diag *diag = report_error(e, span, E_NAME, "the file has no %s", name);
+    VEC(const char *) names = {0};
+    for (int i = 0; i < d.scope->bindings.count; i++)
+        VEC_PUSH(e->arena, &names, d.scope->bindings.at[i].name);
+    const char *near = nearest_name(name, names.at, names.count);
+    if (near)
+        diag_hint(diag, "did you mean `%s`?", near);
+    return datum_error();
+}
+
+static struct datum tuple_field(struct elab *e, struct datum d, const char *name, struct span span) {
+    int i = tuple_find(d.list, name);
+    if (i >= 0)
+        return d.list->at[i];
+    return fail(e, span, E_NAME, "%s has no field %s", describe(e, d), name);
+}
+
+struct datum field_of(struct elab *e, struct datum d, const char *name, struct span span) {
+    switch (d.kind) {
+    case DATUM_ERROR:
+        return d;
+    case DATUM_INSTANCE:
+        return instance_member(e, d, name, span);
+    case DATUM_NAMESPACE:
+        return namespace_field(e, d, name, span);
+    case DATUM_TUPLE:
+        return tuple_field(e, d, name, span);
+    case DATUM_TENSOR:
+    case DATUM_CONSTANT:
+        return tensor_field(e, d, name, span);
+    default:
+        return fail(e, span, E_TYPE, "%s has no members", describe(e, d));
+    }
+}
+
+static struct datum evaluate_field(struct elab *e, const struct expr *x) {
+    return field_of(e, evaluate(e, x->a), x->name.text, x->op_span);
+}
+
+static struct datum evaluate_index(struct elab *e, const struct expr *x) {
+    return apply_index(e, evaluate(e, x->a), x);
+}
+
+static struct datum evaluate_loop(struct elab *e, const struct expr *x) {
+    return run_loop(e, x->loop, true);
+}
+
+static struct datum (*const rules[])(struct elab *e, const struct expr *x) = {
+    [EXPR_NAME] = evaluate_name_expr, [EXPR_DTYPE] = evaluate_dtype,
+    [EXPR_NUMBER] = evaluate_number,  [EXPR_STRING] = evaluate_string,
+    [EXPR_BOOL] = evaluate_bool,      [EXPR_NONE] = evaluate_none,
+    [EXPR_UNARY] = evaluate_unary,    [EXPR_BINARY] = evaluate_binary,
+    [EXPR_PIPE] = evaluate_pipe,      [EXPR_LAMBDA] = evaluate_lambda,
+    [EXPR_IF] = evaluate_if,          [EXPR_WHEN] = evaluate_when,
+    [EXPR_FIELD] = evaluate_field,    [EXPR_CALL] = evaluate_call_expr,
+    [EXPR_INDEX] = evaluate_index,    [EXPR_TUPLE] = evaluate_sequence,
+    [EXPR_LIST] = evaluate_sequence,  [EXPR_COMPREHENSION] = evaluate_comprehension,
+    [EXPR_LOOP] = evaluate_loop,
+};
+
+struct datum evaluate(struct elab *e, const struct expr *x) {
+    const struct site *before = e->b.site;
+    e->b.site = site_here(e, x->span);
+    struct datum d = rules[x->kind](e, x);
+    e->b.site = before;
+    return d;
+}

@@ -1,0 +1,117 @@
+/* frontend/init.c: the function "init": from the seed, the first value of every state. */
+#include "frontend/elab.h"
+#include "frontend/entry.h"
+
+#include <string.h>
+
+/* FNV-1a, 32 bits: a weight's draws depend on its name alone, not on which other weights exist. */
+static int32_t name_hash(const char *name) {
+    uint32_t hash = 2166136261u;
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * 16777619u;
+    return (int32_t)hash;
+}
+
+static struct value *name_key(struct elab *e, const char *name) {
+    struct value *seed = seed_input(e);
+    struct value *base = seed ? build_random_fold(&e->b, seed, build_int(&e->b, DTYPE_i32, 0)) : NULL;
+    return base ? build_random_fold(&e->b, base, build_int(&e->b, DTYPE_i32, name_hash(name))) : NULL;
+}
+
+static struct datum shape_of(struct elab *e, const struct type *type) {
+    struct datum *dims = ARENA_ARRAY(e->arena, struct datum, type->rank);
+    for (int i = 0; i < type->rank; i++)
+        dims[i] = datum_size(type->dims[i]);
+    return datum_list(e->arena, dims, type->rank);
+}
+
+/* A number, a tensor, or a function of the shape, as a tensor of the weight's type. */
+static struct value *as_first_value(struct elab *e, struct datum d, const struct type *type,
+                                    struct span span) {
+    if (d.kind == DATUM_CLOSURE || d.kind == DATUM_BUILTIN) {
+        struct datum shape = shape_of(e, type);
+        d = call_with(e, d, &shape, 1, span);
+    }
+    struct value *x = to_tensor(e, d, (int)type->dtype, span);
+    if (!x)
+        return NULL;
+    const struct type *wide = type_broadcast(e->types, x->type, type);
+    if (x->type->dtype == type->dtype && wide == type)
+        return build_broadcast_to(&e->b, x, type);
+    report_error(e, span, x->type->dtype == type->dtype ? E_SHAPE : E_DTYPE,
+                 "the first value is %s, but the weight is %s", type_text(e->types, x->type),
+                 type_text(e->types, type));
+    return NULL;
+}
+
+static struct value *evaluate_first(struct elab *e, struct weight *w, const struct type *type) {
+    if (!w->item || !w->item->value)
+        return build_full(&e->b, type, 0.0);
+    struct site *site = ARENA_NEW(e->arena, struct site);
+    *site = (struct site){w->item->name.span, w->owner->site, weight_name(e, w)};
+    struct frame frame;
+    frame_push(e, &frame, scope_create(e->arena, SCOPE_FUNCTION, w->owner->scope), w->owner, site);
+    struct stream stream;
+    stream_push(e, &stream);
+    stream.pinned = name_key(e, weight_name(e, w));
+    struct value *first = as_first_value(e, evaluate(e, w->item->value), type, w->item->value->span);
+    stream_pop(e, &stream);
+    frame_pop(e, &frame);
+    return first;
+}
+
+struct value *initial_value(struct elab *e, struct weight *w, struct span span) {
+    if (w->first)
+        return w->first;
+    if (w->source) /* a shadow starts where its model does */
+        return initial_value(e, w->source, span);
+    if (w->in_init) {
+        report_error(e, span, E_STATE, "the first value of %s depends on itself", weight_name(e, w));
+        return NULL;
+    }
+    const struct type *type = w->state ? w->state->type : weight_type(e, w);
+    if (!type)
+        return NULL;
+    w->in_init = true;
+    const struct view *views = e->ambient.views;
+    e->ambient.views = NULL;
+    w->first = evaluate_first(e, w, type);
+    VEC_PUSH(e->arena, &e->first_values, w);
+    e->ambient.views = views;
+    w->in_init = false;
+    return w->first;
+}
+
+static struct weight *weight_of(const struct elab *e, const struct state *state) {
+    for (int i = 0; i < e->weights.count; i++)
+        if (e->weights.at[i]->state == state)
+            return e->weights.at[i];
+    return NULL;
+}
+
+/* First values are ops of the function being built, so every weight forgets that of an earlier one. */
+static void forget_first_values(struct elab *e) {
+    for (int i = 0; i < e->first_values.count; i++)
+        e->first_values.at[i]->first = NULL;
+    e->first_values.count = 0;
+}
+
+struct function *instance_elaborate_init(struct instance *instance) {
+    struct elab *e = instance->elab;
+    int errors = diags_error_count(e->diags);
+    struct building building;
+    forget_first_values(e);
+    building_begin(e, &building, "init", FUNCTION_INIT, instance->site);
+    e->in_init = true;
+    for (int i = 0; i < e->graph->states.count; i++) {
+        struct state *state = e->graph->states.at[i];
+        struct weight *w = weight_of(e, state);
+        struct value *first = w ? initial_value(e, w, state->site->span) : NULL;
+        struct site site = *state->site;
+        e->b.site = arena_memdup(e->graph->arena, &site, sizeof site);
+        if (first)
+            build_write(&e->b, state, first);
+    }
+    e->in_init = false;
+    return building_end(e, &building, NULL, NULL, 0, errors);
+}

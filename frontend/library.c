@@ -1,0 +1,243 @@
+/* frontend/library.c: files: `use`, the embedded library, the prelude; and what their top level defines. */
+#include "frontend/library.h"
+#include "frontend/builtin.h"
+
+#include <string.h>
+
+struct frontend *frontend_create(struct arena *arena, struct types *types, struct interner *names,
+                                 struct diags *diags) {
+    struct frontend *fe = ARENA_NEW(arena, struct frontend);
+    fe->arena = arena;
+    fe->types = types;
+    fe->names = names;
+    fe->diags = diags;
+    fe->builtins = builtins_scope(arena, names, types);
+    return fe;
+}
+
+void frontend_set_library(struct frontend *fe, const char *folder) {
+    fe->library_folder = folder ? arena_strdup(fe->arena, folder) : NULL;
+}
+
+struct model_file *frontend_find_file(const struct frontend *fe, const char *path) {
+    for (int i = 0; i < fe->files.count; i++)
+        if (strcmp(fe->files.at[i]->path, path) == 0)
+            return fe->files.at[i];
+    return NULL;
+}
+
+/* ---- where texts come from ---- */
+
+static const char *folder_of(struct arena *arena, const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? arena_strndup(arena, path, (size_t)(slash - path) + 1) : "";
+}
+
+/* "nn" or "a.b" to "nn.weft", "a/b.weft". */
+static const char *file_of_name(struct arena *arena, const char *name) {
+    char *file = arena_printf(arena, "%s.weft", name);
+    for (char *c = file; c < file + strlen(name); c++)
+        if (*c == '.')
+            *c = '/';
+    return file;
+}
+
+/* A file of the library; NULL: it has none of that name. */
+static const struct source *library_source(struct frontend *fe, const char *file) {
+    const char *why;
+    if (fe->library_folder)
+        return source_read(fe->arena, arena_printf(fe->arena, "%s/%s", fe->library_folder, file), &why);
+    for (int i = 0; i < library_file_count; i++)
+        if (strcmp(library_files[i].name, file) == 0)
+            return source_create(fe->arena, arena_printf(fe->arena, "<lib>/%s", file),
+                                 (const char *)library_files[i].bytes, library_files[i].length);
+    return NULL;
+}
+
+static bool load_text(struct frontend *fe, const struct source *source, struct model_file **out);
+
+/* The file of a library name: read before, or read now. NULL: the library has none. */
+static struct model_file *library_file_get(struct frontend *fe, const char *file) {
+    const char *path = fe->library_folder ? arena_printf(fe->arena, "%s/%s", fe->library_folder, file)
+                                          : arena_printf(fe->arena, "<lib>/%s", file);
+    struct model_file *known = frontend_find_file(fe, path);
+    if (known)
+        return known;
+    const struct source *source = library_source(fe, file);
+    struct model_file *loaded = NULL;
+    if (source)
+        load_text(fe, source, &loaded);
+    return loaded;
+}
+
+static bool load_prelude(struct frontend *fe) {
+    if (fe->prelude)
+        return true;
+    fe->prelude = fe->builtins; /* what the prelude itself sees */
+    const struct model_file *file = library_file_get(fe, "prelude.weft");
+    if (file)
+        fe->prelude = file->scope;
+    return !file || file->status == FILE_LOADED;
+}
+
+/* ---- definitions ---- */
+
+static bool define(struct frontend *fe, struct scope *scope, const char *name, struct datum d,
+                   struct span span) {
+    const struct binding *older = scope_find_here(scope, name);
+    if (older) {
+        diag_label(diag_error(fe->diags, span, E_DUPLICATE, "%s is defined twice", name), older->span,
+                   "it is defined here too");
+        return false;
+    }
+    scope_bind(scope, name, d, span);
+    return true;
+}
+
+void define_item(struct frontend *fe, struct model_file *file, const struct item *item) {
+    if (item->kind == ITEM_MODULE) {
+        const struct module *module = module_create(fe->arena, item, file->scope);
+        if (item->module_kind != MODULE_OPTIMIZER)
+            VEC_PUSH(fe->arena, &file->models, module);
+        define(fe, file->scope, item->name.text, (struct datum){.kind = DATUM_MODULE, .module = module},
+               item->name.span);
+    } else if (item->kind == ITEM_FN) {
+        struct closure *closure = ARENA_NEW(fe->arena, struct closure);
+        *closure = (struct closure){.kind = CLOSURE_FN, .item = item, .scope = file->scope};
+        define(fe, file->scope, item->name.text, (struct datum){.kind = DATUM_CLOSURE, .closure = closure},
+               item->name.span);
+    } else if (item->kind != ITEM_USE) {
+        struct diag *diag =
+            diag_error(fe->diags, item->span, E_UNSUPPORTED, "a file holds `use`, modules and functions");
+        diag_hint(diag, "members and statements stand in a module or function");
+    }
+}
+
+/* ---- use ---- */
+
+/* The file that a `use` means: the library's, then one beside the user. NULL: reported. */
+static struct model_file *used_file(struct frontend *fe, struct model_file *user, const struct item *item) {
+    struct model_file *file = NULL;
+    const char *name = item->source_is_file ? item->source : file_of_name(fe->arena, item->source),
+               *why = "there is no such file";
+    if (!item->source_is_file)
+        file = library_file_get(fe, name);
+    if (!file) {
+        const char *path =
+            name[0] == '/' ? name : arena_printf(fe->arena, "%s%s", folder_of(fe->arena, user->path), name);
+        file = frontend_find_file(fe, path);
+        const struct source *source = file ? NULL : source_read(fe->arena, path, &why);
+        if (source)
+            load_text(fe, source, &file);
+    }
+    if (!file) {
+        diag_error(fe->diags, item->span, E_USE, "cannot use %s: %s", item->source, why);
+        return NULL;
+    }
+    if (file->status == FILE_LOADING) {
+        diag_error(fe->diags, item->span, E_USE, "%s uses itself, by way of this line", file->path);
+        return NULL;
+    }
+    return file;
+}
+
+static const char *stem_of(struct frontend *fe, const struct item *item) {
+    const char *from = item->source, *mark = strrchr(from, item->source_is_file ? '/' : '.');
+    if (mark)
+        from = mark + 1;
+    size_t length = strlen(from);
+    if (item->source_is_file && length > 5 && strcmp(from + length - 5, ".weft") == 0)
+        length -= 5;
+    return intern_n(fe->names, from, length);
+}
+
+static void bring_names(struct frontend *fe, struct model_file *user, const struct model_file *file,
+                        const struct item *item) {
+    for (const struct param_name *name = item->names; name; name = name->next) {
+        const struct binding *found = scope_find_here(file->scope, name->name.text);
+        if (found) {
+            define(fe, user->scope, name->name.text, found->datum, name->name.span);
+            continue;
+        }
+        struct diag *diag =
+            diag_error(fe->diags, name->name.span, E_NAME, "%s has no %s", item->source, name->name.text);
+        VEC(const char *) names = {0};
+        for (int i = 0; i < file->scope->bindings.count; i++)
+            VEC_PUSH(fe->arena, &names, file->scope->bindings.at[i].name);
+        const char *near = nearest_name(name->name.text, names.at, names.count);
+        if (near)
+            diag_hint(diag, "did you mean `%s`?", near);
+        scope_bind(user->scope, name->name.text, datum_error(), name->name.span);
+    }
+}
+
+static void run_use(struct frontend *fe, struct model_file *user, const struct item *item) {
+    const struct model_file *file = used_file(fe, user, item);
+    const char *name = item->name.text ? item->name.text : stem_of(fe, item);
+    if (file && item->names)
+        bring_names(fe, user, file, item);
+    else if (file)
+        define(fe, user->scope, name, (struct datum){.kind = DATUM_NAMESPACE, .scope = file->scope},
+               item->span);
+    else if (!item->names)
+        scope_bind(user->scope, name, datum_error(), item->span);
+    for (const struct param_name *n = file ? NULL : item->names; n; n = n->next)
+        scope_bind(user->scope, n->name.text, datum_error(), n->name.span);
+}
+
+/* ---- loading ---- */
+
+static bool load_text(struct frontend *fe, const struct source *source, struct model_file **out) {
+    struct model_file *file = ARENA_NEW(fe->arena, struct model_file);
+    *out = file;
+    file->path = source->name;
+    file->status = FILE_LOADING;
+    file->scope = scope_create(fe->arena, SCOPE_FILE, fe->prelude);
+    VEC_PUSH(fe->arena, &fe->files, file);
+    int errors = diags_error_count(fe->diags);
+    file->ast = parse_file(fe->arena, fe->names, source, fe->diags);
+    for (const struct item *item = file->ast->items; item; item = item->next)
+        if (item->kind == ITEM_USE)
+            run_use(fe, file, item);
+    for (const struct item *item = file->ast->items; item; item = item->next)
+        define_item(fe, file, item);
+    bool good = diags_error_count(fe->diags) == errors;
+    file->status = good ? FILE_LOADED : FILE_BROKEN;
+    return good;
+}
+
+bool frontend_load_source(struct frontend *fe, const struct source *source) {
+    struct model_file *file = frontend_find_file(fe, source->name);
+    if (file)
+        return file->status == FILE_LOADED;
+    return load_prelude(fe) && load_text(fe, source, &file);
+}
+
+bool frontend_load(struct frontend *fe, const char *path) {
+    const char *why;
+    struct model_file *file = frontend_find_file(fe, path);
+    if (file)
+        return file->status == FILE_LOADED;
+    const struct source *source = source_read(fe->arena, path, &why);
+    if (!source) {
+        diag_error(fe->diags, (struct span){0}, E_FILE, "cannot read %s: %s", path, why);
+        return false;
+    }
+    return frontend_load_source(fe, source);
+}
+
+int frontend_model_count(const struct frontend *fe, const char *path) {
+    const struct model_file *file = frontend_find_file(fe, path);
+    int count = 0;
+    for (int i = 0; file && i < file->models.count; i++)
+        count += file->models.at[i]->item->module_kind == MODULE_MODEL;
+    return count;
+}
+
+const char *frontend_model_name(const struct frontend *fe, const char *path, int index) {
+    const struct model_file *file = frontend_find_file(fe, path);
+    for (int i = 0; file && i < file->models.count; i++)
+        if (file->models.at[i]->item->module_kind == MODULE_MODEL && index-- == 0)
+            return file->models.at[i]->name;
+    return NULL;
+}

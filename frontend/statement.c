@@ -1,0 +1,382 @@
+/* frontend/statement.c: statements, run in order at elaboration. Each kind is a row of a table. */
+#include "frontend/elab.h"
+
+#include <string.h>
+
+/* ---- assignment ---- */
+
+static const enum binary_op assign_ops[] = {[ASSIGN_ADD] = BINARY_ADD,
+                                            [ASSIGN_SUB] = BINARY_SUB,
+                                            [ASSIGN_MUL] = BINARY_MUL,
+                                            [ASSIGN_DIV] = BINARY_DIV};
+
+/* What a place has now, changed by += and the like. */
+static struct datum assigned_value(struct elab *e, const struct stmt *s, struct datum value) {
+    if (s->op == ASSIGN_SET)
+        return value;
+    return apply_binary(e, assign_ops[s->op], evaluate(e, s->place), value, s->span, s->place->span,
+                        s->value->span);
+}
+
+void assign_place(struct elab *e, const struct stmt *s, struct datum value) {
+    const struct expr *place = s->place;
+    if (place->kind == EXPR_INDEX && place->a->kind == EXPR_NAME) {
+        struct datum whole = apply_index_set(e, evaluate(e, place->a), place, value, s->span);
+        scope_assign(e->frame->scope, place->a->name.text, whole, s->span);
+        return;
+    }
+    if (place->kind != EXPR_NAME) {
+        fail(e, place->span, E_TYPE,
+             "a value is assigned to a name or to name[...]; `update` changes a member");
+        return;
+    }
+    const struct binding *found = scope_find(e->frame->scope, place->name.text);
+    if (found && found->datum.kind == DATUM_WEIGHT && e->frame->scope->kind != SCOPE_INSTANCE) {
+        struct diag *diag = report_error(e, s->span, E_STATE, "%s is a %s of the module", place->name.text,
+                                         found->datum.weight->kind == STATE_WEIGHT ? "param" : "buffer");
+        diag_hint(diag, "`update %s = ...` gives it a new value", place->name.text);
+        return;
+    }
+    scope_assign(e->frame->scope, place->name.text, value, place->span);
+}
+
+static enum flow run_assign(struct elab *e, const struct stmt *s) {
+    struct datum value = evaluate(e, s->value);
+    assign_place(e, s, assigned_value(e, s, value));
+    return FLOW_NEXT;
+}
+
+static enum flow run_typed(struct elab *e, const struct stmt *s) {
+    struct datum d = evaluate(e, s->value);
+    struct binder binder = {.scope = e->frame->scope, .self = e->frame->self, .what = s->name.text};
+    if (!datum_is_error(d) && !bind_type(e, &binder, s->type, &d, s->value->span))
+        d = datum_error();
+    scope_assign(e->frame->scope, s->name.text, d, s->name.span);
+    return FLOW_NEXT;
+}
+
+static enum flow run_const(struct elab *e, const struct stmt *s) {
+    scope_assign(e->frame->scope, s->name.text, evaluate_constant(e, s->value, s->type), s->name.span);
+    return FLOW_NEXT;
+}
+
+static enum flow run_unpack(struct elab *e, const struct stmt *s) {
+    bind_pattern(e, s->pattern, evaluate(e, s->value), s->value->span, true);
+    return FLOW_NEXT;
+}
+
+static enum flow run_call(struct elab *e, const struct stmt *s) {
+    evaluate(e, s->place ? s->place : s->value);
+    return FLOW_NEXT;
+}
+
+/* ---- control at elaboration ---- */
+
+enum flow run_statements(struct elab *e, const struct stmt *first) {
+    for (const struct stmt *s = first; s; s = s->next)
+        if (run_statement(e, s) == FLOW_RETURN)
+            return FLOW_RETURN;
+    return FLOW_NEXT;
+}
+
+enum flow run_block(struct elab *e, const struct block_ast *block) {
+    struct scope *outer = e->frame->scope;
+    e->frame->scope = scope_create(e->arena, SCOPE_BLOCK, outer);
+    enum flow flow = run_statements(e, block->first);
+    e->frame->scope = outer;
+    return flow;
+}
+
+static enum flow run_if(struct elab *e, const struct stmt *s) {
+    bool truth;
+    if (!evaluate_condition(e, s->cond, "if", &truth))
+        return FLOW_NEXT;
+    if (truth)
+        return run_block(e, &s->body);
+    return s->has_otherwise ? run_block(e, &s->otherwise) : FLOW_NEXT;
+}
+
+static enum flow run_for(struct elab *e, const struct stmt *s) {
+    const struct list *items;
+    struct datum d = evaluate(e, s->value);
+    if (!datum_items(e, d, s->value->span, &items))
+        return FLOW_NEXT;
+    const struct turn *turns = e->frame->turns;
+    struct scope *outer = e->frame->scope;
+    enum flow flow = FLOW_NEXT;
+    int errors = diags_error_count(e->diags);
+    for (int i = 0; i < items->count && flow == FLOW_NEXT; i++) {
+        struct turn turn = {i, turns};
+        e->frame->turns = arena_memdup(e->arena, &turn, sizeof turn);
+        e->frame->scope = scope_create(e->arena, SCOPE_BLOCK, outer);
+        bind_pattern(e, s->pattern, items->at[i], s->value->span, false);
+        flow = run_statements(e, s->body.first);
+        if (diags_error_count(e->diags) > errors)
+            break; /* the next turns would say the same */
+    }
+    e->frame->scope = outer;
+    e->frame->turns = turns;
+    return flow;
+}
+
+static enum flow run_return(struct elab *e, const struct stmt *s) {
+    if (e->frame->barrier > 0) {
+        fail(e, s->span, E_TIME, "`return` cannot leave a `loop` or `when`, which run later");
+        return FLOW_NEXT;
+    }
+    e->frame->result = s->value ? evaluate(e, s->value) : datum_none();
+    e->frame->returned = true;
+    return FLOW_RETURN;
+}
+
+/* ---- with ---- */
+
+static bool set_training(struct elab *e, struct datum d, struct span span) {
+    if (d.kind != DATUM_BOOL)
+        return !datum_is_error(
+            fail(e, span, E_TYPE, "training is true or false, this is %s", describe(e, d)));
+    e->ambient.training = d.truth;
+    return true;
+}
+
+static bool set_precision(struct elab *e, struct datum d, struct span span) {
+    if (d.kind != DATUM_DTYPE || !dtype_is_float(d.dtype))
+        return !datum_is_error(
+            fail(e, span, E_TYPE, "precision is a float dtype, this is %s", describe(e, d)));
+    e->ambient.has_precision = d.dtype != DTYPE_f32;
+    e->ambient.precision = d.dtype;
+    return true;
+}
+
+static bool set_weights(struct elab *e, struct datum d, struct span span) {
+    if (d.kind != DATUM_INSTANCE || !d.view)
+        return !datum_is_error(fail(e, span, E_TYPE, "weights is a shadow(M), this is %s", describe(e, d)));
+    e->ambient.views = views_join(e, d.view, e->ambient.views);
+    return true;
+}
+
+static bool set_rng(struct elab *e, struct datum d, struct span span) {
+    const int64_t words = 2;
+    if (d.kind != DATUM_TENSOR || d.tensor->type != type_of_sizes(e->types, DTYPE_u32, 1, &words))
+        return !datum_is_error(fail(e, span, E_TYPE, "rng is a key, u32[2], this is %s", describe(e, d)));
+    e->stream->pinned = d.tensor;
+    return true;
+}
+
+static const struct {
+    const char *name;
+    bool (*set)(struct elab *e, struct datum d, struct span span);
+} ambients[] = {
+    {"training", set_training}, {"precision", set_precision}, {"weights", set_weights}, {"rng", set_rng}};
+
+static bool set_ambient(struct elab *e, const struct arg *arg) {
+    struct datum d = evaluate(e, arg->value);
+    if (datum_is_error(d))
+        return false;
+    for (size_t i = 0; i < sizeof ambients / sizeof *ambients; i++)
+        if (strcmp(ambients[i].name, arg->name.text) == 0)
+            return ambients[i].set(e, d, arg->value->span);
+    fail(e, arg->name.span, E_NAME, "`with` sets training, precision, weights or rng, not %s",
+         arg->name.text);
+    return false;
+}
+
+/* Names that the block assigns first stay alive behind it: `with precision: bf16 { y = f(x) }`. */
+static enum flow run_with(struct elab *e, const struct stmt *s) {
+    struct ambient ambient = e->ambient;
+    struct stream stream;
+    bool pins = false;
+    for (const struct arg *arg = s->args; arg; arg = arg->next)
+        pins |= strcmp(arg->name.text, "rng") == 0;
+    if (pins)
+        stream_push(e, &stream);
+    bool good = true;
+    for (const struct arg *arg = s->args; arg && good; arg = arg->next)
+        good = set_ambient(e, arg);
+    enum flow flow = good ? run_statements(e, s->body.first) : FLOW_NEXT;
+    if (pins)
+        stream_pop(e, &stream);
+    e->ambient = ambient;
+    return flow;
+}
+
+/* ---- assert ---- */
+
+static const char *assert_message(struct elab *e, const struct stmt *s) {
+    return s->message ? evaluate_text(e, s->message) : NULL;
+}
+
+/* H % 8 == 0 on a size of the input is a precondition of the entry (S11). */
+static bool assert_multiple(struct elab *e, const struct expr *x, const char *message) {
+    bool is_form =
+        x->kind == EXPR_BINARY && x->op == BINARY_EQ && x->a->kind == EXPR_BINARY && x->a->op == BINARY_MOD;
+    if (!is_form)
+        return false;
+    struct datum a = evaluate(e, x->a->a), n = evaluate(e, x->a->b), zero = evaluate(e, x->b);
+    bool fits = a.kind == DATUM_INT && !dim_is_const(a.size) && datum_is_known_int(n) &&
+                dim_value(n.size) > 0 && datum_is_known_int(zero) && dim_value(zero.size) == 0;
+    if (fits && !dim_is_multiple(e->types, a.size, dim_value(n.size)))
+        require_multiple(e, a.size, dim_value(n.size), message, x->span);
+    return fits;
+}
+
+static void assert_expr(struct elab *e, const struct stmt *s, const struct expr *x, const char *message) {
+    if (x->kind == EXPR_BINARY && x->op == BINARY_AND) {
+        assert_expr(e, s, x->a, message);
+        assert_expr(e, s, x->b, message);
+        return;
+    }
+    if (assert_multiple(e, x, message))
+        return;
+    struct datum d = evaluate(e, x);
+    if (d.kind == DATUM_TENSOR || d.kind == DATUM_CONSTANT) {
+        struct value *condition = to_tensor(e, d, DTYPE_ANY, x->span);
+        if (condition)
+            build_check(&e->b, message ? message : "an assertion fails", condition);
+        return;
+    }
+    if (d.kind == DATUM_BOOL && !d.truth) {
+        fail(e, s->span, E_ASSERT, "%s", message ? message : "the assertion fails");
+        return;
+    }
+    if (d.kind == DATUM_UNDECIDED) {
+        fail(e, x->span, E_UNSUPPORTED, "an assertion on an input's size must be `size %% n == 0`, not %s",
+             d.text);
+        return;
+    }
+    if (d.kind != DATUM_BOOL && !datum_is_error(d))
+        fail(e, x->span, E_TYPE, "a bool is wanted, this is %s", describe(e, d));
+}
+
+static enum flow run_assert(struct elab *e, const struct stmt *s) {
+    assert_expr(e, s, s->cond ? s->cond : s->value, assert_message(e, s));
+    return FLOW_NEXT;
+}
+
+/* ---- effects ---- */
+
+/* The weight that a place names, and its current value read as the place's view has it. */
+static struct weight *updated_weight(struct elab *e, const struct expr *place) {
+    struct datum d = evaluate(e, place);
+    if (d.kind == DATUM_TENSOR && d.weight)
+        return d.weight;
+    if (!datum_is_error(d))
+        fail(e, place->span, E_STATE, "`update` changes a param or buffer, this is %s", describe(e, d));
+    return NULL;
+}
+
+/* A weight stores its own dtype, whatever the precision here. */
+static enum flow run_update(struct elab *e, const struct stmt *s) {
+    struct ambient ambient = e->ambient;
+    e->ambient.has_precision = false;
+    const struct expr *place = s->place, *whole = place->kind == EXPR_INDEX ? place->a : place;
+    struct weight *w = updated_weight(e, whole);
+    struct datum value = assigned_value(e, s, evaluate(e, s->value));
+    if (w && !datum_is_error(value)) {
+        if (place != whole)
+            value = apply_index_set(e, evaluate(e, whole), place, value, s->span);
+        struct state *state = weight_state(e, w, s->span);
+        struct value *x = state ? to_tensor(e, value, (int)state->type->dtype, s->value->span) : NULL;
+        if (x && x->type != state->type && x->type->dtype == state->type->dtype &&
+            type_broadcast(e->types, x->type, state->type) == state->type)
+            x = build_broadcast_to(&e->b, x, state->type);
+        if (x)
+            state_write(e, w, x, s->span);
+    }
+    e->ambient = ambient;
+    return FLOW_NEXT;
+}
+
+/* "loss" and, in the second turn of an unrolled loop, "loss.1" (S21). */
+static const char *report_name(struct elab *e, const struct arg *arg) {
+    const char *base = arg->name.text;
+    if (!base)
+        base =
+            arg->value->kind == EXPR_NAME || arg->value->kind == EXPR_FIELD ? arg->value->name.text : "value";
+    struct strbuf text;
+    strbuf_init(&text, e->arena);
+    strbuf_puts(&text, base);
+    VEC(int) turns = {0};
+    for (const struct turn *turn = e->frame->turns; turn; turn = turn->outer)
+        VEC_PUSH(e->arena, &turns, turn->index);
+    for (int i = turns.count - 1; i >= 0; i--)
+        strbuf_printf(&text, ".%d", turns.at[i]);
+    return intern(e->names, text.text);
+}
+
+static void run_report_of(struct elab *e, const struct arg *arg) {
+    struct value *x = to_tensor(e, evaluate(e, arg->value), DTYPE_ANY, arg->value->span);
+    if (!x)
+        return;
+    const char *name = report_name(e, arg);
+    for (int i = 0; i < e->report_names.count; i++)
+        if (e->report_names.at[i] == name) {
+            fail(e, arg->span, E_DUPLICATE, "%s is reported twice", name);
+            return;
+        }
+    VEC_PUSH(e->arena, &e->report_names, name);
+    build_report(&e->b, name, x);
+}
+
+static enum flow run_report(struct elab *e, const struct stmt *s) {
+    if (e->loops) {
+        fail(e, s->span, E_UNSUPPORTED,
+             "`report` in a `loop` has no single value: yield it and report the stack");
+        return FLOW_NEXT;
+    }
+    for (const struct arg *arg = s->args; arg; arg = arg->next)
+        run_report_of(e, arg);
+    return FLOW_NEXT;
+}
+
+static enum flow run_minimize_statement(struct elab *e, const struct stmt *s) {
+    run_minimize(e, s);
+    return FLOW_NEXT;
+}
+
+/* ---- run time ---- */
+
+static enum flow run_loop_statement(struct elab *e, const struct stmt *s) {
+    run_loop(e, s, false);
+    return FLOW_NEXT;
+}
+static enum flow run_when_statement(struct elab *e, const struct stmt *s) {
+    run_when(e, s);
+    return FLOW_NEXT;
+}
+static enum flow run_yield_statement(struct elab *e, const struct stmt *s) {
+    run_yield(e, s);
+    return FLOW_NEXT;
+}
+static enum flow run_nothing(struct elab *e, const struct stmt *s) {
+    (void)e, (void)s;
+    return FLOW_NEXT;
+}
+
+static enum flow (*const rules[])(struct elab *e, const struct stmt *s) = {
+    [STMT_ERROR] = run_nothing,
+    [STMT_CONST] = run_const,
+    [STMT_ASSIGN] = run_assign,
+    [STMT_CALL] = run_call,
+    [STMT_TYPED] = run_typed,
+    [STMT_UNPACK] = run_unpack,
+    [STMT_IF] = run_if,
+    [STMT_WHEN] = run_when_statement,
+    [STMT_FOR] = run_for,
+    [STMT_LOOP] = run_loop_statement,
+    [STMT_WITH] = run_with,
+    [STMT_RETURN] = run_return,
+    [STMT_YIELD] = run_yield_statement,
+    [STMT_UPDATE] = run_update,
+    [STMT_MINIMIZE] = run_minimize_statement,
+    [STMT_REPORT] = run_report,
+    [STMT_ASSERT] = run_assert,
+};
+
+enum flow run_statement(struct elab *e, const struct stmt *s) {
+    const struct site *before = e->b.site;
+    e->b.site = site_here(e, s->span);
+    enum flow flow = rules[s->kind](e, s);
+    e->b.site = before;
+    return flow;
+}

@@ -1,0 +1,26 @@
+/* tests/frontend/support_elaborate.h: models from texts, for the tests of the elaborator. */
+#ifndef SUPPORT_ELABORATE_H
+#define SUPPORT_ELABORATE_H
+
+#include "frontend/frontend.h"
+
+/* A session of the front end, everything in `arena`. */
+struct session {
+    struct arena *arena;
+    struct types *types;
+    struct interner *names;
+    struct diags *diags;
+    struct frontend *fe;
+    const char *path; /* of the loaded text */
+};
+struct session session_start(struct arena *arena, const char *name, const char *text, size_t length);
+
+/* Loads the text and elaborates what its first line says, "// run: NAME..." with NAME an entry or `init` and
+ * k=v a hyper-parameter; without such a line every entry of every model and init. Prints the functions to
+ * `out`, or the messages in place of them. The graphs are verified. */
+void elaborate_text(struct arena *arena, const char *name, const char *text, size_t length,
+                    struct strbuf *out);
+/* Every entry and init of every model in the session: false where there were messages. */
+bool elaborate_everything(struct session *s);
+
+#endif
