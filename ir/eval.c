@@ -101,10 +101,10 @@ struct tensor *tensor_take(struct eval *e, const struct type *type) {
     return tensor;
 }
 
-struct tensor *tensor_copy(struct eval *e, const struct tensor *from) {
-    struct tensor *tensor = tensor_take(e, from->type);
-    memcpy(tensor->i, from->i, tensor_bytes(from->type));
-    return tensor;
+struct tensor *tensor_copy(struct eval *e, const struct tensor *tensor) {
+    struct tensor *copy = tensor_take(e, tensor->type);
+    memcpy(copy->i, tensor->i, tensor_bytes(tensor->type));
+    return copy;
 }
 
 void tensor_release(struct eval *e, struct tensor *tensor) {
