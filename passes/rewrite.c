@@ -282,9 +282,14 @@ static bool apply_rule(struct rewriter *r, const struct compiled *c, struct matc
     if (rule->guard && !rule->guard(m))
         return false;
     if (rule->apply) {
+        int mark = r->work.count; /* who uses a result is known only beforehand */
         for (int i = 0; i < m->op->out_count; i++)
             push_users(r, m->op->out[i]);
-        return rule->apply(m);
+        if (rule->apply(m))
+            return true;
+        while (r->work.count > mark)
+            map_erase(&r->queued, VEC_POP(&r->work));
+        return false;
     }
     struct value *with = rule->to ? build_term(m, c->to, m->op->out[0]->type) : rule->build(m);
     return replace_result(r, m->op, build_broadcast_to(m->b, with, m->op->out[0]->type));
