@@ -1,5 +1,5 @@
 # The tests: tests/LAYER/x_test.c is a program linked with its layer and cmocka; x_test.sh and x_test.py are scripts;
-# tests/LAYER/support*.c is linked with each program of the layer. All of them find in their environment WEFT (the
+# tests/LAYER/support*.c is linked with each program of the layer; tests/support holds headers for all. All of them find in their environment WEFT (the
 # program), SOURCE_DIR, BUILD_DIR and WEFT_DATA (data that is not in the repository).
 
 function(weft_test_environment test)
@@ -24,6 +24,7 @@ function(weft_layer_tests layer)
         set(target ${layer}_${name})
         add_executable(${target} ${file} ${support})
         target_link_libraries(${target} PRIVATE weft_${layer} PkgConfig::CMOCKA m)
+        target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)
         if(layer STREQUAL "codegen")
             target_include_directories(${target} SYSTEM PRIVATE ${LLVM_INCLUDE_DIR})
             target_link_libraries(${target} PRIVATE ${LLVM_LIBRARY})
