@@ -205,7 +205,11 @@ static void remember(struct emission *em, const struct loop_expr *x, enum emit_f
 static LLVMValueRef recalled(struct emission *em, const struct loop_expr *x, enum emit_form form,
                              const struct expr_facts *f) {
     const struct memory_of_expr *m = &em->memory[x->id];
-    return f->is_fickle && m->epoch[form] != em->epoch ? NULL : m->value[form];
+    if (!m->value[form] || (f->is_fickle && m->epoch[form] != em->epoch))
+        return NULL;
+    /* a splat outside of two vector loops may have the other one's length */
+    bool fits = form == FORM_SCALAR || lane_count(m->value[form]) == em->lanes.count;
+    return fits ? m->value[form] : NULL;
 }
 
 /* ---- values ---- */

@@ -363,7 +363,7 @@ void lexpr_terms(const struct loop_expr *index,
 
 bool lexpr_depends_on(const struct loop_expr *x, const struct loop_var *var) {
     if (x->kind == LEXPR_VAR)
-        return x->var == var;
+        return x->var == var || x->var->within == var;
     if (x->kind == LEXPR_LOAD)
         return lexpr_depends_on(x->index, var) || (x->mask && lexpr_depends_on(x->mask, var)) ||
                (x->otherwise && lexpr_depends_on(x->otherwise, var));

@@ -36,6 +36,7 @@ struct loop_var {
     bool is_mutable; /* an accumulator: ACC declares, SET assigns */
     int id;
     int64_t min, max; /* what an index variable can be, both included; of others the whole range */
+    const struct loop_var *within; /* of what LET or ACC declares: the loop that it varies in, NULL: none */
 };
 
 enum loop_expr_kind {
