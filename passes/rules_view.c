@@ -2,6 +2,7 @@
  * of. They make one view of two, and none of one that moves nothing. */
 #include "passes/rules.h"
 
+#include <math.h>
 #include <string.h>
 
 static struct types *types_of(const struct match *m) {
@@ -270,6 +271,53 @@ static bool reduces_units(const struct match *m) {
     return true;
 }
 
+/* sum(-x) = -sum(x), and sum(x * c) = sum(x) * c for a power of two: every partial sum is rounded alike. */
+static bool sums_up(const struct match *m) {
+    return op_string(m->op, ATTR_kind)[0] == 's' && value_use_count(m->op->in[0]) == 1;
+}
+
+static struct value *sum_of(struct match *m, struct value *x) {
+    int count;
+    const int64_t *axes = op_ints(m->op, ATTR_axes, &count);
+    return build_reduce(m->b, x, "sum", axes, count);
+}
+
+static struct value *sum_then_negate(struct match *m) {
+    return build_unary(m->b, OP_neg, sum_of(m, match_value(m, 'x')));
+}
+
+static struct value *sum_then_scale(struct match *m) {
+    struct value *x = match_value(m, 'x');
+    double c = 0;
+    int exponent;
+    value_is_splat(match_value(m, 'c'), &c);
+    if (x->type != m->op->in[0]->type || !dtype_is_float(x->type->dtype) || fabs(frexp(c, &exponent)) != 0.5)
+        return NULL;
+    return build_mul(m->b, sum_of(m, x), build_like(m->b, x, c));
+}
+
+/* Zeros into which each row scatters one element are a comparison with the index: one-hot, and fusible. */
+static struct value *one_hot(struct match *m) {
+    const struct op *op = m->op;
+    struct value *index = op->in[1], *update = op->in[2];
+    const struct type *type = op->out[0]->type;
+    int64_t axis = op_int(op, ATTR_axis), batch = op_int(op, ATTR_batch);
+    double zero;
+    if (!value_is_splat(op->in[0], &zero) || zero != 0 || index->type->rank != batch ||
+        op_string(op, ATTR_kind)[0] == 'm')
+        return NULL;
+    int64_t *axes = SCRATCH(m, int64_t, type->rank);
+    for (int i = 0; i < type->rank - 1; i++)
+        axes[i] = i < axis ? i : i + 1;
+    const struct type *places = type_with_dtype(types_of(m), type, index->type->dtype);
+    struct value *rows = build_broadcast(m->b, update, type, axes);
+    for (int i = 0; i < batch; i++)
+        axes[i] = i;
+    struct value *hit = build_binary(m->b, OP_eq, build_broadcast(m->b, index, places, axes),
+                                     build_iota(m->b, places, (int)axis));
+    return build_select(m->b, hit, rows, build_like(m->b, update, 0));
+}
+
 /* dot(transpose(x), y): the axes of x can be named instead, where its free ones keep their order. */
 static struct value *dot_without_transpose(struct match *m, int side) {
     static const enum attr_name lists[2][2] = {{ATTR_lhs_batch, ATTR_lhs_contract},
@@ -369,6 +417,12 @@ static const struct rule views[] = {
           "dynamic_slice(f32[8,6], const {data = 7} : i32[], const {data = -1} : i32[]) : f32[3,2]"),
     BUILD("dynamic_update", NULL, update_of_all, "dynamic_update(f32[8], f32[8], i32[])"),
     TO("reduce(x)", reduces_units, "reshape(x)", "reduce(f32[5,1,3]) {axes = [1], kind = \"sum\"}"),
+    BUILD("reduce(neg(x))", sums_up, sum_then_negate, "reduce(neg(f32[5,7])) {axes = [0], kind = \"sum\"}"),
+    BUILD("reduce(mul(x, c))", sums_up, sum_then_scale,
+          "reduce(mul(f32[5,7], const {data = -0.5} : f32[])) {axes = [0], kind = \"sum\"}"),
+    BUILD("scatter", NULL, one_hot,
+          "scatter(broadcast(const {data = 0} : f32[]) {axes = []} : f32[5,4,2], i32[5], f32[5,2]) "
+          "{axis = 1, batch = 1, kind = \"add\"}"),
     BUILD("dot", NULL, dot_of_axes,
           "dot(f32[2,5,7], transpose(f32[2,3,7]) {perm = [2, 0, 1]}) "
           "{lhs_batch = [0], rhs_batch = [1], lhs_contract = [2], rhs_contract = [0]}"),
