@@ -161,6 +161,8 @@ static void phi_add(LLVMValueRef phi, LLVMValueRef value, LLVMBasicBlockRef from
 }
 
 static void emit_levels(struct micro *m, int level, struct cursor at);
+static void emit_turns(struct micro *m, int level, const struct cursor *at, int64_t count);
+static int64_t turns_a_block(const struct micro *m, int level);
 
 static void emit_loop(struct micro *m, int level, const struct cursor *at) {
     const struct tile_level *l = &m->tile->levels[level];
@@ -183,14 +185,15 @@ static void emit_loop(struct micro *m, int level, const struct cursor *at) {
         before[i] = m->acc[i];
         m->acc[i] = acc[i] = phi_of(m, m->acc[i], entry);
     }
-    emit_levels(m, level + 1, inner);
+    int64_t turns = turns_a_block(m, level);
+    emit_turns(m, level, &inner, turns);
 
     LLVMBasicBlockRef latch = here(m);
-    LLVMValueRef next = LLVMBuildAdd(b, turn, emit_i64(m->em, 1), "");
+    LLVMValueRef next = LLVMBuildAdd(b, turn, emit_i64(m->em, turns), "");
     phi_add(turn, next, latch);
-    phi_add(inner.a, element_at(m, inner.a, l->a), latch);
+    phi_add(inner.a, element_at(m, inner.a, turns * l->a), latch);
     for (int j = 0; j < m->pointers; j++)
-        phi_add(inner.b[j], element_at(m, inner.b[j], l->b), latch);
+        phi_add(inner.b[j], element_at(m, inner.b[j], turns * l->b), latch);
     for (int i = 0; i < acc_count; i++)
         phi_add(acc[i], m->acc[i], latch);
     LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSLT, next, m->counts[level], ""), body, exit);
@@ -203,22 +206,34 @@ static void emit_loop(struct micro *m, int level, const struct cursor *at) {
     }
 }
 
-static void emit_levels(struct micro *m, int level, struct cursor at) {
-    if (level == m->tile->level_count) {
-        emit_step(m, &at, m->lanes);
-        return;
-    }
-    const struct tile_level *l = &m->tile->levels[level];
-    if (!is_unrolled(m, level)) {
-        emit_loop(m, level, &at);
-        return;
-    }
-    for (int64_t i = 0; i < l->count->i; i++) {
-        struct cursor turn = at;
-        turn.a_offset += i * l->a;
-        turn.b_offset += i * l->b;
+/* Turns of a constant count that one block of code may hold: the count's greatest divisor within the limit. */
+static int64_t turns_a_block(const struct micro *m, int level) {
+    const struct loop_expr *count = m->tile->levels[level].count;
+    if (level + 1 < m->tile->level_count || count->kind != LEXPR_INT)
+        return 1;
+    int64_t most = UNROLL_LIMIT / (m->tile->rows * m->columns);
+    for (int64_t n = most < count->i ? most : count->i; n > 1; n--)
+        if (count->i % n == 0)
+            return n;
+    return 1;
+}
+
+static void emit_turns(struct micro *m, int level, const struct cursor *at, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        struct cursor turn = *at;
+        turn.a_offset += i * m->tile->levels[level].a;
+        turn.b_offset += i * m->tile->levels[level].b;
         emit_levels(m, level + 1, turn);
     }
+}
+
+static void emit_levels(struct micro *m, int level, struct cursor at) {
+    if (level == m->tile->level_count)
+        emit_step(m, &at, m->lanes);
+    else if (is_unrolled(m, level))
+        emit_turns(m, level, &at, m->tile->levels[level].count->i);
+    else
+        emit_loop(m, level, &at);
 }
 
 /* ---- accumulators to and from C ---- */

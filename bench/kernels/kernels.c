@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROUNDS = 9 };
+enum { ROUNDS = 7 };
 
 static int compare(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -25,6 +25,7 @@ static double median(double *values, int count) {
  * repeated. */
 struct measured {
     double percent, gflops, peak;
+    double compile; /* seconds, where it was compiled for this */
 };
 static struct measured measure(void (*call)(void *), void *data, double flops) {
     double percent[ROUNDS], gflops[ROUNDS], peaks[ROUNDS];
@@ -49,7 +50,7 @@ static struct measured measure(void (*call)(void *), void *data, double flops) {
     }
     if (!round)
         return (struct measured){0};
-    return (struct measured){median(percent, round), median(gflops, round), median(peaks, round)};
+    return (struct measured){median(percent, round), median(gflops, round), median(peaks, round), 0};
 }
 
 struct timed {
@@ -145,6 +146,7 @@ static void product_text(char *text, const struct product *p) {
 static struct measured time_kernel(const char *text, bool packed, double flops, char *why) {
     struct timed t = {compile(text, packed), packed};
     struct measured m = measure(call_kernel, &t, flops);
+    m.compile = t.run->lower_seconds + t.run->emit_seconds;
     strcpy(why, t.run->why);
     why[strcspn(why, "\n")] = 0;
     kernel_free(t.run);
@@ -181,9 +183,91 @@ static void run_products(const struct blas *blas) {
     printf("against the column \"fixed\": mean %+.1f points, worst %+.1f\n", sum / rows, worst);
 }
 
-int main(void) {
+/* ---- convolutions ---- */
+
+struct layer {
+    const char *name;
+    int batch, in, out, image, window, stride, pad;
+};
+
+static const struct layer layers[] = {
+    {"LeNet conv1", 64, 1, 6, 28, 5, 1, 2},    {"LeNet conv2", 64, 6, 16, 14, 5, 1, 0},
+    {"U-Net first", 64, 1, 32, 28, 3, 1, 1},   {"U-Net 28", 64, 32, 32, 28, 3, 1, 1},
+    {"U-Net down", 64, 32, 32, 28, 3, 2, 1},   {"U-Net 14", 64, 64, 64, 14, 3, 1, 1},
+    {"U-Net 7", 64, 128, 128, 7, 3, 1, 1},     {"U-Net 1x1", 64, 64, 64, 14, 1, 1, 0},
+    {"U-Net last", 64, 32, 1, 28, 3, 1, 1},
+};
+
+enum direction { FORWARD, BY_INPUT, BY_WEIGHTS, DIRECTIONS };
+
+static int out_size(const struct layer *l) {
+    return (l->image + 2 * l->pad - l->window) / l->stride + 1;
+}
+
+static void attributes(char *text, int stride, int low, int high, int spread) {
+    sprintf(text, "{stride = [%d, %d], pad_lo = [%d, %d], pad_hi = [%d, %d], dilation = [1, 1], lhs_dilation = [%d, %d], groups = 1}",
+            stride, stride, low, low, high, high, spread, spread);
+}
+
+/* By the input: the gradient is a convolution with the weights flipped and their channels exchanged, the stride between
+ * the elements of dy. */
+static void layer_text(char *text, const struct layer *l, enum direction direction) {
+    int out = out_size(l), low = l->window - 1 - l->pad;
+    int high = l->image - ((out - 1) * l->stride + 1 + low - l->window + 1);
+    char x[64], y[64], w[64], first[64], second[64], result[64], attr[256], body[1024];
+    sprintf(x, "f32[%d,%d,%d,%d]", l->batch, l->in, l->image, l->image);
+    sprintf(y, "f32[%d,%d,%d,%d]", l->batch, l->out, out, out);
+    sprintf(w, "f32[%d,%d,%d,%d]", l->out, l->in, l->window, l->window);
+    strcpy(first, direction == BY_INPUT ? y : x);
+    strcpy(second, direction == BY_WEIGHTS ? y : w);
+    strcpy(result, direction == FORWARD ? y : direction == BY_INPUT ? x : w);
+    if (direction == BY_INPUT) {
+        attributes(attr, 1, low, high, l->stride);
+        sprintf(body,
+                "    %%5 = transpose(%%4) {perm = [1, 0, 2, 3]} : f32[%d,%d,%d,%d]\n"
+                "    %%6 = slice(%%5) {start = [0, 0, %d, %d], step = [1, 1, -1, -1]} : f32[%d,%d,%d,%d]\n"
+                "    %%7 = conv(%%3, %%6) %s : %s\n",
+                l->in, l->out, l->window, l->window, l->window - 1, l->window - 1, l->in, l->out, l->window, l->window, attr,
+                result);
+    } else {
+        attributes(attr, l->stride, l->pad, l->pad, 1);
+        sprintf(body, "    %%7 = %s(%%3, %%4) %s : %s\n", direction == FORWARD ? "conv" : "conv_wgrad", attr, result);
+    }
+    sprintf(text,
+            "graph t\nfn f() {\n  %%0 = input {name = \"a\"} : %s\n  %%1 = input {name = \"b\"} : %s\n"
+            "  %%2 = kernel(%%0, %%1) {kind = \"contract\", name = \"k\"} : %s region(%%3: %s, %%4: %s) {\n%s    yield(%%7)\n  }\n"
+            "  yield(%%2)\n}\n",
+            first, second, result, first, second, body);
+}
+
+static void run_layers(void) {
+    printf("\n%-14s %-26s %8s %8s %8s   peak\n", "convolution", "", "forward", "by input", "by weights");
+    for (size_t i = 0; i < sizeof(layers) / sizeof(*layers); i++) {
+        const struct layer *l = &layers[i];
+        int out = out_size(l);
+        double flops = 2.0 * l->batch * l->in * l->out * l->window * l->window * out * out, peak = 0, compile = 0;
+        char size[64];
+        sprintf(size, "%d x %d->%d, %d^2, %dx%d/%d", l->batch, l->in, l->out, l->image, l->window, l->window, l->stride);
+        printf("%-14s %-26s", l->name, size);
+        for (enum direction d = FORWARD; d < DIRECTIONS; d++) {
+            char text[4096], why[512];
+            layer_text(text, l, d);
+            struct measured m = time_kernel(text, false, flops, why);
+            printf(" %7.1f%%", m.percent);
+            peak = m.peak;
+            compile += m.compile;
+            fflush(stdout);
+        }
+        printf("   %.0f  compiled in %.0f ms\n", peak, 1e3 * compile);
+    }
+}
+
+int main(int count, char **arguments) {
     struct blas blas = load_blas();
     printf("OpenBLAS kernels: %s\n", blas.multiply ? blas.core : "not found");
-    run_products(&blas);
+    if (count < 2 || strcmp(arguments[1], "conv") != 0)
+        run_products(&blas);
+    if (count < 2 || strcmp(arguments[1], "dot") != 0)
+        run_layers();
     return 0;
 }
