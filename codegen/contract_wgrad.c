@@ -268,6 +268,10 @@ bool contract_wgrad(struct contraction *c) {
     }
     map_dense(&weights, c->core->out[0]->type);
     window_init(c, &g.x, &weights, &g.dy, true, &g.win);
+    if (wgrad_pixels_suit(c, &g.dy, &g.win)) {
+        contract_wgrad_pixels(c, &g.x, &g.dy, &g.win);
+        return true;
+    }
     window_of_image(&g.dy, &g.dy_win);
     choose_sizes(&g);
     canvas_plan(&g.win, c->lanes, g.band_axis, g.band_rows, &g.canvas);

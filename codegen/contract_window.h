@@ -64,4 +64,9 @@ void canvas_fill(struct writer *w, const struct contraction *c, const struct win
 struct buffer *canvas_buffer(struct writer *w, const struct contraction *c, const struct canvas *canvas,
                              const char *name);
 
+/* The schedule of conv_wgrad for many channels, and whether it suits. */
+bool wgrad_pixels_suit(const struct contraction *c, const struct operand *dy, const struct window *win);
+void contract_wgrad_pixels(struct contraction *c, const struct operand *x, const struct operand *dy,
+                           const struct window *win);
+
 #endif

@@ -206,7 +206,8 @@ static void emit_loop(struct micro *m, int level, const struct cursor *at) {
     }
 }
 
-/* Turns of a constant count that one block of code may hold: the count's greatest divisor within the limit. */
+/* Turns of a constant count that one block of code may hold: the count's greatest divisor within the limit.
+ */
 static int64_t turns_a_block(const struct micro *m, int level) {
     const struct loop_expr *count = m->tile->levels[level].count;
     if (level + 1 < m->tile->level_count || count->kind != LEXPR_INT)

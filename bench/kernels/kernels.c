@@ -191,10 +191,10 @@ struct layer {
 };
 
 static const struct layer layers[] = {
-    {"LeNet conv1", 64, 1, 6, 28, 5, 1, 2},    {"LeNet conv2", 64, 6, 16, 14, 5, 1, 0},
-    {"U-Net first", 64, 1, 32, 28, 3, 1, 1},   {"U-Net 28", 64, 32, 32, 28, 3, 1, 1},
-    {"U-Net down", 64, 32, 32, 28, 3, 2, 1},   {"U-Net 14", 64, 64, 64, 14, 3, 1, 1},
-    {"U-Net 7", 64, 128, 128, 7, 3, 1, 1},     {"U-Net 1x1", 64, 64, 64, 14, 1, 1, 0},
+    {"LeNet conv1", 64, 1, 6, 28, 5, 1, 2},  {"LeNet conv2", 64, 6, 16, 14, 5, 1, 0},
+    {"U-Net first", 64, 1, 32, 28, 3, 1, 1}, {"U-Net 28", 64, 32, 32, 28, 3, 1, 1},
+    {"U-Net down", 64, 32, 32, 28, 3, 2, 1}, {"U-Net 14", 64, 64, 64, 14, 3, 1, 1},
+    {"U-Net 7", 64, 128, 128, 7, 3, 1, 1},   {"U-Net 1x1", 64, 64, 64, 14, 1, 1, 0},
     {"U-Net last", 64, 32, 1, 28, 3, 1, 1},
 };
 
@@ -205,12 +205,14 @@ static int out_size(const struct layer *l) {
 }
 
 static void attributes(char *text, int stride, int low, int high, int spread) {
-    sprintf(text, "{stride = [%d, %d], pad_lo = [%d, %d], pad_hi = [%d, %d], dilation = [1, 1], lhs_dilation = [%d, %d], groups = 1}",
+    sprintf(text,
+            "{stride = [%d, %d], pad_lo = [%d, %d], pad_hi = [%d, %d], dilation = [1, 1], lhs_dilation = "
+            "[%d, %d], groups = 1}",
             stride, stride, low, low, high, high, spread, spread);
 }
 
-/* By the input: the gradient is a convolution with the weights flipped and their channels exchanged, the stride between
- * the elements of dy. */
+/* By the input: the gradient is a convolution with the weights flipped and their channels exchanged, the
+ * stride between the elements of dy. */
 static void layer_text(char *text, const struct layer *l, enum direction direction) {
     int out = out_size(l), low = l->window - 1 - l->pad;
     int high = l->image - ((out - 1) * l->stride + 1 + low - l->window + 1);
@@ -227,15 +229,17 @@ static void layer_text(char *text, const struct layer *l, enum direction directi
                 "    %%5 = transpose(%%4) {perm = [1, 0, 2, 3]} : f32[%d,%d,%d,%d]\n"
                 "    %%6 = slice(%%5) {start = [0, 0, %d, %d], step = [1, 1, -1, -1]} : f32[%d,%d,%d,%d]\n"
                 "    %%7 = conv(%%3, %%6) %s : %s\n",
-                l->in, l->out, l->window, l->window, l->window - 1, l->window - 1, l->in, l->out, l->window, l->window, attr,
-                result);
+                l->in, l->out, l->window, l->window, l->window - 1, l->window - 1, l->in, l->out, l->window,
+                l->window, attr, result);
     } else {
         attributes(attr, l->stride, l->pad, l->pad, 1);
-        sprintf(body, "    %%7 = %s(%%3, %%4) %s : %s\n", direction == FORWARD ? "conv" : "conv_wgrad", attr, result);
+        sprintf(body, "    %%7 = %s(%%3, %%4) %s : %s\n", direction == FORWARD ? "conv" : "conv_wgrad", attr,
+                result);
     }
     sprintf(text,
             "graph t\nfn f() {\n  %%0 = input {name = \"a\"} : %s\n  %%1 = input {name = \"b\"} : %s\n"
-            "  %%2 = kernel(%%0, %%1) {kind = \"contract\", name = \"k\"} : %s region(%%3: %s, %%4: %s) {\n%s    yield(%%7)\n  }\n"
+            "  %%2 = kernel(%%0, %%1) {kind = \"contract\", name = \"k\"} : %s region(%%3: %s, %%4: %s) "
+            "{\n%s    yield(%%7)\n  }\n"
             "  yield(%%2)\n}\n",
             first, second, result, first, second, body);
 }
@@ -245,9 +249,11 @@ static void run_layers(void) {
     for (size_t i = 0; i < sizeof(layers) / sizeof(*layers); i++) {
         const struct layer *l = &layers[i];
         int out = out_size(l);
-        double flops = 2.0 * l->batch * l->in * l->out * l->window * l->window * out * out, peak = 0, compile = 0;
+        double flops = 2.0 * l->batch * l->in * l->out * l->window * l->window * out * out, peak = 0,
+               compile = 0;
         char size[64];
-        sprintf(size, "%d x %d->%d, %d^2, %dx%d/%d", l->batch, l->in, l->out, l->image, l->window, l->window, l->stride);
+        sprintf(size, "%d x %d->%d, %d^2, %dx%d/%d", l->batch, l->in, l->out, l->image, l->window, l->window,
+                l->stride);
         printf("%-14s %-26s", l->name, size);
         for (enum direction d = FORWARD; d < DIRECTIONS; d++) {
             char text[4096], why[512];

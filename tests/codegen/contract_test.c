@@ -258,6 +258,71 @@ static const struct conv_case conv_cases[] = {
      .spread = {2}},
 };
 
+/* Channels enough for the schedules of many channels. */
+static const struct conv_case wide_cases[] = {
+    {.batch = 3,
+     .in = 5,
+     .out = 9,
+     .groups = 2,
+     .rank = 2,
+     .image = {9, 8},
+     .window = {3, 3},
+     .stride = {2, 1},
+     .low = {1, 2},
+     .high = {2, 0},
+     .dilation = {1, 2}},
+    {.batch = 20,
+     .in = 13,
+     .out = 37,
+     .groups = 1,
+     .rank = 2,
+     .image = {7, 7},
+     .window = {3, 3},
+     .low = {1, 1},
+     .high = {1, 1}},
+    {.batch = 2,
+     .in = 4,
+     .out = 20,
+     .groups = 1,
+     .rank = 3,
+     .image = {4, 5, 6},
+     .window = {2, 3, 2},
+     .stride = {1, 2, 1},
+     .low = {1, 0, 1},
+     .high = {0, 1, 1}},
+    {.batch = 3,
+     .in = 8,
+     .out = 8,
+     .groups = 1,
+     .rank = 1,
+     .image = {1000},
+     .window = {7},
+     .stride = {3},
+     .low = {3},
+     .high = {3},
+     .dilation = {2}},
+    {.batch = 2,
+     .in = 4,
+     .out = 8,
+     .groups = 1,
+     .rank = 2,
+     .image = {3, 3},
+     .window = {6, 6},
+     .low = {5, 5},
+     .high = {5, 5}},
+    {.batch = 9,
+     .in = 16,
+     .out = 24,
+     .groups = 1,
+     .rank = 2,
+     .image = {28, 28},
+     .window = {3, 3},
+     .stride = {2, 2},
+     .low = {1, 1},
+     .high = {1, 1}},
+    {.batch = 5, .in = 24, .out = 16, .groups = 1, .rank = 2, .image = {5, 9}, .window = {1, 1}},
+};
+
 static void check_wgrad(const struct conv_case *c) {
     char x[96], w[96], y[96], attributes[256], body[512];
     conv_types(c, x, w, y);
@@ -270,73 +335,105 @@ static void gradients_by_weights(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof(conv_cases) / sizeof(*conv_cases); i++)
         check_wgrad(&conv_cases[i]);
+    for (size_t i = 0; i < sizeof(wide_cases) / sizeof(*wide_cases); i++)
+        check_wgrad(&wide_cases[i]);
 }
 
 static void convolutions(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof(conv_cases) / sizeof(*conv_cases); i++)
         check_conv(&conv_cases[i]);
+    for (size_t i = 0; i < sizeof(wide_cases) / sizeof(*wide_cases); i++)
+        check_conv(&wide_cases[i]);
 }
 
 #define PLAIN_DOT "{lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]}"
 #define CONV_ATTRIBUTES                                                                                      \
-    "{stride = [1, 1], pad_lo = [1, 1], pad_hi = [1, 1], dilation = [1, 1], lhs_dilation = [1, 1], groups = 1}"
+    "{stride = [1, 1], pad_lo = [1, 1], pad_hi = [1, 1], dilation = [1, 1], lhs_dilation = [1, 1], groups "  \
+    "= 1}"
 
 /* Kernels whose region does more than the sum of products. */
 static const char *const kernels[] = {
     /* bias along n, relu: on registers */
-    "graph t\nfn f() {\n  %0 = input {name = \"a\"} : f32[37,300]\n  %1 = input {name = \"b\"} : f32[300,45]\n"
+    "graph t\nfn f() {\n  %0 = input {name = \"a\"} : f32[37,300]\n  %1 = input {name = \"b\"} : "
+    "f32[300,45]\n"
     "  %2 = input {name = \"c\"} : f32[45]\n"
-    "  %3 = kernel(%0, %1, %2) {kind = \"contract\", name = \"k\"} : f32[37,45] region(%4: f32[37,300], %5: f32[300,45], %6: f32[45]) {\n"
+    "  %3 = kernel(%0, %1, %2) {kind = \"contract\", name = \"k\"} : f32[37,45] region(%4: f32[37,300], %5: "
+    "f32[300,45], %6: f32[45]) {\n"
     "    %7 = dot(%4, %5) " PLAIN_DOT " : f32[37,45]\n    %8 = add(%7, %6) : f32[37,45]\n"
-    "    %9 = const {data = 0.0} : f32[]\n    %10 = max(%8, %9) : f32[37,45]\n    yield(%10)\n  }\n  yield(%3)\n}\n",
+    "    %9 = const {data = 0.0} : f32[]\n    %10 = max(%8, %9) : f32[37,45]\n    yield(%10)\n  }\n  "
+    "yield(%3)\n}\n",
     /* the value before and after tanh, residual, bias along m: a loop behind */
-    "graph t\nfn f() {\n  %0 = input {name = \"a\"} : f32[37,300]\n  %1 = input {name = \"b\"} : f32[300,45]\n"
+    "graph t\nfn f() {\n  %0 = input {name = \"a\"} : f32[37,300]\n  %1 = input {name = \"b\"} : "
+    "f32[300,45]\n"
     "  %2 = input {name = \"c\"} : f32[37,1]\n  %3 = input {name = \"d\"} : f32[37,45]\n"
-    "  %4, %5 = kernel(%0, %1, %2, %3) {kind = \"contract\", name = \"k\"} : f32[37,45], f32[37,45] region(%6: f32[37,300], "
+    "  %4, %5 = kernel(%0, %1, %2, %3) {kind = \"contract\", name = \"k\"} : f32[37,45], f32[37,45] "
+    "region(%6: f32[37,300], "
     "%7: f32[300,45], %8: f32[37,1], %9: f32[37,45]) {\n"
-    "    %10 = dot(%6, %7) " PLAIN_DOT " : f32[37,45]\n    %11 = add(%10, %8) : f32[37,45]\n    %12 = tanh(%11) : f32[37,45]\n"
+    "    %10 = dot(%6, %7) " PLAIN_DOT
+    " : f32[37,45]\n    %11 = add(%10, %8) : f32[37,45]\n    %12 = tanh(%11) : f32[37,45]\n"
     "    %13 = mul(%12, %9) : f32[37,45]\n    yield(%13, %11)\n  }\n  yield(%4, %5)\n}\n",
     /* only a mask of the result, reshaped; operands through views */
     "graph t\nfn f() {\n  %0 = input {name = \"a\"} : f32[20,3,7]\n  %1 = input {name = \"b\"} : f32[9,20]\n"
-    "  %2 = kernel(%0, %1) {kind = \"contract\", name = \"k\"} : bool[7,27] region(%3: f32[20,3,7], %4: f32[9,20]) {\n"
-    "    %5 = transpose(%3) {perm = [2, 1, 0]} : f32[7,3,20]\n    %6 = transpose(%4) {perm = [1, 0]} : f32[20,9]\n"
-    "    %7 = dot(%5, %6) {lhs_batch = [], rhs_batch = [], lhs_contract = [2], rhs_contract = [0]} : f32[7,3,9]\n"
-    "    %8 = reshape(%7) : f32[7,27]\n    %9 = const {data = 0.25} : f32[]\n    %10 = lt(%9, %8) : bool[7,27]\n"
+    "  %2 = kernel(%0, %1) {kind = \"contract\", name = \"k\"} : bool[7,27] region(%3: f32[20,3,7], %4: "
+    "f32[9,20]) {\n"
+    "    %5 = transpose(%3) {perm = [2, 1, 0]} : f32[7,3,20]\n    %6 = transpose(%4) {perm = [1, 0]} : "
+    "f32[20,9]\n"
+    "    %7 = dot(%5, %6) {lhs_batch = [], rhs_batch = [], lhs_contract = [2], rhs_contract = [0]} : "
+    "f32[7,3,9]\n"
+    "    %8 = reshape(%7) : f32[7,27]\n    %9 = const {data = 0.25} : f32[]\n    %10 = lt(%9, %8) : "
+    "bool[7,27]\n"
     "    yield(%10)\n  }\n  yield(%2)\n}\n",
     /* batches, and an operand that is computed first */
-    "graph t\nfn f() {\n  %0 = input {name = \"a\"} : f32[2,3,10,8]\n  %1 = input {name = \"b\"} : f32[2,12,3,8]\n"
-    "  %2 = kernel(%0, %1) {kind = \"contract\", name = \"k\"} : f32[2,3,10,12] region(%3: f32[2,3,10,8], %4: f32[2,12,3,8]) {\n"
+    "graph t\nfn f() {\n  %0 = input {name = \"a\"} : f32[2,3,10,8]\n  %1 = input {name = \"b\"} : "
+    "f32[2,12,3,8]\n"
+    "  %2 = kernel(%0, %1) {kind = \"contract\", name = \"k\"} : f32[2,3,10,12] region(%3: f32[2,3,10,8], "
+    "%4: f32[2,12,3,8]) {\n"
     "    %5 = exp(%3) : f32[2,3,10,8]\n"
-    "    %6 = dot(%5, %4) {lhs_batch = [0, 1], rhs_batch = [0, 2], lhs_contract = [3], rhs_contract = [3]} : f32[2,3,10,12]\n"
+    "    %6 = dot(%5, %4) {lhs_batch = [0, 1], rhs_batch = [0, 2], lhs_contract = [3], rhs_contract = [3]} : "
+    "f32[2,3,10,12]\n"
     "    yield(%6)\n  }\n  yield(%2)\n}\n",
     /* sums over two axes */
-    "graph t\nfn f() {\n  %0 = input {name = \"a\"} : f32[6,5,11]\n  %1 = input {name = \"b\"} : f32[5,13,6]\n"
-    "  %2 = kernel(%0, %1) {kind = \"contract\", name = \"k\"} : f32[11,13] region(%3: f32[6,5,11], %4: f32[5,13,6]) {\n"
-    "    %5 = dot(%3, %4) {lhs_batch = [], rhs_batch = [], lhs_contract = [0, 1], rhs_contract = [2, 0]} : f32[11,13]\n"
+    "graph t\nfn f() {\n  %0 = input {name = \"a\"} : f32[6,5,11]\n  %1 = input {name = \"b\"} : "
+    "f32[5,13,6]\n"
+    "  %2 = kernel(%0, %1) {kind = \"contract\", name = \"k\"} : f32[11,13] region(%3: f32[6,5,11], %4: "
+    "f32[5,13,6]) {\n"
+    "    %5 = dot(%3, %4) {lhs_batch = [], rhs_batch = [], lhs_contract = [0, 1], rhs_contract = [2, 0]} : "
+    "f32[11,13]\n"
     "    yield(%5)\n  }\n  yield(%2)\n}\n",
     /* a convolution with bias, residual, relu */
-    "graph t\nfn f() {\n  %0 = input {name = \"x\"} : f32[10,4,9,7]\n  %1 = input {name = \"w\"} : f32[5,4,3,3]\n"
+    "graph t\nfn f() {\n  %0 = input {name = \"x\"} : f32[10,4,9,7]\n  %1 = input {name = \"w\"} : "
+    "f32[5,4,3,3]\n"
     "  %2 = input {name = \"b\"} : f32[5]\n  %3 = input {name = \"r\"} : f32[10,5,9,7]\n"
-    "  %4 = kernel(%0, %1, %2, %3) {kind = \"contract\", name = \"k\"} : f32[10,5,9,7] region(%5: f32[10,4,9,7], %6: f32[5,4,3,3], "
+    "  %4 = kernel(%0, %1, %2, %3) {kind = \"contract\", name = \"k\"} : f32[10,5,9,7] region(%5: "
+    "f32[10,4,9,7], %6: f32[5,4,3,3], "
     "%7: f32[5], %8: f32[10,5,9,7]) {\n"
-    "    %9 = conv(%5, %6) " CONV_ATTRIBUTES " : f32[10,5,9,7]\n    %10 = broadcast(%7) {axes = [1]} : f32[10,5,9,7]\n"
-    "    %11 = add(%9, %10) : f32[10,5,9,7]\n    %12 = add(%11, %8) : f32[10,5,9,7]\n    %13 = const {data = 0.0} : f32[]\n"
+    "    %9 = conv(%5, %6) " CONV_ATTRIBUTES
+    " : f32[10,5,9,7]\n    %10 = broadcast(%7) {axes = [1]} : f32[10,5,9,7]\n"
+    "    %11 = add(%9, %10) : f32[10,5,9,7]\n    %12 = add(%11, %8) : f32[10,5,9,7]\n    %13 = const {data = "
+    "0.0} : f32[]\n"
     "    %14 = max(%12, %13) : f32[10,5,9,7]\n    yield(%14)\n  }\n  yield(%4)\n}\n",
     /* a convolution of a flipped kernel, and silu behind */
-    "graph t\nfn f() {\n  %0 = input {name = \"x\"} : f32[10,5,9,7]\n  %1 = input {name = \"w\"} : f32[5,4,3,3]\n"
-    "  %2 = kernel(%0, %1) {kind = \"contract\", name = \"k\"} : f32[10,4,9,7] region(%3: f32[10,5,9,7], %4: f32[5,4,3,3]) {\n"
+    "graph t\nfn f() {\n  %0 = input {name = \"x\"} : f32[10,5,9,7]\n  %1 = input {name = \"w\"} : "
+    "f32[5,4,3,3]\n"
+    "  %2 = kernel(%0, %1) {kind = \"contract\", name = \"k\"} : f32[10,4,9,7] region(%3: f32[10,5,9,7], %4: "
+    "f32[5,4,3,3]) {\n"
     "    %5 = transpose(%4) {perm = [1, 0, 2, 3]} : f32[4,5,3,3]\n"
     "    %6 = slice(%5) {start = [0, 0, 2, 2], step = [1, 1, -1, -1]} : f32[4,5,3,3]\n"
-    "    %7 = conv(%3, %6) " CONV_ATTRIBUTES " : f32[10,4,9,7]\n    %8 = neg(%7) : f32[10,4,9,7]\n    %9 = exp(%8) : f32[10,4,9,7]\n"
-    "    %10 = const {data = 1.0} : f32[]\n    %11 = add(%10, %9) : f32[10,4,9,7]\n    %12 = div(%7, %11) : f32[10,4,9,7]\n"
+    "    %7 = conv(%3, %6) " CONV_ATTRIBUTES
+    " : f32[10,4,9,7]\n    %8 = neg(%7) : f32[10,4,9,7]\n    %9 = exp(%8) : f32[10,4,9,7]\n"
+    "    %10 = const {data = 1.0} : f32[]\n    %11 = add(%10, %9) : f32[10,4,9,7]\n    %12 = div(%7, %11) : "
+    "f32[10,4,9,7]\n"
     "    yield(%12)\n  }\n  yield(%2)\n}\n",
     /* decayed weights: the gradient plus a part of the weight */
-    "graph t\nfn f() {\n  %0 = input {name = \"x\"} : f32[20,4,9,7]\n  %1 = input {name = \"d\"} : f32[20,5,9,7]\n"
+    "graph t\nfn f() {\n  %0 = input {name = \"x\"} : f32[20,4,9,7]\n  %1 = input {name = \"d\"} : "
+    "f32[20,5,9,7]\n"
     "  %2 = input {name = \"w\"} : f32[5,4,3,3]\n"
-    "  %3 = kernel(%0, %1, %2) {kind = \"contract\", name = \"k\"} : f32[5,4,3,3] region(%4: f32[20,4,9,7], %5: f32[20,5,9,7], "
+    "  %3 = kernel(%0, %1, %2) {kind = \"contract\", name = \"k\"} : f32[5,4,3,3] region(%4: f32[20,4,9,7], "
+    "%5: f32[20,5,9,7], "
     "%6: f32[5,4,3,3]) {\n"
-    "    %7 = conv_wgrad(%4, %5) " CONV_ATTRIBUTES " : f32[5,4,3,3]\n    %8 = add(%7, %6) : f32[5,4,3,3]\n    yield(%8)\n  }\n"
+    "    %7 = conv_wgrad(%4, %5) " CONV_ATTRIBUTES
+    " : f32[5,4,3,3]\n    %8 = add(%7, %6) : f32[5,4,3,3]\n    yield(%8)\n  }\n"
     "  yield(%3)\n}\n",
 };
 
