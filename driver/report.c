@@ -265,5 +265,5 @@ bool report_write(struct arena *arena, const char *folder, const struct report_f
     const char *why;
     const struct source *log = source_read(arena, arena_printf(arena, "%s/log.jsonl", folder), &why);
     const char *text = report_text(arena, folder, log ? log->text : "", facts);
-    return file_write(arena_printf(arena, "%s/report.html", folder), text, strlen(text), error);
+    return weft_file_write_whole(arena_printf(arena, "%s/report.html", folder), text, strlen(text), error);
 }
