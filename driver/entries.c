@@ -1,0 +1,71 @@
+#include "driver/entries.h"
+
+#include "driver/progress.h"
+
+#include <string.h>
+
+static const char *list_entries(struct session *session, const struct instance *instance) {
+    struct strbuf text;
+    strbuf_init(&text, session->arena);
+    for (int i = 0; i < instance_entry_count(instance); i++)
+        strbuf_printf(&text, "%s`%s`", i ? ", " : "", instance_entry(instance, i)->name);
+    return text.text;
+}
+
+const struct entry *entries_find(struct session *session, const struct instance *instance, const char *name) {
+    const struct entry *entry = name ? instance_find_entry(instance, name) : NULL;
+    if (!name && instance_entry_count(instance) == 1)
+        entry = instance_entry(instance, 0);
+    if (!entry && name)
+        session_fail(session, E_NAME, "the model has no fn or train named `%s`; it has %s", name, list_entries(session, instance));
+    else if (!entry)
+        session_fail(session, E_NAME, "say which: the model has %s", list_entries(session, instance));
+    return entry;
+}
+
+static struct function *elaborate_one(struct session *session, struct instance *instance, const struct entry *entry,
+                                      const struct sizes *sizes) {
+    VEC(struct setting) arguments = {0};
+    for (int i = 0; i < entry->param_count; i++)
+        for (int k = 0; entry->params[i].kind == PARAM_INT && k < sizes->bindings.count; k++)
+            if (strcmp(sizes->bindings.at[k].name, entry->params[i].name) == 0) {
+                const char *value = arena_printf(session->arena, "%lld", (long long)sizes->bindings.at[k].value);
+                struct setting setting = {entry->params[i].name, value, entry->params[i].span};
+                VEC_PUSH(session->arena, &arguments, setting);
+            }
+    double begun = clock_seconds();
+    struct function *function = instance_elaborate(instance, entry->name, arguments.at, arguments.count, 1);
+    session_add_time(session, "elaborate", clock_seconds() - begun);
+    return function;
+}
+
+/* The names of a comma-separated list, or of all entries. NULL: one is unknown; reported. */
+static const struct entry **choose(struct session *session, struct instance *instance, const char *list, int *count) {
+    VEC(const struct entry *) chosen = {0};
+    for (int i = 0; !list && i < instance_entry_count(instance); i++)
+        VEC_PUSH(session->arena, &chosen, instance_entry(instance, i));
+    for (const char *at = list; at && *at;) {
+        size_t length = strcspn(at, ",");
+        const struct entry *entry = entries_find(session, instance, arena_strndup(session->arena, at, length));
+        if (!entry)
+            return NULL;
+        VEC_PUSH(session->arena, &chosen, entry);
+        at += length + (at[length] == ',');
+    }
+    *count = chosen.count;
+    if (chosen.count == 0)
+        session_fail(session, E_NAME, "the model has no fn and no train");
+    return chosen.at;
+}
+
+bool entries_elaborate(struct session *session, struct instance *instance, const char *list, const struct sizes *sizes,
+                       struct function ***functions, int *count) {
+    const struct entry **chosen = choose(session, instance, list, count);
+    if (!chosen)
+        return false;
+    *functions = ARENA_ARRAY(session->arena, struct function *, *count);
+    bool ok = true;
+    for (int i = 0; i < *count; i++)
+        ok = ((*functions)[i] = elaborate_one(session, instance, chosen[i], sizes)) && ok;
+    return ok;
+}

@@ -1,0 +1,15 @@
+/* driver/entries.h: the entries of an instance as commands name them, elaborated. */
+#ifndef DRIVER_ENTRIES_H
+#define DRIVER_ENTRIES_H
+
+#include "driver/session.h"
+#include "driver/shapes.h"
+
+/* A comma-separated list of entries (NULL: all of them), elaborated into the instance's graph. Int parameters take the
+ * sizes that are bound under their name, or stay open as dimension variables. false: reported. */
+bool entries_elaborate(struct session *session, struct instance *instance, const char *list, const struct sizes *sizes,
+                       struct function ***functions, int *count);
+/* One entry by name, or the model's only one where name is NULL. NULL: reported. */
+const struct entry *entries_find(struct session *session, const struct instance *instance, const char *name);
+
+#endif

@@ -1,0 +1,366 @@
+#include "driver/session.h"
+
+#include "base/map.h"
+#include "driver/codegen_module.h"
+#include "driver/progress.h"
+#include "runtime/philox.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- opening and closing ---- */
+
+/* $XDG_CACHE_HOME/weft, ~/.cache/weft, or none where there is no home. */
+static const char *default_cache(struct arena *arena) {
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (xdg && *xdg == '/')
+        return arena_printf(arena, "%s/weft", xdg);
+    return home && *home == '/' ? arena_printf(arena, "%s/.cache/weft", home) : NULL;
+}
+
+/* NAME=VALUE options as settings; their places are in a source of their own, so that messages can show them. */
+static bool take_settings(struct session *session, struct invocation *invocation) {
+    for (int i = 0; i < invocation->values[OPT_set].count; i++) {
+        const char *word = invocation->values[OPT_set].at[i], *equals = strchr(word, '=');
+        if (!equals || equals == word) {
+            usage_error(invocation, "--set wants NAME=VALUE, not `%s`", word);
+            return false;
+        }
+        const struct source *source = source_create(session->arena, "--set", word, strlen(word));
+        struct setting setting = {.name = arena_strndup(session->arena, word, (size_t)(equals - word)),
+                                  .value = equals + 1,
+                                  .span = {source, (uint32_t)(equals + 1 - word), source->length}};
+        VEC_PUSH(session->arena, &session->settings, setting);
+    }
+    return true;
+}
+
+bool session_open(struct session *session, struct invocation *invocation) {
+    struct arena *arena = invocation->arena;
+    *session = (struct session){.arena = arena, .types = types_create(arena), .names = interner_create(arena), .diags = diags_create(arena)};
+    int64_t seed, threads;
+    if (!option_integer(invocation, OPT_seed, 0, INT64_MAX, 0, &seed) || !option_integer(invocation, OPT_threads, 1, 1024, 0, &threads))
+        return false;
+    session->seed = (uint64_t)seed;
+    session->threads = (int)threads;
+    session->cpu = option_text(invocation, OPT_cpu, NULL);
+    session->cache = option_text(invocation, OPT_cache, NULL);
+    if (!session->cache)
+        session->cache = default_cache(arena);
+    else if (strcmp(session->cache, "off") == 0)
+        session->cache = NULL;
+    session->quiet = option_given(invocation, OPT_quiet);
+    session->json = option_given(invocation, OPT_json);
+    session->show_times = option_given(invocation, OPT_time);
+    session->frontend = frontend_create(arena, session->types, session->names, session->diags);
+    frontend_set_library(session->frontend, option_text(invocation, OPT_lib, NULL));
+    return take_settings(session, invocation);
+}
+
+void session_add_time(struct session *session, const char *what, double seconds) {
+    for (int i = 0; i < session->times.count; i++)
+        if (strcmp(session->times.at[i].what, what) == 0) {
+            session->times.at[i].seconds += seconds;
+            return;
+        }
+    struct timing timing = {what, seconds};
+    VEC_PUSH(session->arena, &session->times, timing);
+}
+
+static void print_times(const struct session *session) {
+    double total = 0;
+    for (int i = 0; i < session->times.count; i++) {
+        total += session->times.at[i].seconds;
+        fprintf(stderr, "  %-16s %9.2f ms\n", session->times.at[i].what, 1e3 * session->times.at[i].seconds);
+    }
+    fprintf(stderr, "  %-16s %9.2f ms\n", "total", 1e3 * total);
+}
+
+enum exit_status session_finish(struct session *session, bool ok) {
+    struct strbuf text;
+    strbuf_init(&text, session->arena);
+    diags_render(session->diags, &text, isatty(STDERR_FILENO));
+    fputs(text.text, stderr);
+    if (session->show_times)
+        print_times(session);
+    bool defect = diags_has_defect(session->diags);
+    if (defect)
+        fprintf(stderr, "\nThis is a defect of weft %s, not of your model. Please report it with the lines above, the command\n"
+                        "and the model text.\n", WEFT_VERSION);
+    weft_pool_destroy(session->pool);
+    session->pool = NULL;
+    if (defect)
+        return EXIT_DEFECT;
+    return ok && diags_error_count(session->diags) == 0 ? EXIT_OK : EXIT_USER;
+}
+
+bool session_fail(struct session *session, enum diag_code code, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    diag_error(session->diags, (struct span){0}, code, "%s", arena_vprintf(session->arena, format, args));
+    va_end(args);
+    return false;
+}
+
+/* ---- models ---- */
+
+static bool has_model(const struct session *session, const char *path, const char *name) {
+    for (int i = 0; i < frontend_model_count(session->frontend, path); i++)
+        if (strcmp(frontend_model_name(session->frontend, path, i), name) == 0)
+            return true;
+    return false;
+}
+
+/* Cuts the last ":word" off; NULL where there is none. */
+static const char *cut_name(char *path) {
+    char *colon = strrchr(path, ':');
+    if (!colon || strchr(colon, '/'))
+        return NULL;
+    *colon = 0;
+    return colon + 1;
+}
+
+bool session_load(struct session *session, const char *word, struct model_name *name) {
+    char *path = arena_strdup(session->arena, word);
+    const char *last = cut_name(path), *first = last ? cut_name(path) : NULL;
+    *name = (struct model_name){.path = path, .model = first ? first : last, .fn = first ? last : NULL};
+    double begun = clock_seconds();
+    bool ok = frontend_load(session->frontend, path);
+    session_add_time(session, "parse", clock_seconds() - begun);
+    if (!ok)
+        return false;
+    if (name->model && !name->fn && !has_model(session, path, name->model)) {
+        name->fn = name->model;
+        name->model = NULL;
+    }
+    return true;
+}
+
+struct instance *session_instantiate(struct session *session, const struct model_name *name, const struct setting *settings,
+                                     int setting_count) {
+    VEC(struct setting) all = {0};
+    for (int i = 0; i < setting_count; i++) {
+        bool overridden = false;
+        for (int k = 0; k < session->settings.count; k++)
+            overridden |= strcmp(session->settings.at[k].name, settings[i].name) == 0;
+        if (!overridden)
+            VEC_PUSH(session->arena, &all, settings[i]);
+    }
+    for (int k = 0; k < session->settings.count; k++)
+        VEC_PUSH(session->arena, &all, session->settings.at[k]);
+    return frontend_instantiate(session->frontend, name->path, name->model, all.at, all.count, session->arena);
+}
+
+/* ---- programs ---- */
+
+static void keep_function(struct graph *graph, const char *name) {
+    struct function *found = graph_find_function(graph, name);
+    if (found)
+        VEC_PUSH(graph->arena, &graph->functions, found);
+}
+
+struct graph *session_bind(struct session *session, const struct graph *graph, const struct request *requests, int count,
+                           struct arena *arena) {
+    struct graph *copy = graph_copy(graph, arena);
+    int had = copy->functions.count;
+    for (int i = 0; i < count; i++)
+        keep_function(copy, requests[i].function->name);
+    /* Composites stay: calls refer to them. */
+    int kept = 0;
+    for (int i = 0; i < copy->functions.count; i++)
+        if (i >= had || copy->functions.at[i]->kind == FUNCTION_COMPOSITE)
+            copy->functions.at[kept++] = copy->functions.at[i];
+    copy->functions.count = kept;
+    for (int i = 0; i < count; i++) {
+        struct function *function = graph_find_function(copy, requests[i].function->name);
+        if (!graph_bind(copy, function, requests[i].bindings, requests[i].binding_count, session->diags))
+            return NULL;
+    }
+    return copy;
+}
+
+bool session_run_passes(struct session *session, struct graph *graph, struct pass_context *context, const char *until) {
+    context->arena = graph->arena;
+    context->diags = session->diags;
+    bool ok = pipeline_run(graph, context, until);
+    for (int i = 0; i < pipeline_count; i++)
+        if (context->seconds[i] > 0)
+            session_add_time(session, pipeline[i].name, context->seconds[i]);
+    return ok;
+}
+
+static bool need_codegen(struct session *session) {
+    double begun = clock_seconds();
+    if (!session->codegen)
+        session->codegen = codegen_module_open(session->arena, session->diags);
+    session_add_time(session, "load LLVM", clock_seconds() - begun);
+    return session->codegen != NULL;
+}
+
+static bool need_pool(struct session *session) {
+    struct weft_error error;
+    if (!session->pool)
+        session->pool = weft_pool_create(session->threads, &error);
+    return session->pool || session_fail(session, E_COMPILE, "%s", error.message);
+}
+
+static void add_codegen_times(struct session *session, const struct codegen_times *times) {
+    session_add_time(session, "lower", times->lower);
+    session_add_time(session, "emit", times->emit);
+    session_add_time(session, "llvm", times->llvm);
+    session_add_time(session, "link", times->link);
+}
+
+static bool compile_program(struct session *session, struct program *p, bool link) {
+    struct function **functions = ARENA_ARRAY(p->arena, struct function *, p->entry_count);
+    for (int i = 0; i < p->entry_count; i++)
+        functions[i] = graph_find_function(p->graph, p->entries[i].name);
+    struct pass_context context = {.functions = functions, .function_count = p->entry_count};
+    if (!session_run_passes(session, p->graph, &context, NULL) || !need_codegen(session) || !need_pool(session))
+        return false;
+    p->plan = context.plan;
+    const struct codegen_options options = {.cpu = session->cpu, .cache = session->cache};
+    p->compiled = session->codegen->compile(p->graph, functions, p->entry_count, p->plan, &options, p->arena, session->diags);
+    if (!p->compiled)
+        return false;
+    if (link && !(p->loaded = session->codegen->load(p->compiled, session->diags)))
+        return false;
+    struct codegen_times times = session->codegen->times(p->compiled);
+    add_codegen_times(session, &times);
+    return true;
+}
+
+struct program *program_create(struct session *session, const struct graph *graph, const struct request *requests, int count,
+                               bool link) {
+    struct arena *arena = arena_create();
+    if (!arena) {
+        session_fail(session, E_COMPILE, "no memory to compile with");
+        return NULL;
+    }
+    struct program *p = ARENA_NEW(session->arena, struct program);
+    p->arena = arena;
+    p->entry_count = count;
+    p->entries = ARENA_ARRAY(arena, struct program_entry, count);
+    for (int i = 0; i < count; i++)
+        p->entries[i].name = requests[i].function->name;
+    p->graph = session_bind(session, graph, requests, count, arena);
+    if (!p->graph || !compile_program(session, p, link)) {
+        program_destroy(session, p);
+        return NULL;
+    }
+    int width = weft_pool_exec(session->pool)->width;
+    for (int i = 0; i < count; i++) {
+        struct program_entry *entry = &p->entries[i];
+        entry->function = graph_find_function(p->graph, entry->name);
+        entry->plan = plan_of(p->plan, entry->function);
+        entry->workspace_bytes = session->codegen->workspace(p->compiled, entry->name, width);
+        entry->call = link ? session->codegen->entry(p->loaded, entry->name) : NULL;
+    }
+    return p;
+}
+
+void program_destroy(struct session *session, struct program *program) {
+    if (!program)
+        return;
+    if (program->loaded)
+        session->codegen->unload(program->loaded);
+    arena_destroy(program->arena);
+}
+
+/* ---- memory ---- */
+
+static void *aligned_block(size_t bytes) {
+    size_t rounded = (bytes + 63) / 64 * 64 + 64;
+    void *block = aligned_alloc(64, rounded);
+    if (block)
+        memset(block, 0, rounded);
+    return block;
+}
+
+bool memory_create(struct session *session, const struct plan *plan, struct memory *memory) {
+    *memory = (struct memory){.weights_bytes = (size_t)plan->weights_bytes, .state_bytes = (size_t)plan->state_bytes};
+    memory->weights = aligned_block(memory->weights_bytes);
+    memory->state = aligned_block(memory->state_bytes);
+    if (memory->weights && memory->state)
+        return true;
+    memory_destroy(memory);
+    return session_fail(session, E_COMPILE, "no memory for %zu bytes of weights and state", memory->weights_bytes + memory->state_bytes);
+}
+
+void memory_destroy(struct memory *memory) {
+    free(memory->weights);
+    free(memory->state);
+    free(memory->workspace);
+    memory->weights = memory->state = memory->workspace = NULL;
+}
+
+void *memory_of_state(const struct memory *memory, const struct plan *plan, const struct state *state) {
+    char *block = state->kind == STATE_WEIGHT ? memory->weights : memory->state;
+    return block + plan->state_offset[state->index];
+}
+
+static bool grow_workspace(struct session *session, struct memory *memory, size_t bytes) {
+    if (memory->workspace && memory->workspace_bytes >= bytes)
+        return true;
+    free(memory->workspace);
+    memory->workspace = aligned_block(bytes);
+    memory->workspace_bytes = memory->workspace ? bytes : 0;
+    return memory->workspace || session_fail(session, E_COMPILE, "no memory for a workspace of %zu bytes", bytes);
+}
+
+/* ---- calls ---- */
+
+uint64_t session_seed(const struct session *session, uint32_t purpose) {
+    struct philox_key key = philox_fold(philox_seed(session->seed), purpose);
+    return key.word[0] | (uint64_t)key.word[1] << 32;
+}
+
+static bool report_check(struct session *session, const struct program_entry *entry, int code) {
+    if (code == WEFT_BAD_CPU)
+        return session_fail(session, E_TARGET, "this machine lacks an instruction set that --cpu names");
+    int site = WEFT_FIRST_CHECK;
+    FOR_EACH_OP(op, entry->function->body) {
+        if (op->code != OP_check)
+            continue;
+        if (site++ == code) {
+            diag_error_at(session->diags, op->site, E_ASSERT, "%s", op_string(op, ATTR_message));
+            return false;
+        }
+    }
+    return session_fail(session, E_ASSERT, "a check of `%s` failed (code %d)", entry->name, code);
+}
+
+bool program_call(struct session *session, struct program *program, int index, struct memory *memory, void **values, uint64_t seed) {
+    struct program_entry *entry = &program->entries[index];
+    if (!grow_workspace(session, memory, entry->workspace_bytes))
+        return false;
+    for (int i = 0; i < entry->plan->arguments.count; i++) {
+        switch ((enum weft_role)entry->plan->arguments.at[i].role) {
+        case WEFT_WEIGHTS:
+            values[i] = memory->weights;
+            break;
+        case WEFT_STATE:
+            values[i] = memory->state;
+            break;
+        case WEFT_SEED:
+            values[i] = &seed;
+            break;
+        default:
+            break;
+        }
+    }
+    int code = entry->call(values, memory->workspace, weft_pool_exec(session->pool));
+    return code == WEFT_OK || report_check(session, entry, code);
+}
+
+int entry_argument(const struct program_entry *entry, const char *name, bool is_input) {
+    for (int i = 0; i < entry->plan->arguments.count; i++) {
+        const struct plan_argument *a = &entry->plan->arguments.at[i];
+        if ((a->role == WEFT_INPUT) == is_input && (is_input || a->role == WEFT_RESULT || a->role == WEFT_REPORT) &&
+            strcmp(a->name, name) == 0)
+            return i;
+    }
+    return -1;
+}
