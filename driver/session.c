@@ -332,6 +332,27 @@ static bool report_check(struct session *session, const struct program_entry *en
     return session_fail(session, E_ASSERT, "a check of `%s` failed (code %d)", entry->name, code);
 }
 
+/* Note [Interrupting a call]: compiled code has no way out but its end. A session that may be interrupted hands it an
+ * exec that, once the flag is set, leaves every parallel phase undone: what remains is little, and its results are
+ * thrown away. */
+struct interruptible {
+    const weft_exec *inner;
+    const volatile sig_atomic_t *interrupted;
+};
+
+static void interruptible_for(void *context, weft_body *body, void *data, int64_t tasks) {
+    const struct interruptible *i = context;
+    if (!*i->interrupted)
+        i->inner->parallel_for(i->inner->context, body, data, tasks);
+}
+
+static int call_entry(struct session *session, const struct program_entry *entry, void **values, void *workspace) {
+    const weft_exec *exec = weft_pool_exec(session->pool);
+    struct interruptible context = {exec, session->interrupted};
+    const weft_exec wrapped = {&context, exec->width, interruptible_for};
+    return entry->call(values, workspace, session->interrupted ? &wrapped : exec);
+}
+
 bool program_call(struct session *session, struct program *program, int index, struct memory *memory, void **values, uint64_t seed) {
     struct program_entry *entry = &program->entries[index];
     if (!grow_workspace(session, memory, entry->workspace_bytes))
@@ -351,7 +372,9 @@ bool program_call(struct session *session, struct program *program, int index, s
             break;
         }
     }
-    int code = entry->call(values, memory->workspace, weft_pool_exec(session->pool));
+    int code = call_entry(session, entry, values, memory->workspace);
+    if (session->interrupted && *session->interrupted)
+        return false;
     return code == WEFT_OK || report_check(session, entry, code);
 }
 

@@ -9,6 +9,8 @@
 #include "passes/pipeline.h"
 #include "runtime/pool.h"
 
+#include <signal.h>
+
 struct session {
     struct arena *arena;
     struct types *types;
@@ -17,6 +19,7 @@ struct session {
     struct frontend *frontend;
     const struct codegen_api *codegen; /* NULL until something compiles */
     struct weft_pool *pool;            /* NULL until something runs */
+    const volatile sig_atomic_t *interrupted; /* set: calls give up early and report nothing; NULL: never */
     uint64_t seed;
     int threads; /* 0: as many as cores */
     const char *cpu, *cache;

@@ -1,0 +1,99 @@
+/* driver/cmd_build.c: weft build: an object file and a C header, and the weights as the object wants them in memory. */
+#include "driver/checkpoint.h"
+#include "driver/entries.h"
+#include "driver/progress.h"
+#include "runtime/file.h"
+
+#include <ctype.h>
+#include <string.h>
+
+struct build {
+    struct session session;
+    struct invocation *invocation;
+    struct instance *instance;
+    struct sizes sizes;
+    struct function **functions;
+    int count;
+    struct program *program;
+    struct memory memory;
+    const char *prefix;
+};
+
+/* "models/vae.weft:VAE" has the prefix the user gave, or the graph's name: C identifiers both. */
+static bool choose_prefix(struct build *b) {
+    b->prefix = option_text(b->invocation, OPT_prefix, instance_graph(b->instance)->name);
+    bool fine = isalpha((unsigned char)b->prefix[0]) || b->prefix[0] == '_';
+    for (const char *c = b->prefix; *c; c++)
+        fine = fine && (isalnum((unsigned char)*c) || *c == '_');
+    return fine || session_fail(&b->session, E_ARGUMENT, "--prefix `%s` is no C name", b->prefix);
+}
+
+static bool compile(struct build *b, bool link) {
+    struct function *init = instance_elaborate_init(b->instance);
+    if (!init)
+        return false;
+    struct request *requests = ARENA_ARRAY(b->session.arena, struct request, b->count + 1);
+    for (int i = 0; i < b->count; i++)
+        requests[i] = (struct request){b->functions[i], b->sizes.bindings.at, b->sizes.bindings.count};
+    requests[b->count] = (struct request){init, NULL, 0};
+    b->program = program_create(&b->session, instance_graph(b->instance), requests, b->count + 1, link);
+    return b->program != NULL;
+}
+
+static bool write_file(struct build *b, const char *path, const void *bytes, size_t size) {
+    struct weft_error error;
+    return weft_file_write_whole(path, bytes, size, &error) || session_fail(&b->session, E_FILE, "%s", error.message);
+}
+
+/* FILE.o with its ending replaced. */
+static const char *beside(struct build *b, const char *output, const char *ending) {
+    const char *dot = strrchr(output, '.');
+    return arena_printf(b->session.arena, "%.*s%s", (int)(dot - output), output, ending);
+}
+
+static bool write_weights(struct build *b, const char *output) {
+    const char *weights = option_text(b->invocation, OPT_weights, NULL);
+    const struct fitting all = {.into = ".", .prefix = "", .ignore = (const char *const[]){"opt.*", "run.*"}, .ignore_count = 2};
+    if (!weights)
+        return true;
+    return memory_create(&b->session, b->program->plan, &b->memory) &&
+           weights_load(&b->session, b->program->graph, b->program->plan, &b->memory, weights, &all, false) &&
+           write_file(b, beside(b, output, ".weights"), b->memory.weights, b->memory.weights_bytes);
+}
+
+static bool write_object(struct build *b, const char *output) {
+    size_t size;
+    const void *object = b->session.codegen->object(b->program->compiled, b->prefix, &size, b->session.diags);
+    const char *header = object ? b->session.codegen->header(b->program->compiled, b->prefix) : NULL;
+    return object && write_weights(b, output) && write_file(b, beside(b, output, ".h"), header, strlen(header)) &&
+           write_file(b, output, object, size);
+}
+
+static bool build(struct build *b, const char *output) {
+    struct model_name name;
+    if (!session_load(&b->session, b->invocation->words.at[0], &name))
+        return false;
+    b->instance = session_instantiate(&b->session, &name, NULL, 0);
+    const char *list = option_text(b->invocation, OPT_entry, name.fn);
+    if (!b->session.cpu)
+        b->session.cpu = "x86-64-v3";
+    return b->instance && choose_prefix(b) && entries_elaborate(&b->session, b->instance, list, &b->sizes, &b->functions, &b->count) &&
+           compile(b, false) && write_object(b, output);
+}
+
+enum exit_status command_build(struct invocation *invocation) {
+    struct build b = {.invocation = invocation};
+    const char *output = option_text(invocation, OPT_output, NULL);
+    if (invocation->words.count != 1)
+        return usage_error(invocation, "one model is wanted");
+    if (!output || strlen(output) < 3 || strcmp(output + strlen(output) - 2, ".o") != 0)
+        return usage_error(invocation, "-o FILE.o is wanted");
+    if (!session_open(&b.session, invocation) || !sizes_from_options(&b.session, invocation, &b.sizes))
+        return EXIT_USAGE;
+    bool ok = build(&b, output);
+    if (ok && !b.session.quiet)
+        printf("%s  %s\n", output, beside(&b, output, ".h"));
+    memory_destroy(&b.memory);
+    program_destroy(&b.session, b.program);
+    return session_finish(&b.session, ok);
+}
