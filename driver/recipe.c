@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -136,7 +137,7 @@ static bool read_flag(struct context *c, const struct yaml *node, void *into) {
 }
 
 static bool read_shuffle(struct context *c, const struct yaml *node, void *into) {
-    bool value;
+    bool value = false;
     if (!read_bool(c, node, &value))
         return false;
     *(int *)into = value;
@@ -239,7 +240,7 @@ static bool read_settings(struct context *c, const struct yaml *node, void *into
 }
 
 static bool read_data_name(struct context *c, const struct yaml *node, void *into) {
-    const char *name;
+    const char *name = NULL;
     if (!read_text(c, node, &name))
         return false;
     const struct recipe_data *data = recipe_find_data(c->recipe, name);
@@ -293,7 +294,7 @@ static bool read_beside(struct context *c, const struct yaml *node, void *into) 
 
 static bool read_on_nan(struct context *c, const struct yaml *node, void *into) {
     static const char *const choices[] = {"stop", "skip"};
-    const char *choice;
+    const char *choice = "";
     if (!one_of(c, node, choices, 2, "stop or skip", &choice))
         return false;
     *(bool *)into = strcmp(choice, "skip") == 0;
