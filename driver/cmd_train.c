@@ -161,6 +161,17 @@ static bool fill_memory(struct training *t, bool resume) {
     return true;
 }
 
+/* The score of best.safetensors, so that a resumed run keeps only what is better. */
+static void read_best(struct training *t, bool resume) {
+    struct weft_error error;
+    t->best = -HUGE_VAL;
+    struct weft_weights *file = resume ? weft_weights_open(arena_printf(t->session->arena, "%s/best.safetensors", t->folder), &error) : NULL;
+    const char *score = file ? weft_weights_metadata(file, "score") : NULL;
+    if (score)
+        t->best = strtod(score, NULL);
+    weft_weights_close(file);
+}
+
 /* Opens log.jsonl: a fresh run begins it anew, a resumed one keeps the lines up to its step. */
 static bool open_log(struct training *t, bool resume) {
     const char *path = arena_printf(t->session->arena, "%s/log.jsonl", t->folder), *why;
@@ -319,6 +330,7 @@ static bool train(struct training *t, struct invocation *invocation) {
     t->batches = training_feed(t, t->recipe->train_data)->count / t->recipe->batch;
     if (!elaborate(t) || !compile(t) || !make_folder(t) || !fill_memory(t, resume) || !open_log(t, resume))
         return false;
+    read_best(t, resume);
     t->begun = clock_seconds() - t->position.seconds;
     progress_begin(&t->progress, t->style, "", 0, 1);
     signal(SIGINT, on_interrupt);

@@ -287,11 +287,6 @@ static bool read_reduce(struct context *c, const struct yaml *node, void *into) 
     return one_of(c, node, reductions, 2, "mean or sum", into);
 }
 
-static bool read_beside(struct context *c, const struct yaml *node, void *into) {
-    static const char *const choices[] = {"input"};
-    return one_of(c, node, choices, 1, "`input`", into);
-}
-
 static bool read_on_nan(struct context *c, const struct yaml *node, void *into) {
     static const char *const choices[] = {"stop", "skip"};
     const char *choice = "";
@@ -417,7 +412,7 @@ static const struct key samples_keys[] = {
     {"fn", read_text, AT(recipe_samples, fn), true},
     {"in", read_settings, AT(recipe_samples, inputs), false},
     {"data", read_data_name, AT(recipe_samples, data), false},
-    {"beside", read_beside, AT(recipe_samples, beside), false},
+    {"beside", read_text, AT(recipe_samples, beside), false},
     {"grid", read_grid, AT(recipe_samples, rows), false},
     {"every", read_turn, AT(recipe_samples, turn), false},
     {"at", read_at, AT(recipe_samples, turn), false},
@@ -472,7 +467,7 @@ static const struct key checkpoint_keys[] = {
     {"dir", read_path, AT(recipe, dir), true},
     {"every", read_turn, AT(recipe, checkpoint), false},
     {"keep", read_positive, AT(recipe, keep), false},
-    {"best", NULL, 0, false},
+    {"best", read_text, AT(recipe, best), false},
     {0}};
 
 static bool read_checkpoint(struct context *c, const struct yaml *node, void *into) {

@@ -42,7 +42,7 @@ struct recipe_samples {
     const char *fn;
     VEC(struct setting) inputs; /* in: {n: 64}: by parameter name */
     const struct recipe_data *data; /* inputs from a set; NULL: none */
-    const char *beside;             /* `input`: the set's images stand beside the results */
+    const char *beside; /* the input (`input`: the first) whose images stand beside the results */
     int64_t rows, columns;          /* of the grid; 0: nearly square */
     struct turn turn;
     struct span span;
@@ -69,6 +69,7 @@ struct recipe {
     const char *dir;      /* of checkpoints and everything else */
     struct turn checkpoint;
     int64_t keep;
+    const char *best; /* the evaluated result whose greatest value (with a "-" in front: least) keeps its weights; NULL */
     struct turn log;
     bool skip_nan;
 };

@@ -48,6 +48,7 @@ struct training {
     double first_epoch_seconds;
     double *sums; /* of the reports since the last line of the log, by argument */
     int64_t summed;
+    double best; /* the value that best.safetensors has; -inf: there is none */
     FILE *log;
 };
 

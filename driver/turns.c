@@ -140,6 +140,20 @@ static const char *value_name(struct training *t, const struct evaluation *e, co
     return arena_printf(t->session->arena, "%s%s%s (%s)", e->recipe->fn, *result ? "." : "", result, e->recipe->data->name);
 }
 
+/* Keeps the weights in best.safetensors where the result that the recipe names is better than before. */
+static bool keep_best(struct training *t, const char *result, double value) {
+    const char *wanted = t->recipe->best;
+    bool least = wanted && *wanted == '-';
+    if (!wanted || strcmp(wanted + least, result) != 0 || !((least ? -value : value) > t->best))
+        return true;
+    t->best = least ? -value : value;
+    const struct weft_metadata metadata[] = {{"format", "weft weights 1"},
+                                             {"step", arena_printf(t->session->arena, "%lld", (long long)t->position.step)},
+                                             {"score", arena_printf(t->session->arena, "%.17g", t->best)}};
+    return weights_save(t->session, t->program->graph, t->program->plan, &t->memory,
+                        arena_printf(t->session->arena, "%s/best.safetensors", t->folder), false, metadata, 3);
+}
+
 static bool evaluate(struct training *t, struct evaluation *e) {
     const struct function_plan *plan = t->program->entries[e->entry].plan;
     int count = result_count(plan), k = 0;
@@ -155,6 +169,8 @@ static bool evaluate(struct training *t, struct evaluation *e) {
         if (strcmp(e->recipe->reduce, "mean") == 0)
             totals[k] /= (double)e->rows;
         names[k] = value_name(t, e, count > 1 ? plan->arguments.at[i].name : "");
+        if (!keep_best(t, *plan->arguments.at[i].name ? plan->arguments.at[i].name : e->recipe->fn, totals[k]))
+            return false;
         strbuf_printf(&text, "  %s %.6g", names[k], totals[k]);
         k++;
     }
@@ -185,7 +201,8 @@ static float *interleave(struct training *t, const struct sampling *s, const str
     const struct function_plan *plan = t->program->entries[s->entry].plan;
     for (int i = 0; i < plan->arguments.count; i++) {
         const struct plan_argument *a = &plan->arguments.at[i];
-        if (a->role != WEFT_INPUT || a->type->dtype != DTYPE_f32 || type_elements(a->type) != type_elements(type))
+        bool named = strcmp(s->recipe->beside, "input") == 0 || strcmp(s->recipe->beside, a->name) == 0;
+        if (a->role != WEFT_INPUT || !named || a->type->dtype != DTYPE_f32 || type_elements(a->type) != type_elements(type))
             continue;
         int64_t image = type_elements(type) / type_size(type, 0), n = type_size(type, 0);
         float *out = malloc(sizeof(float) * (size_t)(2 * n * image));
