@@ -117,7 +117,7 @@ static bool call(struct run *r) {
             r->values[i] = aligned_alloc(64, ((size_t)type_bytes(a->type) + 127) / 64 * 64);
     }
     double begun = clock_seconds();
-    bool ok = program_call(&r->session, r->program, 0, &r->memory, r->values, session_seed(&r->session, 0));
+    bool ok = program_call(&r->session, r->program, 0, &r->memory, r->values, r->session.seed);
     session_add_time(&r->session, "run", clock_seconds() - begun);
     return ok;
 }

@@ -267,5 +267,8 @@ bool turns_take(struct training *t, bool epoch_ended, bool last) {
         ok = checkpoint_save(t->session, t->program->graph, t->program->plan, &t->memory, t->folder, &t->position, t->recipe->keep);
         any = true;
     }
+    if (ok && last)
+        ok = weights_save(t->session, t->program->graph, t->program->plan, &t->memory,
+                          arena_printf(t->session->arena, "%s/last.safetensors", t->folder), false, NULL, 0);
     return ok && (!any || report_draw(t));
 }
