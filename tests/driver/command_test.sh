@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# The command line: help, and every wrong use with its message and status.
+set -u
+failures=0
+
+# expect STATUS "text in the output" words...
+expect() {
+    local status=$1 text=$2
+    shift 2
+    local out
+    out=$("$WEFT" "$@" 2>&1 </dev/null)
+    local got=$?
+    if [ $got != "$status" ] || ! grep -qF -- "$text" <<<"$out"; then
+        echo "weft $*: status $got (wanted $status), output:"
+        echo "$out"
+        echo "wanted: $text"
+        failures=$((failures + 1))
+    fi
+}
+
+expect 2 "usage: weft COMMAND"
+expect 0 "usage: weft COMMAND" help
+expect 0 "usage: weft train RECIPE.yaml" help train
+expect 0 "usage: weft train RECIPE.yaml" train --help
+expect 0 "weft " version
+expect 2 "there is no command \`trian\`; did you mean \`train\`?" trian
+expect 2 "there is no command \`fly\`" fly
+expect 2 "train has no option \`--sede\`; did you mean \`--seed\`?" train --sede 1 x.yaml
+expect 2 "\`--seed\` wants a value" train x.yaml --seed
+expect 2 "--seed wants a whole number" train x.yaml --seed one
+expect 2 "\`--resume\` takes no value" train x.yaml --resume=yes
+expect 2 "\`--seed\` is given twice" train x.yaml --seed 1 --seed 2
+expect 2 "--set wants NAME=VALUE" train x.yaml --set lr
+expect 2 "which model?" run
+expect 2 "which model?" check
+expect 2 "one recipe is wanted" train
+expect 2 "-o FILE.o is wanted" build x.weft
+expect 2 "-o FILE.o is wanted" build x.weft -o x.so
+expect 2 "--after PASS is wanted" dump x.weft
+expect 2 "there is no pass \`fusee\`" dump x.weft --after fusee
+expect 0 "plan_memory" dump --after list
+expect 2 "\`list\` or \`clear\`?" cache
+expect 1 "cannot be read" train /nonexistent/x.yaml
+expect 1 "nonexistent" check /nonexistent/x.weft
+expect 1 "the name must end in" inspect "$0"
+expect 1 "nonexistent" inspect /nonexistent/x.npy
+
+# Every command has a help that lists --help itself.
+for command in check run train build dump plan repl inspect cache; do
+    expect 0 "-h, --help" help $command
+done
+exit $((failures != 0))
