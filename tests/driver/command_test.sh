@@ -28,7 +28,7 @@ expect 2 "there is no command \`fly\`" fly
 expect 2 "train has no option \`--sede\`; did you mean \`--seed\`?" train --sede 1 x.yaml
 expect 2 "\`--seed\` wants a value" train x.yaml --seed
 expect 2 "--seed wants a whole number" train x.yaml --seed one
-expect 2 "\`--resume\` takes no value" train x.yaml --resume=yes
+expect 2 "\`--resume=yes\` takes no value" train x.yaml --resume=yes
 expect 2 "\`--seed\` is given twice" train x.yaml --seed 1 --seed 2
 expect 2 "--set wants NAME=VALUE" train x.yaml --set lr
 expect 2 "which model?" run
