@@ -455,6 +455,6 @@ static struct datum run_rearrange(struct elab *e, const struct builtin_call *c) 
 
 const struct builtin builtins_einops[] = {
     {"einsum", "spec operands*", run_einsum, 0},
-    {"rearrange", "x spec sizes**", run_rearrange, 0},
+    {"rearrange", "tensor notation sizes**", run_rearrange, 0}, /* x is the name of an axis */
     {0},
 };
