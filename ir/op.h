@@ -21,7 +21,17 @@ enum attr_name {
 #undef ATTR
     ATTR_COUNT
 };
-enum attr_kind { ATTR_INT, ATTR_INTS, ATTR_FLOAT, ATTR_STRING, ATTR_DIM, ATTR_DIMS, ATTR_DATA, ATTR_STATE, ATTR_FUNCTION };
+enum attr_kind {
+    ATTR_INT,
+    ATTR_INTS,
+    ATTR_FLOAT,
+    ATTR_STRING,
+    ATTR_DIM,
+    ATTR_DIMS,
+    ATTR_DATA,
+    ATTR_STATE,
+    ATTR_FUNCTION
+};
 
 /* The bytes of a constant tensor in the memory format of its (static) type, row major. */
 struct data {
@@ -48,19 +58,30 @@ struct attr {
     };
 };
 
-enum fuse_class { FUSE_SOURCE, FUSE_MAP, FUSE_VIEW, FUSE_REDUCE, FUSE_CONTRACT, FUSE_OPAQUE, FUSE_EFFECT, FUSE_REGION };
+enum fuse_class {
+    FUSE_SOURCE,
+    FUSE_MAP,
+    FUSE_VIEW,
+    FUSE_REDUCE,
+    FUSE_CONTRACT,
+    FUSE_OPAQUE,
+    FUSE_EFFECT,
+    FUSE_REGION
+};
 enum { VARIADIC = -1 };
 
 struct op;
 struct graph;
 
-/* What the whole program may know of an operator. Gradients, evaluation and lowering expand their own columns. */
+/* What the whole program may know of an operator. Gradients, evaluation and lowering expand their own
+ * columns. */
 struct op_info {
     const char *name;
     int operands, results; /* or VARIADIC */
     uint64_t attributes;   /* bit ATTR_x: must be there */
-    /* Gives the results their types, from operands, attributes, and where the row says "declared" the type that the
-     * results were made with; checks everything that is wrong in a use of the operator. false: reported. */
+    /* Gives the results their types, from operands, attributes, and where the row says "declared" the type
+     * that the results were made with; checks everything that is wrong in a use of the operator. false:
+     * reported. */
     bool (*infer)(struct graph *graph, struct op *op, struct diags *diags);
     enum fuse_class fuse;
     int flops;

@@ -1,5 +1,5 @@
-/* passes/passes.h: the passes, one file and one function each; passes/pipeline.c has them in their order. Each returns
- * true where the graph is valid, false where it reported why it cannot go on. */
+/* passes/passes.h: the passes, one file and one function each; passes/pipeline.c has them in their order.
+ * Each returns true where the graph is valid, false where it reported why it cannot go on. */
 #ifndef PASSES_PASSES_H
 #define PASSES_PASSES_H
 

@@ -1,4 +1,5 @@
-/* passes/pipeline.h: the graph passes in their order, as a table, and the runner. docs/passes.md tells what each does. */
+/* passes/pipeline.h: the graph passes in their order, as a table, and the runner. docs/passes.md tells what
+ * each does. */
 #ifndef PASSES_PIPELINE_H
 #define PASSES_PIPELINE_H
 
@@ -13,27 +14,28 @@ struct pass_context {
     struct arena *arena;   /* of the graph: what passes add to it */
     struct arena *scratch; /* made by the runner, reset after each pass */
     struct diags *diags;
-    struct function *const *functions; /* the entries that are compiled: schedule, alias and plan_memory do these */
+    struct function *const *functions; /* the entries that are compiled */
     int function_count;
     bool verify;            /* after each pass; always on in builds with WEFT_VERIFY */
     const char *dump_after; /* a pass's name; "all": each */
     struct strbuf *dump;
-    struct plan *plan; /* made by plan_memory */
+    struct plan *plan;          /* made by plan_memory */
     double seconds[PASS_TIMES]; /* by row of the pipeline, for --time */
 };
 
 struct pass {
     const char *name;
-    bool (*run)(struct graph *graph, struct pass_context *context); /* true: the graph is valid; false: reported */
-    bool needs_sizes; /* every dim of the functions must be bound by graph_bind */
+    bool (*run)(struct graph *graph,
+                struct pass_context *context); /* true: the graph is valid; false: reported */
+    bool needs_sizes;                          /* every dim of the functions must be bound by graph_bind */
     const char *summary;
 };
 
 extern const struct pass pipeline[];
 extern const int pipeline_count;
 
-/* Runs the passes in order up to and including `until` (NULL: all). false: reported; a failed verifier is a defect that
- * names the pass. */
+/* Runs the passes in order up to and including `until` (NULL: all). false: reported; a failed verifier is a
+ * defect that names the pass. */
 bool pipeline_run(struct graph *graph, struct pass_context *context, const char *until);
 const struct pass *pipeline_find(const char *name); /* NULL: none */
 

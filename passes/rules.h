@@ -4,16 +4,18 @@
 
 #include "passes/rewrite.h"
 
-/* Rows: TO(pattern, guard, replacement, example), BUILD(pattern, guard, function, example), APPLY likewise. */
+/* Rows: TO(pattern, guard, replacement, example); BUILD and APPLY have a function for the replacement. */
+/* clang-format off */
 #define TO(p, g, t, e)    {.pattern = (p), .guard = (g), .to = (t), .example = (e)}
 #define BUILD(p, g, f, e) {.pattern = (p), .guard = (g), .build = (f), .example = (e)}
 #define APPLY(p, g, f, e) {.pattern = (p), .guard = (g), .apply = (f), .example = (e)}
+/* clang-format on */
 
 /* Constants and broadcasts: compute at compile time, or compute the small thing in place of its copies. */
 extern const struct rule_set fold_rules;
 /* Identities of arithmetic, logic and casts. */
 extern const struct rule_set algebra_rules;
-/* Reshapes, transposes, broadcasts, slices, pads, concats; known indices; the axes of dot; reductions of nothing. */
+/* Reshapes, transposes, broadcasts, slices, pads, concats; known indices; the axes of dot; some sums. */
 extern const struct rule_set view_rules;
 /* cond and loop. */
 extern const struct rule_set control_rules;
