@@ -325,6 +325,29 @@ static void another_cpu_is_an_error_code(void **state) {
     entry_run_destroy(run);
 }
 
+/* Objects for other CPUs than this one: well formed, of their machine, with the symbols that users want. */
+static void objects_are_made_for_every_kind_of_cpu(void **state) {
+    (void)state;
+    static const struct {
+        const char *cpu;
+        unsigned char machine; /* e_machine of the ELF header */
+    } targets[] = {{"x86-64", 62}, {"haswell", 62}, {"x86-64-v4", 62}, {"aarch64", 183}};
+    for (int i = 0; i < 4; i++) {
+        const struct codegen_options options = {.workers = 2, .cpu = targets[i].cpu};
+        struct entry_run *run = entry_run_compile(layer, &options);
+        size_t size;
+        const unsigned char *object = weft_codegen.object(run->compiled, "layer", &size, run->diags);
+        assert_non_null(object);
+        assert_memory_equal(object, "\177ELF", 4);
+        assert_int_equal(object[18], targets[i].machine);
+        assert_non_null(memmem(object, size, "layer_f_workspace", 18));
+        const char *assembly = weft_codegen.assembly(run->compiled, run->diags);
+        assert_non_null(strstr(assembly, "weft_entry_f:"));
+        assert_true(targets[i].machine != 183 || strstr(assembly, "fmla"));
+        entry_run_destroy(run);
+    }
+}
+
 /* ---- the cache ---- */
 
 static void the_second_compile_comes_from_the_cache(void **state) {
@@ -362,6 +385,7 @@ int main(void) {
         cmocka_unit_test(a_user_builds_with_the_header),
         cmocka_unit_test(a_size_of_another_build_is_an_error_code),
         cmocka_unit_test(another_cpu_is_an_error_code),
+        cmocka_unit_test(objects_are_made_for_every_kind_of_cpu),
         cmocka_unit_test(the_second_compile_comes_from_the_cache),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

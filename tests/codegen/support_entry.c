@@ -24,7 +24,7 @@ static void fail_with(struct entry_run *run, const char *text) {
     fail_msg("%s", out.text);
 }
 
-struct entry_run *entry_run_create(const char *text, const struct codegen_options *options) {
+struct entry_run *entry_run_compile(const char *text, const struct codegen_options *options) {
     struct arena *arena = arena_create();
     struct entry_run *run = ARENA_NEW(arena, struct entry_run);
     run->arena = arena;
@@ -43,9 +43,14 @@ struct entry_run *entry_run_create(const char *text, const struct codegen_option
     }
     run->compiled = weft_codegen.compile(run->graph, run->graph->functions.at, run->graph->functions.count,
                                          run->plan, options, arena, run->diags);
-    if (run->compiled)
-        run->loaded = weft_codegen.load(run->compiled, run->diags);
-    if (!run->loaded)
+    if (!run->compiled)
+        fail_with(run, text);
+    return run;
+}
+
+struct entry_run *entry_run_create(const char *text, const struct codegen_options *options) {
+    struct entry_run *run = entry_run_compile(text, options);
+    if (!(run->loaded = weft_codegen.load(run->compiled, run->diags)))
         fail_with(run, text);
     return run;
 }

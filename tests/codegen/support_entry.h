@@ -16,6 +16,7 @@ struct entry_run {
 };
 
 /* Everything of the graph's functions; fails the test with the diagnostics where something is refused. */
+struct entry_run *entry_run_compile(const char *text, const struct codegen_options *options); /* not loaded */
 struct entry_run *entry_run_create(const char *text, const struct codegen_options *options);
 void entry_run_destroy(struct entry_run *run);
 
