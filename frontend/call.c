@@ -30,7 +30,8 @@ struct parameter {
 struct signature {
     const char *what; /* "nn.Linear" */
     VEC(struct parameter) at;
-    struct span declared; /* unknown: a builtin */
+    enum { REST_NONE, REST_POSITIONAL, REST_NAMED } rest; /* of a builtin: what it takes beyond them */
+    struct span declared;                                 /* unknown: a builtin */
 };
 
 static const char *signature_text(struct elab *e, const struct signature *s) {
@@ -65,10 +66,9 @@ static int find_parameter(struct elab *e, const struct signature *s, const struc
     return -1;
 }
 
-/* Gives each parameter the index of its argument, or -1. NULL: reported. */
-static int *match_arguments(struct elab *e, const struct signature *s, const struct arguments *args,
-                            struct span span) {
-    int *of = ARENA_ARRAY(e->arena, int, s->at.count);
+/* Gives each parameter the index of its argument, or -1. false: reported. */
+static bool match_arguments(struct elab *e, const struct signature *s, const struct arguments *args,
+                            struct span span, int *of) {
     for (int i = 0; i < s->at.count; i++)
         of[i] = -1;
     int next = 0;
@@ -77,25 +77,25 @@ static int *match_arguments(struct elab *e, const struct signature *s, const str
         if (!arg->name && next == s->at.count) {
             refuse(e, s, arg->span,
                    arena_printf(e->arena, "%s takes %d arguments, this is one more", s->what, s->at.count));
-            return NULL;
+            return false;
         }
         int p = arg->name ? find_parameter(e, s, arg) : next++;
         if (p < 0)
-            return NULL;
+            return false;
         if (of[p] >= 0) {
             refuse(
                 e, s, arg->span,
                 arena_printf(e->arena, "the parameter %s of %s is given twice", s->at.at[p].name, s->what));
-            return NULL;
+            return false;
         }
         of[p] = i;
     }
     for (int i = 0; i < s->at.count; i++)
         if (of[i] < 0 && !s->at.at[i].optional) {
             refuse(e, s, span, arena_printf(e->arena, "%s needs the argument %s", s->what, s->at.at[i].name));
-            return NULL;
+            return false;
         }
-    return of;
+    return true;
 }
 
 static void signature_of_formals(struct elab *e, const struct formal *formal, struct signature *s) {
@@ -150,6 +150,14 @@ static bool bind_defaults(struct elab *e, const struct formal *f, const int *of,
     return good;
 }
 
+/* What is frozen does not train: its dropout is off and its buffers keep their values (S17). */
+static void see_through(struct elab *e, const struct view *views) {
+    e->ambient.views = views_join(e, views, e->ambient.views);
+    for (const struct view *view = views; view; view = view->next)
+        if (view->frozen)
+            e->ambient.training = false;
+}
+
 static struct datum run_fn_body(struct elab *e, const struct item *item) {
     if (!item->has_body)
         return item->value ? evaluate(e, item->value) : datum_none();
@@ -183,8 +191,8 @@ struct datum call_fn(struct elab *e, const struct closure *closure, const struct
     const struct item *item = closure->item;
     struct signature s = {.what = fn_name(e, closure), .declared = item->name.span};
     signature_of_formals(e, item->formals, &s);
-    int *of = match_arguments(e, &s, args, span);
-    if (!of)
+    int *of = ARENA_ARRAY(e->arena, int, s.at.count);
+    if (!match_arguments(e, &s, args, span, of))
         return datum_error();
     if (e->frame && e->frame->depth >= MAX_CALL_DEPTH)
         return fail(e, span, E_RECURSION, "calls are nested more than %d deep", MAX_CALL_DEPTH);
@@ -196,18 +204,19 @@ struct datum call_fn(struct elab *e, const struct closure *closure, const struct
     frame.place = place;
     struct stream stream;
     stream_push(e, &stream);
-    const struct view *views = e->ambient.views;
-    e->ambient.views = views_join(e, closure->view, views);
+    struct ambient ambient = e->ambient;
+    see_through(e, closure->view);
 
     struct binder binder = {.scope = frame.scope, .self = closure->self};
     struct datum result = datum_error();
     if (prepare_self(e, closure, args, of, &binder, span) &&
         bind_formals(e, item, args, of, &binder, s.what) &&
-        bind_defaults(e, item->formals, of, &binder, s.what)) {
+        bind_defaults(e, item->formals, of, &binder, s.what) &&
+        (!item->type || foresee_dims(e, &binder, item->type))) {
         binder.what = arena_printf(e->arena, "the result of %s", s.what);
         result = check_result(e, item, &binder, run_fn_body(e, item));
     }
-    e->ambient.views = views;
+    e->ambient = ambient;
     stream_pop(e, &stream);
     frame_pop(e, &frame);
     return result;
@@ -218,8 +227,8 @@ static struct datum call_lambda(struct elab *e, const struct closure *closure, c
     struct signature s = {.what = "the function", .declared = closure->expr->span};
     for (const struct param_name *p = closure->expr->params; p; p = p->next)
         VEC_PUSH(e->arena, &s.at, ((struct parameter){p->name.text, false}));
-    int *of = match_arguments(e, &s, args, span);
-    if (!of)
+    int *of = ARENA_ARRAY(e->arena, int, s.at.count);
+    if (!match_arguments(e, &s, args, span, of))
         return datum_error();
     if (e->frame->depth >= MAX_CALL_DEPTH)
         return fail(e, span, E_RECURSION, "calls are nested more than %d deep", MAX_CALL_DEPTH);
@@ -234,10 +243,10 @@ static struct datum call_lambda(struct elab *e, const struct closure *closure, c
     int i = 0;
     for (const struct param_name *p = closure->expr->params; p; p = p->next, i++)
         scope_bind(frame.scope, p->name.text, args->at.at[of[i]].datum, p->name.span);
-    const struct view *views = e->ambient.views;
-    e->ambient.views = views_join(e, closure->view, views);
+    struct ambient ambient = e->ambient;
+    see_through(e, closure->view);
     struct datum result = evaluate(e, closure->expr->a);
-    e->ambient.views = views;
+    e->ambient = ambient;
     stream_pop(e, &stream);
     frame_pop(e, &frame);
     return result;
@@ -328,8 +337,8 @@ struct datum make_instance(struct elab *e, const struct module *module, const st
                            const struct expr *place, struct span span) {
     struct signature s = {.what = module->name, .declared = module->item->name.span};
     signature_of_formals(e, module->item->formals, &s);
-    int *of = match_arguments(e, &s, args, span);
-    if (!of)
+    int *of = ARENA_ARRAY(e->arena, int, s.at.count);
+    if (!match_arguments(e, &s, args, span, of))
         return datum_error();
     struct site *site = ARENA_NEW(e->arena, struct site);
     *site = (struct site){span, e->frame ? e->frame->site : NULL, module->name};
@@ -430,18 +439,29 @@ static struct datum call_list(struct elab *e, struct datum d, const struct argum
 
 /* ---- builtins ---- */
 
-/* "x axis? keep?" */
-static void signature_of_builtin(struct elab *e, const struct builtin *builtin, struct signature *s) {
+/* Of "x axis? keep?"; made once for each row. */
+static const struct signature *signature_of_builtin(struct elab *e, const struct builtin *builtin) {
+    struct frontend *fe = e->frontend;
+    struct signature *s = map_find(&fe->signatures, builtin);
+    if (s)
+        return s;
+    s = ARENA_NEW(fe->arena, struct signature);
+    s->what = builtin->name;
     for (const char *p = builtin->params; *p;) {
         size_t length = strcspn(p, " "), name = strcspn(p, "?* ");
+        struct parameter parameter = {intern_n(e->names, p, name), p[name] == '?'};
         if (p[name] != '*')
-            VEC_PUSH(e->arena, &s->at, ((struct parameter){intern_n(e->names, p, name), p[name] == '?'}));
+            VEC_PUSH(fe->arena, &s->at, parameter);
+        else
+            s->rest = p[name + 1] == '*' ? REST_NAMED : REST_POSITIONAL;
         p += length + (p[length] == ' ');
     }
+    map_put(&fe->signatures, builtin, s);
+    return s;
 }
 
-/* Takes the arguments without a parameter of their own out of `args`: "x*" those without a name, "x**" those
- * with one. */
+/* Takes the arguments without a parameter of their own out of `args`: "x*" those without a name beyond the
+ * parameters, "x**" all that have one, so that rearrange may be given the size of an axis called x. */
 static struct datum take_rest(struct elab *e, const struct signature *s, const struct arguments *args,
                               struct arguments *kept, bool by_name) {
     VEC(struct datum) items = {0};
@@ -449,10 +469,7 @@ static struct datum take_rest(struct elab *e, const struct signature *s, const s
     int positional = 0;
     for (int i = 0; i < args->at.count; i++) {
         const struct argument *arg = &args->at.at[i];
-        bool declared = false;
-        for (int p = 0; p < s->at.count && arg->name; p++)
-            declared |= s->at.at[p].name == arg->name;
-        bool rest = by_name ? arg->name && !declared : !arg->name && positional++ >= s->at.count;
+        bool rest = by_name ? arg->name != NULL : !arg->name && positional++ >= s->at.count;
         if (!rest) {
             VEC_PUSH(e->arena, &kept->at, *arg);
             continue;
@@ -466,26 +483,22 @@ static struct datum take_rest(struct elab *e, const struct signature *s, const s
 
 static struct datum call_builtin(struct elab *e, const struct builtin *builtin, const struct arguments *args,
                                  struct span span) {
-    struct signature s = {.what = builtin->name};
-    signature_of_builtin(e, builtin, &s);
+    const struct signature *s = signature_of_builtin(e, builtin);
     struct builtin_call c = {.builtin = builtin, .span = span};
     struct arguments kept = {0};
-    const char *star = strchr(builtin->params, '*');
-    if (star) {
-        c.args[s.at.count] = take_rest(e, &s, args, &kept, star[1] == '*');
-        c.given[s.at.count] = true;
-        c.spans[s.at.count] = span;
+    int of[BUILTIN_MAX_PARAMS];
+    if (s->rest != REST_NONE) {
+        c.args[s->at.count] = take_rest(e, s, args, &kept, s->rest == REST_NAMED);
+        c.given[s->at.count] = true;
+        c.spans[s->at.count] = span;
         args = &kept;
     }
-    int *of = match_arguments(e, &s, args, span);
-    if (!of)
+    if (!match_arguments(e, s, args, span, of))
         return datum_error();
-    for (int i = 0; i < s.at.count; i++) {
+    for (int i = 0; i < s->at.count; i++) {
         c.given[i] = of[i] >= 0;
         c.args[i] = of[i] >= 0 ? args->at.at[of[i]].datum : datum_none();
         c.spans[i] = of[i] >= 0 ? args->at.at[of[i]].span : span;
-        if (datum_is_error(c.args[i]))
-            return datum_error();
     }
     return builtin->run(e, &c);
 }
@@ -539,7 +552,8 @@ struct datum call_with(struct elab *e, struct datum callee, const struct datum *
 
 struct datum evaluate_call(struct elab *e, const struct expr *x) {
     struct datum callee = evaluate(e, x->a);
-    struct arguments args = {0};
+    struct argument room[8]; /* most calls have fewer, and leave nothing in the arena */
+    struct arguments args = {{room, 0, sizeof room / sizeof *room}};
     if (!evaluate_arguments(e, x->args, &args))
         return datum_error();
     return call_datum(e, callee, &args, x, x->span);

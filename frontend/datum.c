@@ -19,6 +19,12 @@ static struct datum sequence(struct arena *arena, enum datum_kind kind, const st
     return (struct datum){.kind = kind, .list = list};
 }
 
+struct datum datum_list_take(struct arena *arena, struct datum *at, int count) {
+    struct list *list = ARENA_NEW(arena, struct list);
+    *list = (struct list){.count = count, .at = at};
+    return (struct datum){.kind = DATUM_LIST, .list = list};
+}
+
 struct datum datum_list(struct arena *arena, const struct datum *at, int count) {
     return sequence(arena, DATUM_LIST, at, NULL, count);
 }

@@ -140,6 +140,7 @@ static inline bool datum_is_known_int(struct datum d) {
 
 struct datum datum_int(struct types *types, int64_t value);
 struct datum datum_list(struct arena *arena, const struct datum *at, int count);
+struct datum datum_list_take(struct arena *arena, struct datum *at, int count); /* keeps `at` */
 struct datum datum_tuple(struct arena *arena, const struct datum *at, const char *const *names,
                          int count); /* names may be NULL */
 struct datum datum_list_join(struct arena *arena, const struct list *a, const struct list *b);

@@ -134,6 +134,8 @@ static bool same_size(const struct match *m, const struct dim *wanted, const str
     struct diag *diag = mismatch(m, E_SHAPE, why);
     if (by && span_is_known(by->span) && by->span.begin != m->span.begin)
         diag_label(diag, by->span, "%s is %s since here", by->name, dim_text(e->types, wanted));
+    if (unknown)
+        diag_hint(diag, "an `assert size %% n == 0` in front says what divides the size");
     return false;
 }
 
@@ -529,6 +531,21 @@ const struct type *resolve_type(struct elab *e, const struct binder *b, const st
             VEC_PUSH(e->arena, &dims, rest->datum.list->at[i].size);
     }
     return type_get(e->types, dtype == DTYPE_ANY ? DTYPE_f32 : (enum dtype)dtype, dims.count, dims.at);
+}
+
+bool foresee_dims(struct elab *e, const struct binder *b, const struct type_expr *type) {
+    bool good = true;
+    for (const struct type_expr *inner = type->inner; inner; inner = inner->next)
+        good &= foresee_dims(e, b, inner);
+    for (const struct dim_expr *d = type->dims; d; d = d->next) {
+        struct unknowns unknown = {0};
+        if (!d->expr || d->expr->kind == EXPR_NAME)
+            continue;
+        find_unknowns(b, d->expr, &unknown);
+        if (unknown.count == 0 && !unknown.waiting)
+            good &= evaluate_dim(e, b, d->expr) != NULL;
+    }
+    return good;
 }
 
 bool type_is_tensor(const struct type_expr *type) {

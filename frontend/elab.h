@@ -28,6 +28,7 @@ struct frontend {
     struct diags *diags;
     const char *library_folder; /* NULL: embedded */
     struct scope *builtins, *prelude;
+    struct map signatures; /* of builtins: struct builtin to what call.c made of its row */
     VEC(struct model_file *) files;
 };
 struct model_file *frontend_find_file(const struct frontend *fe, const char *path); /* NULL: not loaded */
@@ -138,6 +139,7 @@ struct elab {
     struct region *region;
     const struct loop_index *loops;
     struct stream *stream;
+    VEC(struct site *) spare_sites;
     bool in_constant; /* tensors are made in f64, to be evaluated */
     bool in_init;     /* the init function: reading a weight gives its first value */
 
@@ -156,6 +158,7 @@ struct elab {
     /* of the model */
     struct weight *step, *epoch;
     VEC(struct weight *) weights;      /* those with a state, in order of making */
+    VEC(struct instance *) optimizers; /* one for each weight and minimize, in order of making */
     VEC(struct weight *) first_values; /* those that have one in the init function */
     VEC(struct elaborated) entries;
     VEC(struct entry) descriptions; /* for the public interface */
@@ -164,6 +167,9 @@ struct elab {
 /* ---- errors.c ---- */
 /* The site of a span in the current call. */
 const struct site *site_here(struct elab *e, struct span span);
+/* The same, to be given back where nothing came to point to it. */
+struct site *site_take(struct elab *e, struct span span);
+void site_give_back(struct elab *e, struct site *site);
 /* Reports at a span, with the calls that led there. fail gives the error value. */
 struct diag *report_error(struct elab *e, struct span span, enum diag_code code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -260,6 +266,9 @@ struct binder {
 /* Whether d fits the type; binds dimension variables; may convert d (a number for an f32 parameter). */
 bool bind_type(struct elab *e, const struct binder *binder, const struct type_expr *type, struct datum *d,
                struct span span);
+/* Evaluates the dims of a result that are known before the body runs: H / 2 there says that 2 divides H,
+ * which lets the sizes that the body makes come out exact. false: reported. */
+bool foresee_dims(struct elab *e, const struct binder *binder, const struct type_expr *type);
 bool type_is_tensor(const struct type_expr *type); /* a value of run time */
 /* A type all of whose dims are known: of a param, or an entry's input (is_entry). NULL: reported. */
 const struct type *resolve_type(struct elab *e, const struct binder *binder, const struct type_expr *type);

@@ -8,6 +8,17 @@ const struct site *site_here(struct elab *e, struct span span) {
     return site;
 }
 
+struct site *site_take(struct elab *e, struct span span) {
+    struct site *site =
+        e->spare_sites.count > 0 ? VEC_POP(&e->spare_sites) : ARENA_NEW(e->arena, struct site);
+    *site = (struct site){.span = span, .caller = e->frame ? e->frame->site : NULL};
+    return site;
+}
+
+void site_give_back(struct elab *e, struct site *site) {
+    VEC_PUSH(e->arena, &e->spare_sites, site);
+}
+
 static struct diag *report(struct elab *e, struct span span, enum diag_code code, const char *format,
                            va_list args) {
     const char *message = arena_vprintf(e->arena, format, args);

@@ -208,27 +208,29 @@ static struct datum evaluate_comprehension(struct elab *e, const struct expr *x)
     const struct list *items;
     if (!datum_items(e, evaluate(e, x->b), x->b->span, &items))
         return datum_error();
-    VEC(struct datum) out = {0};
+    struct datum *out = ARENA_ARRAY(e->arena, struct datum, items->count);
+    int count = 0;
     bool broken = false;
     struct scope *outer = e->frame->scope;
-    const struct turn *turns = e->frame->turns;
-    for (int i = 0; i < items->count && !broken; i++) {
-        struct turn turn = {i, turns};
-        e->frame->turns = arena_memdup(e->arena, &turn, sizeof turn);
-        e->frame->scope = scope_create(e->arena, SCOPE_BLOCK, outer);
+    struct turn turn = {0, e->frame->turns};
+    e->frame->turns = &turn;
+    e->frame->scope = scope_create(e->arena, SCOPE_BLOCK, outer);
+    for (; turn.index < items->count && !broken; turn.index++) {
+        int i = turn.index;
+        e->frame->scope->bindings.count =
+            0; /* nothing keeps a block's scope: lambdas take values out of it */
         broken = !bind_pattern(e, x->pattern, items->at[i], x->b->span, false);
         bool keep = true;
         if (!broken && x->c)
             broken = !evaluate_condition(e, x->c, "if", &keep);
         if (broken || !keep)
             continue;
-        struct datum d = evaluate(e, x->a);
-        broken = datum_is_error(d);
-        VEC_PUSH(e->arena, &out, d);
+        out[count] = evaluate(e, x->a);
+        broken = datum_is_error(out[count++]);
     }
     e->frame->scope = outer;
-    e->frame->turns = turns;
-    return broken ? datum_error() : datum_list(e->arena, out.at, out.count);
+    e->frame->turns = turn.outer;
+    return broken ? datum_error() : datum_list_take(e->arena, out, count);
 }
 
 /* ---- conditions ---- */
@@ -443,10 +445,16 @@ static struct datum (*const rules[])(struct elab *e, const struct expr *x) = {
     [EXPR_LOOP] = evaluate_loop,
 };
 
+/* Ops that the expression adds point to its site. Most expressions are numbers and add none: their sites are
+ * used again, or a table of a million numbers would leave a million sites behind. */
 struct datum evaluate(struct elab *e, const struct expr *x) {
     const struct site *before = e->b.site;
-    e->b.site = site_here(e, x->span);
+    struct site *site = site_take(e, x->span);
+    int ops = e->graph->next_op, messages = diags_count(e->diags);
+    e->b.site = site;
     struct datum d = rules[x->kind](e, x);
     e->b.site = before;
+    if (e->graph->next_op == ops && diags_count(e->diags) == messages)
+        site_give_back(e, site);
     return d;
 }

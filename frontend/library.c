@@ -11,6 +11,7 @@ struct frontend *frontend_create(struct arena *arena, struct types *types, struc
     fe->types = types;
     fe->names = names;
     fe->diags = diags;
+    map_init(&fe->signatures, arena);
     fe->builtins = builtins_scope(arena, names, types);
     return fe;
 }

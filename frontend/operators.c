@@ -117,20 +117,25 @@ static bool is_comparison(enum binary_op op) {
     return op >= BINARY_EQ && op <= BINARY_GE;
 }
 
-static bool overflows(enum binary_op op, int64_t a, int64_t b) {
-    int64_t r;
-    return op == BINARY_ADD   ? __builtin_add_overflow(a, b, &r)
-           : op == BINARY_SUB ? __builtin_sub_overflow(a, b, &r)
-           : op == BINARY_MUL ? __builtin_mul_overflow(a, b, &r)
-                              : false;
+/* Sums, differences and products of two numbers: what tables of them are made of. false: something else. */
+static bool binary_numbers(struct elab *e, enum binary_op op, const struct operands *o, struct datum *out) {
+    if (!dim_is_const(o->a.size) || !dim_is_const(o->b.size) || op < BINARY_ADD || op > BINARY_MUL)
+        return false;
+    int64_t a = dim_value(o->a.size), b = dim_value(o->b.size), r;
+    bool overflows = op == BINARY_ADD   ? __builtin_add_overflow(a, b, &r)
+                     : op == BINARY_SUB ? __builtin_sub_overflow(a, b, &r)
+                                        : __builtin_mul_overflow(a, b, &r);
+    *out = overflows ? fail(e, o->span, E_DIM, "the result is too large for an int") : datum_int(e->types, r);
+    return true;
 }
 
 static struct datum binary_sizes(struct elab *e, enum binary_op op, const struct operands *o) {
     const struct dim *a = o->a.size, *b = o->b.size;
     if (is_comparison(op))
         return compare_sizes(e, op, a, b);
-    if (dim_is_const(a) && dim_is_const(b) && overflows(op, dim_value(a), dim_value(b)))
-        return fail(e, o->span, E_DIM, "the result is too large for an int");
+    struct datum number;
+    if (binary_numbers(e, op, o, &number))
+        return number;
     switch (op) {
     case BINARY_ADD:
         return datum_size(dim_add(e->types, a, b));

@@ -217,6 +217,7 @@ static struct instance *optimizer_for(struct step *step, const struct weight *w)
     instance->owner = e->root;
     instance->path =
         intern(e->names, arena_printf(e->arena, "opt.%s.%d.%s", e->function->name, step->k, w->state->name));
+    VEC_PUSH(e->arena, &e->optimizers, instance);
     return instance;
 }
 

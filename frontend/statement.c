@@ -87,13 +87,14 @@ enum flow run_block(struct elab *e, const struct block_ast *block) {
     return flow;
 }
 
+/* The side that is taken stands in place of the `if`: what it assigns first stays alive behind it. */
 static enum flow run_if(struct elab *e, const struct stmt *s) {
     bool truth;
     if (!evaluate_condition(e, s->cond, "if", &truth))
         return FLOW_NEXT;
     if (truth)
-        return run_block(e, &s->body);
-    return s->has_otherwise ? run_block(e, &s->otherwise) : FLOW_NEXT;
+        return run_statements(e, s->body.first);
+    return s->has_otherwise ? run_statements(e, s->otherwise.first) : FLOW_NEXT;
 }
 
 static enum flow run_for(struct elab *e, const struct stmt *s) {
@@ -101,21 +102,22 @@ static enum flow run_for(struct elab *e, const struct stmt *s) {
     struct datum d = evaluate(e, s->value);
     if (!datum_items(e, d, s->value->span, &items))
         return FLOW_NEXT;
-    const struct turn *turns = e->frame->turns;
+    struct turn turn = {0, e->frame->turns};
+    e->frame->turns = &turn;
     struct scope *outer = e->frame->scope;
+    e->frame->scope = scope_create(e->arena, SCOPE_BLOCK, outer);
     enum flow flow = FLOW_NEXT;
     int errors = diags_error_count(e->diags);
-    for (int i = 0; i < items->count && flow == FLOW_NEXT; i++) {
-        struct turn turn = {i, turns};
-        e->frame->turns = arena_memdup(e->arena, &turn, sizeof turn);
-        e->frame->scope = scope_create(e->arena, SCOPE_BLOCK, outer);
-        bind_pattern(e, s->pattern, items->at[i], s->value->span, false);
+    for (; turn.index < items->count && flow == FLOW_NEXT; turn.index++) {
+        e->frame->scope->bindings.count =
+            0; /* nothing keeps a block's scope: lambdas take values out of it */
+        bind_pattern(e, s->pattern, items->at[turn.index], s->value->span, false);
         flow = run_statements(e, s->body.first);
         if (diags_error_count(e->diags) > errors)
             break; /* the next turns would say the same */
     }
     e->frame->scope = outer;
-    e->frame->turns = turns;
+    e->frame->turns = turn.outer;
     return flow;
 }
 

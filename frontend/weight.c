@@ -220,8 +220,12 @@ void collect_weights(struct elab *e, struct datum d, struct weight_list *out, bo
 
 void order_states(struct elab *e) {
     struct weight_list order = {0};
-    struct datum root = {.kind = DATUM_INSTANCE, .instance = e->root};
-    collect_weights(e, root, &order, true);
+    struct datum place = {.kind = DATUM_INSTANCE, .instance = e->root};
+    collect_weights(e, place, &order, true);
+    for (int i = 0; i < e->optimizers.count; i++) {
+        place.instance = e->optimizers.at[i];
+        collect_weights(e, place, &order, true);
+    }
     struct map placed;
     map_init(&placed, e->arena);
     struct state **states = ARENA_ARRAY(e->arena, struct state *, e->graph->states.count);
@@ -233,7 +237,7 @@ void order_states(struct elab *e) {
         map_put(&placed, state, state);
         states[count++] = state;
     }
-    for (int i = 0; i < e->graph->states.count; i++) /* optimisers' and the run's come behind */
+    for (int i = 0; i < e->graph->states.count; i++) /* the run's come behind */
         if (!map_has(&placed, e->graph->states.at[i]))
             states[count++] = e->graph->states.at[i];
     for (int i = 0; i < count; i++) {

@@ -261,10 +261,18 @@ static const struct ratio one = {1, 1}, minus_one = {-1, 1};
 
 /* ---- making dims ---- */
 
-const struct dim *dim_const(struct types *types, int64_t value) {
+static const struct dim *number_intern(struct types *types, int64_t value) {
     struct term term = {.coefficient = {clamp(value), 1}};
     struct poly poly = {{&term, value != 0, 1}};
     return poly_intern(types, &poly);
+}
+
+const struct dim *dim_const(struct types *types, int64_t value) {
+    if (value < 0 || value >= (int64_t)(sizeof types->numbers / sizeof *types->numbers))
+        return number_intern(types, value);
+    if (!types->numbers[value])
+        types->numbers[value] = number_intern(types, value);
+    return types->numbers[value];
 }
 
 const struct dim *dim_var(struct types *types, const char *name) {

@@ -51,6 +51,8 @@ struct types {
     struct arena *arena;
     struct table atoms, dims, types;
     VEC(struct assumption) assumptions;
+    const struct dim
+        *numbers[1024]; /* the dims 0, 1, ..., where they were asked for: most of what is asked for */
 };
 
 /* The place of the thing equal to `key` by same(): *slot is NULL where there is none yet; the caller fills

@@ -57,13 +57,13 @@ static void elaborate_request(struct session *s, const struct request *r, struct
         graph_verify(instance_graph(model), s->diags, "elaboration");
 }
 
-bool elaborate_everything(struct session *s) {
+bool elaborate_everything(struct session *s, bool with_init) {
     for (int m = 0; m < frontend_model_count(s->fe, s->path); m++) {
         struct instance *model =
             frontend_instantiate(s->fe, s->path, frontend_model_name(s->fe, s->path, m), NULL, 0, s->arena);
         for (int i = 0; model && i < instance_entry_count(model); i++)
             instance_elaborate(model, instance_entry(model, i)->name, NULL, 0, 1);
-        if (model && diags_error_count(s->diags) == 0)
+        if (model && with_init && diags_error_count(s->diags) == 0)
             instance_elaborate_init(model);
         if (model && diags_error_count(s->diags) == 0)
             graph_verify(instance_graph(model), s->diags, "elaboration");
@@ -80,7 +80,7 @@ void elaborate_text(struct arena *arena, const char *name, const char *text, siz
     if (diags_error_count(s.diags) == 0 && parse_request(arena, text, &request))
         elaborate_request(&s, &request, &printed);
     else if (diags_error_count(s.diags) == 0)
-        elaborate_everything(&s);
+        elaborate_everything(&s, true);
     if (diags_count(s.diags) > 0)
         diags_render(s.diags, out, false);
     if (diags_error_count(s.diags) == 0)

@@ -20,7 +20,8 @@ struct session session_start(struct arena *arena, const char *name, const char *
  * `out`, or the messages in place of them. The graphs are verified. */
 void elaborate_text(struct arena *arena, const char *name, const char *text, size_t length,
                     struct strbuf *out);
-/* Every entry and init of every model in the session: false where there were messages. */
-bool elaborate_everything(struct session *s);
+/* Every entry (and init) of every model in the session that needs no arguments: false where there were
+ * messages. */
+bool elaborate_everything(struct session *s, bool with_init);
 
 #endif
