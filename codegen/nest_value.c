@@ -378,31 +378,51 @@ static expr word_of(struct phase *p, expr x) {
     return lexpr_op(p->f, OP_cast, DTYPE_u32, &x, 1);
 }
 
+/* The four words of a Philox block, in the loop that it varies in. */
+static void philox(struct phase *p, const expr *key, const expr *counter, expr *words) {
+    expr parts[] = {key[0], key[1], counter[0], counter[1]};
+    int level = level_of(p, parts, 4);
+    struct loop_stmt *s = loop_append(p->f, &p->levels.at[level].list, LSTMT_PHILOX);
+    for (int i = 0; i < 2; i++)
+        s->args[i] = key[i];
+    for (int i = 0; i < 4; i++) {
+        s->args[2 + i] = counter[i];
+        s->vars[i] = loop_var_create(p->f, "bits", DTYPE_u32);
+        s->vars[i]->within = p->levels.at[level].var;
+        words[i] = lexpr_var(p->f, s->vars[i]);
+    }
+}
+
+/* words[at] for an index below count */
+static expr pick(struct phase *p, const expr *words, int count, expr at) {
+    expr r = words[count - 1];
+    for (int i = count - 2; i >= 0; i--)
+        r = choose(p, lexpr_within(p->f, at, i, i + 1), words[i], r);
+    return r;
+}
+
+/* Words 0 and 1 of the block with counter (d, 0, 0, 1): S8. */
+static expr ask_random_fold(struct phase *p, const struct question *q) {
+    const struct value *d = q->op->in[1];
+    expr key[2], words[4], zero = lexpr_int(p->f, DTYPE_u32, 0);
+    for (int i = 0; i < 2; i++)
+        key[i] = ask(p, q->op->in[0], (expr[]){lexpr_index(p->f, i)}, NULL);
+    expr counter[] = {word_of(p, ask(p, d, q->index, q->mask)), zero, zero, lexpr_int(p->f, DTYPE_u32, 1)};
+    philox(p, key, counter, words);
+    return pick(p, words, 2, note_access(p, q->index[d->type->rank]));
+}
+
 /* Block flat / 4 of the draw, in the loop that it varies in; then word flat mod 4 of it (S8). */
 static expr ask_random_bits(struct phase *p, const struct question *q) {
     struct loop_function *f = p->f;
     expr flat = note_access(p, flat_index(p, q->v->type, q->index));
-    expr block = lexpr_div(f, flat, 4), word = lexpr_mod(f, flat, 4), zero = lexpr_int(f, DTYPE_u32, 0);
-    expr key[2];
+    expr block = lexpr_div(f, flat, 4), zero = lexpr_int(f, DTYPE_u32, 0), key[2], words[4];
     for (int i = 0; i < 2; i++)
         key[i] = ask(p, q->op->in[0], (expr[]){lexpr_index(f, i)}, NULL);
-    expr parts[] = {block, key[0], key[1]};
-    int level = level_of(p, parts, 3);
-    struct loop_stmt *s = loop_append(f, &p->levels.at[level].list, LSTMT_PHILOX);
-    s->args[0] = key[0], s->args[1] = key[1];
-    s->args[2] = word_of(p, block);
-    s->args[3] = block->max > UINT32_MAX ? word_of(p, lexpr_div(f, block, (int64_t)1 << 32)) : zero;
-    s->args[4] = s->args[5] = zero;
-    for (int i = 0; i < 4; i++) {
-        s->vars[i] = loop_var_create(f, "bits", DTYPE_u32);
-        s->vars[i]->within = p->levels.at[level].var;
-    }
-    expr r = lexpr_var(f, s->vars[3]);
-    for (int i = 2; i >= 0; i--) {
-        expr is_it = lexpr_binary(f, OP_eq, DTYPE_bool, word, lexpr_index(f, i));
-        r = choose(p, is_it, lexpr_var(f, s->vars[i]), r);
-    }
-    return r;
+    bool is_long = block->max > UINT32_MAX;
+    expr high = is_long ? word_of(p, lexpr_div(f, block, (int64_t)1 << 32)) : zero;
+    philox(p, key, (expr[]){word_of(p, block), high, zero, zero}, words);
+    return pick(p, words, 4, lexpr_mod(f, flat, 4));
 }
 
 /* ---- the table ---- */
@@ -420,6 +440,7 @@ static expr (*const rules[OP_COUNT])(struct phase *p, const struct question *q) 
     [OP_iota] = ask_iota,
     [OP_dim] = ask_dim,
     [OP_random_bits] = ask_random_bits,
+    [OP_random_fold] = ask_random_fold,
     [OP_reshape] = ask_reshape,
     [OP_transpose] = ask_transpose,
     [OP_broadcast] = ask_broadcast,

@@ -14,6 +14,7 @@ const struct pass pipeline[] = {
     {"simplify", simplify, false, "apply the rules of algebra, views and folding until none applies"},
     {"cse", cse, false, "share what is computed twice"},
     {"dce", dce, false, "drop what nothing needs"},
+    {"fuse", fuse, true, "group the ops that one kernel computes"},
     {"schedule", schedule, true, "order ops for least peak memory"},
     {"alias", alias, true, "find views, updates in place and results written where they belong"},
     {"plan_memory", plan_memory, true, "give every value its place in the workspace"},
