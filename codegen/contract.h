@@ -55,6 +55,7 @@ void writer_store(struct writer *w, struct buffer *buffer, const struct loop_exp
 /* A name for a value of the loop's turn, so that it is computed here. Ranges are kept. */
 const struct loop_expr *writer_let(struct writer *w, const char *name, const struct loop_expr *value);
 struct tile *writer_tile(struct writer *w, enum tile_kind kind, int rows, int columns);
+struct gemm *writer_gemm(struct writer *w, const struct loop_expr *const begin[3]); /* of A, B and C */
 
 /* Memory of the kernel (64-aligned) and a view of it in the function being written. */
 int64_t kernel_shared(struct loop_kernel *kernel, int64_t bytes);
@@ -172,6 +173,8 @@ struct contraction {
 bool contract_dot(struct contraction *c);
 bool contract_conv(struct contraction *c);
 bool contract_wgrad(struct contraction *c);
+/* A dot of f32 matrices by cblas_sgemm (--gemm=openblas). *is_done: it was one. false: reported, not done. */
+bool contract_blas(struct contraction *c, bool *is_done);
 
 /* How rows are cut: `big` tiles of height + 1 rows, then the others of `height`. */
 struct row_split {

@@ -133,6 +133,14 @@ struct tile *writer_tile(struct writer *w, enum tile_kind kind, int rows, int co
     return tile;
 }
 
+struct gemm *writer_gemm(struct writer *w, const struct loop_expr *const begin[3]) {
+    struct loop_stmt *stmt = loop_append(w->f, current_list(w), LSTMT_GEMM);
+    stmt->gemm = ARENA_NEW(w->l->arena, struct gemm);
+    for (int i = 0; i < 3; i++)
+        stmt->args[i] = begin[i];
+    return stmt->gemm;
+}
+
 /* ---- memory ---- */
 
 int64_t kernel_shared(struct loop_kernel *kernel, int64_t bytes) {

@@ -222,10 +222,33 @@ static void emit_check(struct emission *em, const struct loop_stmt *s) {
     LLVMPositionBuilderAtEnd(e->b, after);
 }
 
+enum { CBLAS_ROW_MAJOR = 101, CBLAS_NO_TRANS = 111, CBLAS_TRANS = 112 };
+
+static void emit_gemm(struct emission *em, const struct loop_stmt *s) {
+    struct emitter *e = em->e;
+    const struct gemm *g = s->gemm;
+    LLVMTypeRef types[] = {e->i32, e->i32, e->i32, e->i32, e->i32, e->i32, e->f32,
+                           e->ptr, e->i32, e->ptr, e->i32, e->f32, e->ptr, e->i32};
+    LLVMTypeRef type = LLVMFunctionType(e->void_type, types, 14, false);
+    LLVMValueRef library = LLVMGetNamedFunction(e->module, "cblas_sgemm");
+    if (!library)
+        library = LLVMAddFunction(e->module, "cblas_sgemm", type);
+    int numbers[14] = {CBLAS_ROW_MAJOR, g->a_turned ? CBLAS_TRANS : CBLAS_NO_TRANS,
+                       g->b_turned ? CBLAS_TRANS : CBLAS_NO_TRANS, g->m, g->n, g->k, 1, 0, g->a_row, 0, g->b_row, 0, 0,
+                       g->c_row};
+    LLVMValueRef args[14];
+    for (int i = 0; i < 14; i++)
+        args[i] = types[i] == e->f32 ? LLVMConstReal(e->f32, numbers[i]) : LLVMConstInt(e->i32, (unsigned)numbers[i], true);
+    args[7] = emit_element(em, g->a, emit_scalar(em, s->args[0]));
+    args[9] = emit_element(em, g->b, emit_scalar(em, s->args[1]));
+    args[12] = emit_element(em, g->c, emit_scalar(em, s->args[2]));
+    LLVMBuildCall2(e->b, type, library, args, 14, "");
+}
+
 static void (*const statements[])(struct emission *, const struct loop_stmt *) = {
     [LSTMT_FOR] = emit_for,     [LSTMT_LET] = emit_let, [LSTMT_ACC] = emit_acc,   [LSTMT_SET] = emit_set,
     [LSTMT_STORE] = emit_store, [LSTMT_IF] = emit_if,   [LSTMT_TILE] = emit_tile, [LSTMT_PHILOX] = emit_philox,
-    [LSTMT_CHECK] = emit_check,
+    [LSTMT_CHECK] = emit_check, [LSTMT_GEMM] = emit_gemm,
 };
 
 void emit_statements(struct emission *em, const struct loop_stmt *first) {

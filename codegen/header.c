@@ -119,7 +119,7 @@ const char *header_write(struct compiled *compiled, const char *prefix) {
     const char *guard = upper(compiled->arena, prefix);
     strbuf_printf(
         &out,
-        "/* %s.h: a model compiled by weft %s for %s. Link %s.o, and libm where the linker asks for it.\n"
+        "/* %s.h: a model compiled by weft %s for %s. Link %s.o%s, and libm where the linker asks for it.\n"
         " *\n"
         " * weights and state: blocks of the sizes told here; workspace: of the size that the entry's "
         "_workspace tells\n"
@@ -127,7 +127,8 @@ const char *header_write(struct compiled *compiled, const char *prefix) {
         "or NULL.\n"
         " * Every entry returns 0 or a code for %s_error. Nothing allocates, keeps state or opens files. */\n"
         "#ifndef %s_WEFT_H\n#define %s_WEFT_H\n\n",
-        prefix, WEFT_VERSION, compiled->target->cpu, prefix, prefix, guard, guard);
+        prefix, WEFT_VERSION, compiled->target->cpu, prefix,
+        compiled->options.use_openblas ? " and libopenblas" : "", prefix, guard, guard);
     strbuf_puts(&out, weft_abi_text);
     strbuf_printf(&out,
                   "\n#if WEFT_ABI_MAJOR != %d\n#error \"this header is of another major version of weft's "

@@ -72,7 +72,16 @@ enum loop_stmt_kind {
     LSTMT_IF,    /* value: condition; body; otherwise */
     LSTMT_TILE,  /* a micro-kernel: see struct tile */
     LSTMT_PHILOX, /* four words: vars[0..3] = Philox4x32-10(key args[0..1], counter args[2..5]), all u32 */
-    LSTMT_CHECK  /* value false: records error code `code` in the workspace header (atomic minimum) */
+    LSTMT_CHECK, /* value false: records error code `code` in the workspace header (atomic minimum) */
+    LSTMT_GEMM   /* a call of cblas_sgemm: see struct gemm; for --gemm=openblas alone */
+};
+
+/* C[m, n] = sum_k A[m, k] * B[k, n], f32, row major, by the library; args[0..2] are the indices where A, B and C begin.
+ * a_turned: A lies as [k, m]; b_turned: B as [n, k]. */
+struct gemm {
+    struct buffer *a, *b, *c;
+    bool a_turned, b_turned;
+    int m, n, k, a_row, b_row, c_row; /* sizes; elements from one row in memory to the next */
 };
 
 /* A micro-kernel (codegen/emit_tile.c), in three kinds. f32 or f64: the dtype of its buffers. VL: lanes of a vector.
@@ -132,6 +141,7 @@ struct loop_stmt {
     int64_t step;
     struct buffer *buffer;
     struct tile *tile;
+    struct gemm *gemm;
     struct loop_var *vars[4];
     const struct loop_expr *args[6];
     int code;

@@ -258,10 +258,27 @@ static void print_check(struct printer *p, const struct loop_stmt *s) {
     strbuf_putc(p->out, '\n');
 }
 
+static void print_matrix(struct printer *p, const char *name, const struct loop_expr *begin, bool turned, int row) {
+    strbuf_printf(p->out, "%s%s[", name, turned ? "^T" : "");
+    print_expr(p, begin);
+    strbuf_printf(p->out, " row %d]", row);
+}
+
+static void print_gemm(struct printer *p, const struct loop_stmt *s) {
+    const struct gemm *g = s->gemm;
+    strbuf_printf(p->out, "gemm %d x %d x %d: ", g->m, g->n, g->k);
+    print_matrix(p, g->c->name, s->args[2], false, g->c_row);
+    strbuf_puts(p->out, " = ");
+    print_matrix(p, g->a->name, s->args[0], g->a_turned, g->a_row);
+    strbuf_puts(p->out, " * ");
+    print_matrix(p, g->b->name, s->args[1], g->b_turned, g->b_row);
+    strbuf_putc(p->out, '\n');
+}
+
 static void (*const statement_printers[])(struct printer *, const struct loop_stmt *) = {
     [LSTMT_FOR] = print_for,     [LSTMT_LET] = print_let, [LSTMT_ACC] = print_acc,   [LSTMT_SET] = print_set,
     [LSTMT_STORE] = print_store, [LSTMT_IF] = print_if,   [LSTMT_TILE] = print_tile, [LSTMT_PHILOX] = print_philox,
-    [LSTMT_CHECK] = print_check,
+    [LSTMT_CHECK] = print_check, [LSTMT_GEMM] = print_gemm,
 };
 
 static void print_statement(struct printer *p, const struct loop_stmt *s) {

@@ -11,6 +11,7 @@ struct lowering {
     const struct target *target;
     struct diags *diags;
     struct strbuf *why; /* --explain; NULL: nobody asks */
+    bool use_openblas;  /* products of matrices by cblas_sgemm, where they are that */
 };
 
 /* false: reported. The argument array of the kernel's phases: pointers of kernel->in, then of kernel->out. All of them

@@ -37,6 +37,9 @@ static bool lower(struct lowering *l, const struct op *kernel, bool packs_before
         return false;
     if (type_elements(core->out[0]->type) == 0)
         return true; /* no phase: there is nothing to store */
+    bool is_done;
+    if (l->use_openblas && core->code == OP_dot && (!contract_blas(&c, &is_done) || is_done))
+        return is_done;
     for (size_t i = 0; i < sizeof(schedules) / sizeof(*schedules); i++)
         if (schedules[i].code == core->code)
             return schedules[i].lower(&c);

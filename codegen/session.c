@@ -192,7 +192,11 @@ struct compiled *session_compile(struct graph *graph, struct function *const *fu
     struct compiled *c = compiled_create(graph, plan, options, arena);
     if (!(c->target = target_get(arena, options->cpu, diags)))
         return NULL;
-    struct lowering l = {arena, c->target, diags, options->explain ? &c->why : NULL};
+    struct lowering l = {.arena = arena,
+                         .target = c->target,
+                         .diags = diags,
+                         .why = options->explain ? &c->why : NULL,
+                         .use_openblas = options->use_openblas};
     for (int i = 0; i < count; i++)
         if (!add_function(c, functions[i], &l))
             return NULL;

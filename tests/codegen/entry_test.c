@@ -139,6 +139,64 @@ static void many_tasks_give_the_bits_of_one_thread(void **state) {
     entry_run_destroy(run);
 }
 
+static void openblas_gives_the_same_but_for_rounding(void **state) {
+    (void)state;
+    if (!dlopen("libopenblas.so.0", RTLD_NOW))
+        skip();
+    const struct codegen_options options = {.workers = 1, .use_openblas = true};
+    struct entry_run *run = entry_run_create(layer, &options);
+    struct call_memory *before = call_memory_create(run, "f", 1, 3),
+                       *after = call_memory_create(run, "f", 1, 3);
+    assert_int_equal(call_entry(run, weft_codegen.entry(run->loaded, "f"), after, NULL), 0);
+    expect_evaluated(run, before, after, 1e-5);
+    assert_non_null(strstr(weft_codegen.loops(run->compiled), "gemm 700 x 300 x 48: "));
+    assert_non_null(strstr(weft_codegen.header(run->compiled, "layer"), "Link layer.o and libopenblas"));
+    entry_run_destroy(run);
+}
+
+/* Every way in which a dot's operands lie, with batches, against the evaluator. */
+static void openblas_takes_matrices_as_they_lie(void **state) {
+    (void)state;
+    if (!dlopen("libopenblas.so.0", RTLD_NOW))
+        skip();
+    static const struct {
+        const char *x, *y, *attributes, *z;
+    } dots[] = {
+        {"f32[7,5]", "f32[5,9]", "lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]",
+         "f32[7,9]"},
+        {"f32[5,7]", "f32[9,5]", "lhs_batch = [], rhs_batch = [], lhs_contract = [0], rhs_contract = [1]",
+         "f32[7,9]"},
+        {"f32[3,7,5]", "f32[3,5,9]",
+         "lhs_batch = [0], rhs_batch = [0], lhs_contract = [2], rhs_contract = [1]", "f32[3,7,9]"},
+        {"f32[2,3,7,5]", "f32[2,3,9,5]",
+         "lhs_batch = [0, 1], rhs_batch = [0, 1], lhs_contract = [3], rhs_contract = [3]", "f32[2,3,7,9]"},
+        {"f32[2,7,5]", "f32[7,5,9]",
+         "lhs_batch = [], rhs_batch = [], lhs_contract = [1, 2], rhs_contract = [0, 1]", "f32[2,9]"},
+        {"f32[1,5]", "f32[5,1]", "lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]",
+         "f32[1,1]"},
+        {"f32[4,3,5]", "f32[3,6,5]",
+         "lhs_batch = [1], rhs_batch = [0], lhs_contract = [2], rhs_contract = [2]", "f32[3,4,6]"},
+    };
+    const struct codegen_options options = {.workers = 1, .use_openblas = true};
+    struct arena *arena = arena_create();
+    for (size_t i = 0; i < sizeof(dots) / sizeof(*dots); i++) {
+        const char *text = arena_printf(
+            arena,
+            "graph g\nfn f() {\n%%0 = input {name = \"x\"} : %s\n%%1 = input {name = \"y\"} : %s\n"
+            "%%2 = kernel(%%0, %%1) {kind = \"contract\", name = \"dot\"} : %s region(%%3: %s, %%4: %s) {\n"
+            "%%5 = dot(%%3, %%4) {%s} : %s\n%%6 = exp(%%5) : %s\nyield(%%6)\n}\nyield(%%2)\n}\n",
+            dots[i].x, dots[i].y, dots[i].z, dots[i].x, dots[i].y, dots[i].attributes, dots[i].z, dots[i].z);
+        struct entry_run *run = entry_run_create(text, &options);
+        struct call_memory *before = call_memory_create(run, "f", 1, 3),
+                           *after = call_memory_create(run, "f", 1, 3);
+        assert_int_equal(call_entry(run, weft_codegen.entry(run->loaded, "f"), after, NULL), 0);
+        expect_evaluated(run, before, after, 1e-5);
+        assert_non_null(strstr(weft_codegen.loops(run->compiled), "gemm"));
+        entry_run_destroy(run);
+    }
+    arena_destroy(arena);
+}
+
 /* ---- checks ---- */
 
 static const char checked[] = "graph g\n"
@@ -381,6 +439,8 @@ int main(void) {
         cmocka_unit_test(random_programs_keep_every_bit),
         cmocka_unit_test(objects_have_the_bits_of_the_jit),
         cmocka_unit_test(many_tasks_give_the_bits_of_one_thread),
+        cmocka_unit_test(openblas_gives_the_same_but_for_rounding),
+        cmocka_unit_test(openblas_takes_matrices_as_they_lie),
         cmocka_unit_test(a_failed_check_is_a_code_with_a_message),
         cmocka_unit_test(a_user_builds_with_the_header),
         cmocka_unit_test(a_size_of_another_build_is_an_error_code),
