@@ -159,8 +159,27 @@ struct access {
     int lanes;
 };
 
+struct lane_walk {
+    struct emission *em;
+    int64_t stride;
+    bool is_affine;
+};
+
+static void walk_term(void *data, const struct loop_expr *atom, int64_t coefficient) {
+    struct lane_walk *w = data;
+    if (atom->kind == LEXPR_VAR && atom->var == w->em->lanes.var)
+        w->stride += coefficient;
+    else if (expr_facts(w->em, atom)->varies)
+        w->is_affine = false;
+}
+
+/* Whether the index moves by the same distance from each lane to the next. */
 static bool is_affine_in_lanes(struct emission *em, const struct loop_expr *index, int64_t *stride) {
-    return lexpr_stride(index, em->lanes.var, stride) && !(*stride == 0 && expr_facts(em, index)->varies);
+    struct lane_walk w = {.em = em, .is_affine = true};
+    int64_t constant = 0;
+    lexpr_terms(index, walk_term, &w, &constant);
+    *stride = w.stride;
+    return w.is_affine;
 }
 
 static LLVMValueRef both_masks(struct emission *em, LLVMValueRef a, LLVMValueRef b) {

@@ -321,12 +321,32 @@ static void optimiser(void **state) {
           "%11 = abs(%2) : f32[37,11]\n%12 = add(%11, %10) : f32[37,11]\n%13 = sqrt(%12) : f32[37,11]\n%14 = add(%13, %6) : f32[37,11]\n%15 = div(%9, %14) : f32[37,11]\n%16 = mul(%15, %4) : f32[37,11]\n%17 = sub(%0, %16) : f32[37,11]\nyield(%17, %9, %12)");
 }
 
+static void check_routine(const char *body) {
+    check_within("routine", body, 2e-6);
+}
+
+static void routines(void **state) {
+    (void)state;
+    check_routine("%0 = input {name = \"x\"} : f32[5,37]\n%1 = scan(%0) {axis = 1, kind = \"sum\", exclusive = 0, reverse = 0} : f32[5,37]\nyield(%1)");
+    check_routine("%0 = input {name = \"x\"} : f32[5,37]\n%1 = scan(%0) {axis = 0, kind = \"prod\", exclusive = 1, reverse = 1} : f32[5,37]\nyield(%1)");
+    check_routine("%0 = input {name = \"x\"} : i32[3,4,2]\n%1 = scan(%0) {axis = 1, kind = \"max\", exclusive = 1, reverse = 0} : i32[3,4,2]\nyield(%1)");
+    check_routine("%0 = input {name = \"x\"} : f32[5,7]\n%1 = input {name = \"i\"} : i32[9]\n%2 = input {name = \"u\"} : f32[9,7]\n%3 = scatter(%0, %1, %2) {axis = 0, batch = 0, kind = \"add\"} : f32[5,7]\nyield(%3)");
+    check_routine("%0 = input {name = \"x\"} : f32[5,40]\n%1 = input {name = \"i\"} : i32[9]\n%2 = input {name = \"u\"} : f32[9,40]\n%3 = scatter(%0, %1, %2) {axis = 0, batch = 0, kind = \"set\"} : f32[5,40]\nyield(%3)");
+    check_routine("%0 = input {name = \"x\"} : f32[6,3,5]\n%1 = input {name = \"i\"} : i32[6,2]\n%2 = input {name = \"u\"} : f32[6,3,2]\n%3 = scatter(%0, %1, %2) {axis = 2, batch = 1, kind = \"max\"} : f32[6,3,5]\nyield(%3)");
+    check_routine("%0 = input {name = \"x\"} : f32[8,26]\n%1 = input {name = \"u\"} : f32[3,20]\n%2 = input {name = \"i\"} : i32[]\n%3 = input {name = \"j\"} : i32[]\n%4 = dynamic_update(%0, %1, %2, %3) : f32[8,26]\nyield(%4)");
+    check_routine("%0 = input {name = \"x\"} : f32[3,41]\n%1, %2 = sort(%0) {axis = 1, descending = 0} : f32[3,41], i32[3,41]\nyield(%1, %2)");
+    check_routine("%0 = input {name = \"x\"} : i32[17,3]\n%1, %2 = sort(%0) {axis = 0, descending = 1} : i32[17,3], i32[17,3]\nyield(%2)");
+    check_routine("%0 = input {name = \"x\"} : f32[1,1]\n%1, %2 = sort(%0) {axis = 0, descending = 1} : f32[1,1], i32[1,1]\nyield(%1, %2)");
+    check_routine("%0 = input {name = \"x\"} : f32[2,6,6,9,9]\n%1 = fold(%0) {window = [9, 9], step = [1, 2], dilation = [1, 1]} : f32[2,14,19]\nyield(%1)");
+    check("%0 = input {name = \"k\"} : u32[2]\n%1 = input {name = \"d\"} : i32[9]\n%2 = random_fold(%0, %1) : u32[9,2]\nyield(%2)");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(elementwise),     cmocka_unit_test(broadcasts),   cmocka_unit_test(views),
         cmocka_unit_test(runtime_indices), cmocka_unit_test(windows_and_folds), cmocka_unit_test(reductions),
         cmocka_unit_test(row_sweeps),      cmocka_unit_test(random_words), cmocka_unit_test(other_dtypes),
-        cmocka_unit_test(optimiser),
+        cmocka_unit_test(optimiser),       cmocka_unit_test(routines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
