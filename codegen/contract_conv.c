@@ -91,25 +91,49 @@ struct class_set {
     const struct window_class *axis[3];
 };
 
+/* The pixels of one tile: for each vector its place in the canvas and among the finished pixels. Of a trimmed axis only
+ * the taps from `first` on, `count` of them, see the image at one of the pixels. */
+struct pixels {
+    const struct loop_expr *canvas[TILE_VECTORS], *slot[TILE_VECTORS];
+    const struct loop_expr *first[3], *count[3]; /* NULL: all taps */
+};
+
+static bool is_trimmed(const struct conv *v, const struct class_set *set, int axis) {
+    const struct window_axis *a = &v->win.axis[axis];
+    const struct window_class *c = set->axis[axis];
+    int64_t last = (c->count - 1) * a->stride + c->image + (c->taps - 1) * c->image_step;
+    int64_t bands = axis == v->band_axis ? (v->bands - 1) * v->canvas.band_shift : 0;
+    bool is_padded = c->image < 0 || last + bands >= a->image;
+    /* Neighbours along x are in one tile and see different taps: worth a loop where many are lost. */
+    bool is_worth = axis < 2 || (c->taps >= 4 && 2 * (c->taps - 1) >= c->count / 2);
+    return a->spread == 1 && c->taps > 1 && is_padded && is_worth;
+}
+
+static void add_level(struct tile *t, const struct loop_expr *count, int64_t a, int64_t b) {
+    t->levels[t->level_count++] = (struct tile_level){count, a, b};
+}
+
+/* k: the taps of trimmed axes, channels, the other taps. */
 static void tile_levels(struct conv *v, struct writer *w, const struct place *at, const struct class_set *set,
-                        struct tile *t) {
+                        const struct pixels *p, struct tile *t) {
     const struct loop_expr *rest =
         plus(w, index_of(w, v->win.in), times(w, at->channel_block, -v->channel_block));
-    t->levels[t->level_count++] = (struct tile_level){
-        .count = least(w, rest, index_of(w, v->channel_block)), .a = v->win.w_in, .b = v->canvas.channel};
-    for (int i = 0; i < 3; i++) {
-        const struct window_class *c = set->axis[i];
-        if (c->taps != 1)
-            t->levels[t->level_count++] = (struct tile_level){.count = index_of(w, c->taps),
-                                                              .a = c->tap_step * v->win.axis[i].w,
-                                                              .b = c->image_step * v->canvas.stride[i]};
+    for (int is_inner = 0; is_inner < 2; is_inner++) {
+        if (is_inner)
+            add_level(t, least(w, rest, index_of(w, v->channel_block)), v->win.w_in, v->canvas.channel);
+        for (int i = 0; i < 3; i++) {
+            const struct window_class *c = set->axis[i];
+            bool is_here = is_inner == (p->count[i] == NULL);
+            if (is_here && c->taps != 1)
+                add_level(t, p->count[i] ? p->count[i] : index_of(w, c->taps), c->tap_step * v->win.axis[i].w,
+                          c->image_step * v->canvas.stride[i]);
+        }
     }
 }
 
 /* Position q of a class set (row major) as coordinates along the axes. */
-static void class_position(struct conv *v, struct writer *w, const struct class_set *set,
-                           const struct loop_expr *q, const struct loop_expr **out) {
-    (void)v;
+static void class_position(struct writer *w, const struct class_set *set, const struct loop_expr *q,
+                           const struct loop_expr **out) {
     for (int i = 2; i >= 0; i--) {
         out[i] = i ? lexpr_mod(w->f, q, set->axis[i]->count) : q;
         q = lexpr_div(w->f, q, set->axis[i]->count);
@@ -117,83 +141,120 @@ static void class_position(struct conv *v, struct writer *w, const struct class_
 }
 
 static void write_tile(struct conv *v, struct writer *w, const struct place *at, const struct class_set *set,
-                       const struct loop_expr *const *canvas, const struct loop_expr *const *slot,
-                       const struct loop_expr *row, int rows) {
+                       const struct pixels *p, const struct loop_expr *row, int rows) {
     int lanes = v->c->lanes;
     struct tile *t = writer_tile(w, TILE_OUTER, rows, v->vectors * lanes);
     t->a = operand_buffer(w, &v->w, "w");
     t->b = canvas_buffer(w, v->c, &v->canvas, "canvas");
     t->c = finished_buffer(v, w);
-    int64_t tap = 0;
-    for (int i = 0; i < 3; i++)
-        tap += set->axis[i]->taps ? set->axis[i]->tap * v->win.axis[i].w : 0;
     const struct loop_expr *first_channel = times(w, at->channel_block, v->channel_block);
     const struct loop_expr *out = plus(w, times(w, at->group, v->win.out), row);
-    t->a_index = plus_n(w, plus(w, times(w, out, v->win.w_out), times(w, first_channel, v->win.w_in)),
-                        v->w.base + tap);
+    t->a_index = plus(w, times(w, out, v->win.w_out), times(w, first_channel, v->win.w_in));
+    t->a_index = plus_n(w, t->a_index, v->w.base);
+    for (int i = 0; i < 3; i++) {
+        const struct window_class *c = set->axis[i];
+        if (c->taps)
+            t->a_index = plus_n(w, t->a_index, c->tap * v->win.axis[i].w);
+        if (p->first[i])
+            t->a_index = plus(w, t->a_index, times(w, p->first[i], c->tap_step * v->win.axis[i].w));
+    }
     t->a_m = v->win.w_out;
     t->c_m = v->finished_pixels * lanes;
     const struct loop_expr *channel = plus(w, times(w, at->group, v->win.in), first_channel);
     for (int j = 0; j < v->vectors; j++) {
-        t->b_index[j] = plus(w, canvas[j], times(w, channel, v->canvas.channel));
-        t->c_index[j] = plus(w, times(w, slot[j], lanes), times(w, row, t->c_m));
+        t->b_index[j] = plus(w, p->canvas[j], times(w, channel, v->canvas.channel));
+        t->c_index[j] = plus(w, times(w, p->slot[j], lanes), times(w, row, t->c_m));
     }
-    tile_levels(v, w, at, set, t);
+    tile_levels(v, w, at, set, p, t);
     if (v->channel_blocks > 1)
         t->accumulate = is_positive(w, at->channel_block);
 }
 
 static void write_rows(struct conv *v, struct writer *w, const struct place *at, const struct class_set *set,
-                       const struct loop_expr *const *canvas, const struct loop_expr *const *slot) {
+                       const struct pixels *p) {
     const struct row_split *s = &v->split;
     if (s->big) {
         const struct loop_expr *i = writer_count(w, "tile", s->big);
-        write_tile(v, w, at, set, canvas, slot, times(w, i, s->height + 1), (int)s->height + 1);
+        write_tile(v, w, at, set, p, times(w, i, s->height + 1), (int)s->height + 1);
         writer_end(w);
     }
     if (s->big < s->tiles) {
         const struct loop_expr *i =
             writer_for(w, "tile", index_of(w, s->big), index_of(w, s->tiles), LOOP_SERIAL);
-        write_tile(v, w, at, set, canvas, slot, plus_n(w, times(w, i, s->height), s->big), (int)s->height);
+        write_tile(v, w, at, set, p, plus_n(w, times(w, i, s->height), s->big), (int)s->height);
         writer_end(w);
     }
 }
 
-/* The pixels of a class set in the block, a tile's vectors at a time. What is behind the last is the last
- * once more. */
+/* Widens the range of taps by what a pixel with its first tap at image coordinate `at` sees. */
+static void see_taps(struct writer *w, const struct window_class *c, int64_t image, const struct loop_expr *at,
+                     const struct loop_expr **first, const struct loop_expr **end) {
+    const struct loop_expr *zero = index_of(w, 0), *all = index_of(w, c->taps);
+    const struct loop_expr *minus = times(w, at, -1);
+    const struct loop_expr *low = lexpr_div(w->f, plus_n(w, minus, c->image_step - 1), c->image_step);
+    const struct loop_expr *high = plus_n(w, lexpr_div(w->f, plus_n(w, minus, image - 1), c->image_step), 1);
+    low = least(w, most(w, low, zero), all);
+    high = least(w, most(w, high, zero), all);
+    *first = *first ? least(w, *first, low) : low;
+    *end = *end ? most(w, *end, high) : high;
+}
+
+/* Where vector j of a step is. What is behind the last pixel is the last once more. */
+static void place_vector(struct conv *v, struct writer *w, const struct place *at, const struct class_set *set,
+                         const struct loop_expr *local, int j, struct pixels *p, const struct loop_expr **end) {
+    int64_t count = set->axis[0]->count * set->axis[1]->count * set->axis[2]->count;
+    const struct loop_expr *q = plus(w, times(w, at->block, v->block), local);
+    const struct loop_expr *position[3], *canvas = index_of(w, 0), *slot = canvas;
+    class_position(w, set, least(w, q, index_of(w, count - 1)), position);
+    for (int i = 0; i < 3; i++) {
+        const struct window_axis *a = &v->win.axis[i];
+        const struct window_class *c = set->axis[i];
+        int64_t row = i == v->band_axis ? v->band_rows : a->out;
+        slot = plus_n(w, plus(w, times(w, slot, row), times(w, position[i], a->lhs_dilation)), c->first);
+        if (!c->taps)
+            continue;
+        const struct loop_expr *image = plus_n(w, times(w, position[i], a->stride), c->image);
+        canvas = plus(w, canvas, times(w, plus_n(w, image, -v->canvas.origin[i]), v->canvas.stride[i]));
+        if (i == v->band_axis)
+            image = plus(w, image, times(w, at->band, v->canvas.band_shift));
+        if (is_trimmed(v, set, i))
+            see_taps(w, c, a->image, image, &p->first[i], &end[i]);
+    }
+    p->canvas[j] = canvas;
+    p->slot[j] = has_classes(&v->win) ? writer_let(w, "slot", slot) : local;
+}
+
+static void trim_taps(struct conv *v, struct writer *w, const struct class_set *set, struct pixels *p,
+                      const struct loop_expr *const *end) {
+    const struct loop_expr *skipped = index_of(w, 0);
+    for (int i = 0; i < 3; i++) {
+        if (!end[i])
+            continue;
+        p->first[i] = writer_let(w, "first", p->first[i]);
+        const struct loop_expr *count = plus(w, end[i], times(w, p->first[i], -1));
+        p->count[i] = writer_let(w, "taps", most(w, count, index_of(w, 0)));
+        skipped = plus(w, skipped, times(w, p->first[i], set->axis[i]->image_step * v->canvas.stride[i]));
+    }
+    for (int j = 0; j < v->vectors; j++)
+        p->canvas[j] = writer_let(w, "pixel", plus(w, p->canvas[j], skipped));
+}
+
+/* The pixels of a class set in the block, a tile's vectors at a time. */
 static void write_class(struct conv *v, struct writer *w, const struct place *at,
                         const struct class_set *set) {
-    bool whole = v->blocks > 1;
     int64_t count = set->axis[0]->count * set->axis[1]->count * set->axis[2]->count;
     if (count == 0)
         return;
     const struct loop_expr *steps = index_of(w, ceil_div(count, v->vectors));
-    if (whole)
+    if (v->blocks > 1)
         steps = lexpr_div(w->f, plus_n(w, at->pixels, v->vectors - 1), v->vectors);
     const struct loop_expr *step = writer_for(w, "step", index_of(w, 0), steps, LOOP_SERIAL);
-    const struct loop_expr *canvas[TILE_VECTORS], *slot[TILE_VECTORS];
-    for (int j = 0; j < v->vectors; j++) {
-        const struct loop_expr *local = plus_n(w, times(w, step, v->vectors), j);
-        const struct loop_expr *q = plus(w, times(w, at->block, v->block), local);
-        q = least(w, q, index_of(w, count - 1));
-        const struct loop_expr *position[3];
-        class_position(v, w, set, q, position);
-        canvas[j] = index_of(w, 0);
-        slot[j] = index_of(w, 0);
-        for (int i = 0; i < 3; i++) {
-            const struct window_axis *a = &v->win.axis[i];
-            const struct window_class *c = set->axis[i];
-            const struct loop_expr *image =
-                plus_n(w, times(w, position[i], a->stride), c->image - v->canvas.origin[i]);
-            int64_t row = i == v->band_axis ? v->band_rows : a->out;
-            canvas[j] = plus(w, canvas[j], times(w, c->taps ? image : index_of(w, 0), v->canvas.stride[i]));
-            slot[j] =
-                plus_n(w, plus(w, times(w, slot[j], row), times(w, position[i], a->lhs_dilation)), c->first);
-        }
-        canvas[j] = writer_let(w, "pixel", canvas[j]);
-        slot[j] = has_classes(&v->win) ? writer_let(w, "slot", slot[j]) : local;
-    }
-    write_rows(v, w, at, set, canvas, slot);
+    struct pixels p = {0};
+    const struct loop_expr *end[3] = {0};
+    for (int j = 0; j < v->vectors; j++)
+        place_vector(v, w, at, set, plus_n(w, times(w, step, v->vectors), j), j, &p, end);
+    trim_taps(v, w, set, &p, end);
+    write_rows(v, w, at, set, &p);
     writer_end(w);
 }
 
