@@ -35,17 +35,23 @@ static int64_t taps_of(const struct window *win) {
     return win->axis[0].window * win->axis[1].window * win->axis[2].window;
 }
 
-/* Bands have equal numbers of rows, and whole residue classes of them. */
+enum {
+    BAND_TASKS = 16, /* enough for the cores of most machines: each band copies its window's margin again */
+    CANVAS_BYTES = 1024 * 1024 /* of a band; images pass through it once */
+};
+
+/* Bands have equal numbers of rows, and whole residue classes of them. Few pixels would not fill whole tiles.
+ */
 static void choose_bands(struct conv *v, int64_t wanted) {
+    enum { FEW = 24 };
     const struct window_axis *a = &v->win.axis[v->band_axis];
-    int64_t unit = a->lhs_dilation, best = 1;
-    if (a->out % unit == 0)
-        for (int64_t bands = 1; bands <= wanted && bands <= a->out / unit; bands++)
-            if (a->out % (bands * unit) == 0)
-                best = bands;
-    v->bands = best;
-    v->band_rows = a->out / best;
-    v->band_pixels = v->win.out_pixels / best;
+    int64_t unit = a->lhs_dilation;
+    v->bands = 1;
+    for (int64_t bands = 2; bands <= at_most(wanted, a->out / unit); bands++)
+        if (a->out % (bands * unit) == 0 && v->win.out_pixels / bands >= FEW)
+            v->bands = bands;
+    v->band_rows = a->out / v->bands;
+    v->band_pixels = v->win.out_pixels / v->bands;
 }
 
 enum { FINISHED_BYTES = 64 * 1024 }; /* finished pixels wait in L2 */
@@ -57,7 +63,10 @@ static void choose_sizes(struct conv *v) {
                   (double)taps * (double)v->win.out_pixels;
     v->band_axis = v->win.axis[0].out > 1 ? 0 : 1;
     v->chunks = ceil_div(v->win.batch, lanes);
-    int64_t wanted = at_least(1, task_target(work) / v->chunks);
+    int64_t canvas = v->win.groups * v->win.in * v->win.axis[0].image * v->win.axis[1].image *
+                     v->win.axis[2].image * lanes * element;
+    int64_t wanted =
+        at_least(ceil_div(at_most(task_target(work), BAND_TASKS), v->chunks), ceil_div(canvas, CANVAS_BYTES));
     if (has_classes(&v->win)) /* a block is a whole band there: make it small */
         wanted = at_least(wanted, v->win.out_pixels * v->win.out * lanes * element / (2 * FINISHED_BYTES));
     choose_bands(v, wanted);
@@ -91,8 +100,8 @@ struct class_set {
     const struct window_class *axis[3];
 };
 
-/* The pixels of one tile: for each vector its place in the canvas and among the finished pixels. Of a trimmed axis only
- * the taps from `first` on, `count` of them, see the image at one of the pixels. */
+/* The pixels of one tile: for each vector its place in the canvas and among the finished pixels. Of a trimmed
+ * axis only the taps from `first` on, `count` of them, see the image at one of the pixels. */
 struct pixels {
     const struct loop_expr *canvas[TILE_VECTORS], *slot[TILE_VECTORS];
     const struct loop_expr *first[3], *count[3]; /* NULL: all taps */
@@ -187,8 +196,9 @@ static void write_rows(struct conv *v, struct writer *w, const struct place *at,
 }
 
 /* Widens the range of taps by what a pixel with its first tap at image coordinate `at` sees. */
-static void see_taps(struct writer *w, const struct window_class *c, int64_t image, const struct loop_expr *at,
-                     const struct loop_expr **first, const struct loop_expr **end) {
+static void see_taps(struct writer *w, const struct window_class *c, int64_t image,
+                     const struct loop_expr *at, const struct loop_expr **first,
+                     const struct loop_expr **end) {
     const struct loop_expr *zero = index_of(w, 0), *all = index_of(w, c->taps);
     const struct loop_expr *minus = times(w, at, -1);
     const struct loop_expr *low = lexpr_div(w->f, plus_n(w, minus, c->image_step - 1), c->image_step);
@@ -200,8 +210,9 @@ static void see_taps(struct writer *w, const struct window_class *c, int64_t ima
 }
 
 /* Where vector j of a step is. What is behind the last pixel is the last once more. */
-static void place_vector(struct conv *v, struct writer *w, const struct place *at, const struct class_set *set,
-                         const struct loop_expr *local, int j, struct pixels *p, const struct loop_expr **end) {
+static void place_vector(struct conv *v, struct writer *w, const struct place *at,
+                         const struct class_set *set, const struct loop_expr *local, int j, struct pixels *p,
+                         const struct loop_expr **end) {
     int64_t count = set->axis[0]->count * set->axis[1]->count * set->axis[2]->count;
     const struct loop_expr *q = plus(w, times(w, at->block, v->block), local);
     const struct loop_expr *position[3], *canvas = index_of(w, 0), *slot = canvas;
