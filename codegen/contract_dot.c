@@ -184,7 +184,9 @@ enum {
     STREAM_ROWS =
         3, /* with no more rows B is read once, at the speed of memory: a few rows of it at a time */
     STREAM_DEPTH = 8,
-    MOST_PANELS_COLUMNS = 128 /* columns of a task: B's block of it stays in L2 */
+    WIDE_COLUMNS = 128,   /* columns of a part at least where rows are many */
+    WIDEST_COLUMNS = 256, /* columns of a part at most: its block of B stays in L2 */
+    TALL_ROWS = 192       /* rows of a part at least where they are split */
 };
 
 static void choose_k_block(struct dot *d) {
@@ -204,23 +206,26 @@ static void choose_k_block(struct dot *d) {
 }
 
 /* Units of work are a part of the rows times a part of the columns of one point of the grid; small ones share
- * a task. */
+ * a task. Wide parts read A less often, tall ones pack B less often. */
 static void choose_parts(struct dot *d, int64_t grid) {
     struct blocking *by = &d->by;
     double work = (double)d->m.extent * (double)d->n.extent * (double)d->depth;
     int64_t wanted = task_target(work * (double)grid);
     int64_t each = ceil_div(wanted, grid); /* units of one point */
-    int64_t widest = at_least(1, MOST_PANELS_COLUMNS / by->panel);
-    by->panels_per_part = at_least(1, at_most(ceil_div(by->panels, each), widest));
-    if (d->m.extent < by->rows) /* nothing of B is used twice: parts are as wide as the work allows */
-        by->panels_per_part = ceil_div(by->panels, each);
+    by->panels_per_part = ceil_div(by->panels, at_most(by->panels, each));
+    if (d->m.extent > TALL_ROWS)
+        by->panels_per_part =
+            at_least(by->panels_per_part, at_most(by->panels, ceil_div(WIDE_COLUMNS, by->panel)));
+    if (d->m.extent >= by->rows && by->panels_per_part * by->panel > WIDEST_COLUMNS)
+        by->panels_per_part = at_least(1, WIDEST_COLUMNS / by->panel);
     by->column_parts = ceil_div(by->panels, by->panels_per_part);
-    by->row_parts = at_most(ceil_div(each, by->column_parts), at_least(1, by->split.tiles / 8));
+    int64_t most_rows = at_least(1, d->m.extent / TALL_ROWS);
+    by->row_parts = at_most(ceil_div(each, by->column_parts), most_rows);
     by->tiles_per_part = ceil_div(by->split.tiles, by->row_parts);
     by->row_parts = ceil_div(by->split.tiles, by->tiles_per_part);
-    by->units_per_task = ceil_div(grid * by->row_parts * by->column_parts, at_least(wanted, 1));
-    if (by->row_parts * by->column_parts > 1)
-        by->units_per_task = 1;
+    by->units_per_task = 1;
+    if (by->row_parts * by->column_parts == 1)
+        by->units_per_task = ceil_div(grid, at_least(wanted, 1));
 }
 
 static int64_t grid_points(const struct dot *d) {
@@ -385,9 +390,9 @@ static void write_block(struct dot *d, struct writer *w, const struct unit *u) {
 
 /* ---- packing B ---- */
 
-/* Rows of n are contiguous in B: copied as they are. */
-static void pack_rows(struct dot *d, struct writer *w, const struct loop_expr *from,
-                      const struct loop_expr *to, const struct loop_expr *columns) {
+/* Any strides: an element at a time. */
+static void pack_elements(struct dot *d, struct writer *w, const struct loop_expr *from,
+                          const struct loop_expr *to, const struct loop_expr *columns) {
     const struct loop_expr *j = writer_for(w, "n", index_of(w, 0), columns, LOOP_VECTOR);
     const struct loop_expr *value =
         lexpr_load(w->f, operand_buffer(w, &d->b, "b"), plus(w, from, times(w, j, d->n.b)));
@@ -405,6 +410,10 @@ static void pack_square(struct dot *d, struct writer *w, const struct loop_expr 
     t->c = packed_buffer(d, w);
     t->c_index[0] = to;
     t->c_m = d->by.panel;
+}
+
+static const struct loop_expr *innermost_count(struct dot *d, struct writer *w, const struct unit *u) {
+    return d->k.count > 1 ? index_of(w, d->k.at[d->k.count - 1].extent) : u->k_count;
 }
 
 static void pack_squares(struct dot *d, struct writer *w, const struct loop_expr *from,
@@ -428,33 +437,96 @@ static void pack_squares(struct dot *d, struct writer *w, const struct loop_expr
     }
 }
 
+/* Opens loops over levels of k but the innermost `skipped`, and moves from and to along. */
+static void open_levels(struct dot *d, struct writer *w, const struct unit *u, int skipped,
+                        const struct loop_expr **from, const struct loop_expr **to) {
+    int64_t step = d->by.panel * d->inner;
+    for (int i = 0; i < d->k.count; i++) {
+        if (i < d->k.count - skipped) {
+            const struct loop_expr *count = i ? index_of(w, d->k.at[i].extent) : u->k_count;
+            const struct loop_expr *k = writer_for(w, "k", index_of(w, 0), count, LOOP_SERIAL);
+            *from = plus(w, *from, times(w, k, d->k.at[i].b));
+            *to = plus(w, *to, times(w, k, step));
+        }
+        step /= i + 1 < d->k.count ? d->k.at[i + 1].extent : 1;
+    }
+}
+
+static void close_levels(struct dot *d, struct writer *w, int skipped) {
+    for (int i = 0; i < d->k.count - skipped; i++)
+        writer_end(w);
+}
+
+static const struct loop_expr *panel_source(struct dot *d, struct writer *w, const struct unit *u,
+                                            const struct loop_expr *panel) {
+    const struct loop_expr *from = plus(w, u->b, times(w, times(w, panel, d->by.panel), d->n.b));
+    return plus(w, from, times(w, u->k_first, d->k.at[0].b));
+}
+
 /* One panel of `columns` columns (a number) for the unit's block of k. */
 static void pack_panel(struct dot *d, struct writer *w, const struct unit *u, const struct loop_expr *panel,
                        const struct loop_expr *to, int64_t columns) {
-    const struct loop_expr *from = plus(w, u->b, times(w, times(w, panel, d->by.panel), d->n.b));
-    from = plus(w, from, times(w, u->k_first, d->k.at[0].b));
-    int levels = d->k.count;
-    bool transposes = d->k.at[levels - 1].b == 1 && d->n.b != 1;
-    int loops = transposes ? levels - 1 : levels;
-    int64_t step = d->by.panel * d->inner;
-    for (int i = 0; i < loops; i++) {
-        const struct loop_expr *count = i ? index_of(w, d->k.at[i].extent) : u->k_count;
-        const struct loop_expr *k = writer_for(w, "k", index_of(w, 0), count, LOOP_SERIAL);
-        from = plus(w, from, times(w, k, d->k.at[i].b));
-        to = plus(w, to, times(w, k, step));
-        step /= i + 1 < levels ? d->k.at[i + 1].extent : 1;
-    }
+    const struct loop_expr *from = panel_source(d, w, u, panel);
+    bool transposes = d->k.at[d->k.count - 1].b == 1 && d->n.b != 1;
+    open_levels(d, w, u, transposes, &from, &to);
     if (transposes)
-        pack_squares(d, w, from, to, columns,
-                     levels > 1 ? index_of(w, d->k.at[levels - 1].extent) : u->k_count);
+        pack_squares(d, w, from, to, columns, innermost_count(d, w, u));
     else
-        pack_rows(d, w, from, to, index_of(w, columns));
-    for (int i = 0; i < loops; i++)
+        pack_elements(d, w, from, to, index_of(w, columns));
+    close_levels(d, w, transposes);
+}
+
+/* B's rows are contiguous: `rows` of them are copied, a panel's columns at a time. */
+static void copy_rows(struct dot *d, struct writer *w, const struct unit *u, const struct loop_expr *from,
+                      const struct loop_expr *to, int rows, const struct loop_expr *panel, int64_t columns) {
+    struct tile *t = writer_tile(w, TILE_COPY, rows, (int)columns);
+    t->a = operand_buffer(w, &d->b, "b");
+    t->a_index = plus(w, panel_source(d, w, u, panel), from);
+    t->a_m = d->k.at[d->k.count - 1].b;
+    t->c = packed_buffer(d, w);
+    t->c_index[0] = plus(w, packed_panel(d, w, u, panel), to);
+    t->c_m = d->by.panel;
+}
+
+static void copy_panels(struct dot *d, struct writer *w, const struct unit *u, const struct loop_expr *from,
+                        const struct loop_expr *to, int rows) {
+    int64_t whole = d->n.extent / d->by.panel, edge = d->n.extent % d->by.panel;
+    if (whole) {
+        const struct loop_expr *end = least(w, u->panel_high, index_of(w, whole));
+        const struct loop_expr *panel = writer_for(w, "panel", u->panel_low, end, LOOP_SERIAL);
+        copy_rows(d, w, u, from, to, rows, panel, d->by.panel);
         writer_end(w);
+    }
+    if (edge) {
+        writer_if(w, is_below(w, index_of(w, whole), u->panel_high));
+        copy_rows(d, w, u, from, to, rows, index_of(w, whole), edge);
+        writer_end(w);
+    }
+}
+
+/* A few rows of B at a time over all panels of the unit: long runs of memory, for the sake of prefetching. */
+static void pack_rows(struct dot *d, struct writer *w, const struct unit *u) {
+    enum { ROWS = 4 };
+    const struct loop_expr *from = index_of(w, 0), *to = from;
+    open_levels(d, w, u, 1, &from, &to);
+    const struct loop_expr *count = innermost_count(d, w, u), *whole = lexpr_div(w->f, count, ROWS);
+    int64_t step = d->k.at[d->k.count - 1].b;
+    const struct loop_expr *k = writer_for(w, "k", index_of(w, 0), whole, LOOP_SERIAL);
+    copy_panels(d, w, u, plus(w, from, times(w, k, ROWS * step)),
+                plus(w, to, times(w, k, ROWS * d->by.panel)), ROWS);
+    writer_end(w);
+    k = writer_for(w, "k", times(w, whole, ROWS), count, LOOP_SERIAL);
+    copy_panels(d, w, u, plus(w, from, times(w, k, step)), plus(w, to, times(w, k, d->by.panel)), 1);
+    writer_end(w);
+    close_levels(d, w, 1);
 }
 
 /* The panels of a unit, from panel_low on. */
 static void pack_panels(struct dot *d, struct writer *w, const struct unit *u) {
+    if (d->n.b == 1) {
+        pack_rows(d, w, u);
+        return;
+    }
     int64_t whole = d->n.extent / d->by.panel, edge = d->n.extent % d->by.panel;
     if (whole) {
         const struct loop_expr *end = least(w, u->panel_high, index_of(w, whole));

@@ -438,6 +438,16 @@ static void emit_transpose(struct micro *m, LLVMValueRef a) {
     }
 }
 
+static void emit_copy(struct micro *m, LLVMValueRef a) {
+    const struct tile *t = m->tile;
+    for (int i = 0; i < t->rows; i++)
+        for (int n = 0; n < t->columns; n += m->lanes) {
+            int count = t->columns - n < m->lanes ? t->columns - n : m->lanes;
+            LLVMValueRef v = load_vector(m, element_at(m, a, i * t->a_m + n), count);
+            store_vector(m, v, element_at(m, m->c[0], i * t->c_m + n), count);
+        }
+}
+
 /* ---- the door ---- */
 
 static LLVMValueRef place(struct micro *m, struct buffer *buffer, const struct loop_expr *index) {
@@ -486,14 +496,17 @@ void emit_tile(struct emission *em, const struct loop_stmt *stmt) {
     struct micro m = {.em = em, .e = e, .tile = t, .element = emit_memory_type(em, t->a->dtype)};
     m.lanes = target_lanes(e->target, dtype_bytes(t->a->dtype));
     m.vector = LLVMVectorType(m.element, (unsigned)m.lanes);
+    bool is_product = t->kind == TILE_OUTER || t->kind == TILE_INNER;
     m.vectors = t->kind == TILE_OUTER ? (t->columns + m.lanes - 1) / m.lanes : 1;
     m.columns = t->kind == TILE_OUTER ? m.vectors : t->columns;
     m.partial = t->kind == TILE_OUTER ? t->columns % m.lanes : 0;
-    assert(t->kind == TILE_TRANSPOSE || t->rows * m.columns <= MAX_ACCUMULATORS);
+    assert(!is_product || t->rows * m.columns <= MAX_ACCUMULATORS);
     LLVMValueRef a = place(&m, t->a, t->a_index);
     places(&m, t->c, t->c_index, m.c);
-    if (t->kind == TILE_TRANSPOSE)
+    if (is_product)
+        emit_product(&m, a);
+    else if (t->kind == TILE_TRANSPOSE)
         emit_transpose(&m, a);
     else
-        emit_product(&m, a);
+        emit_copy(&m, a);
 }

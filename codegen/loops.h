@@ -96,10 +96,11 @@ struct gemm {
  *     added up at the end in a fixed tree. Elements of C are c_m and c_n apart.
  * TRANSPOSE: C[n, r] = A[r, n] for r < rows <= VL, n < columns <= VL: rows of A are a_m apart, of C c_m, both are
  *     contiguous along the other index. c_full: lanes of C from `rows` to VL are set to zero, else not touched.
+ * COPY: C[r, n] = A[r, n] for r < rows, n < columns.
  *
  * k runs over nested levels, outermost first, each with a count and the steps of A and B in elements. One element's sum
  * runs in this order with fused multiply-adds (on targets that have them): one fixed rounding. */
-enum tile_kind { TILE_OUTER, TILE_INNER, TILE_TRANSPOSE };
+enum tile_kind { TILE_OUTER, TILE_INNER, TILE_TRANSPOSE, TILE_COPY };
 enum { TILE_LEVELS = 5, TILE_VECTORS = 8, TILE_EXPRESSIONS = TILE_LEVELS + 2 * TILE_VECTORS + 3 };
 
 struct tile_level {

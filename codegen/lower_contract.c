@@ -102,8 +102,8 @@ void choose_tile(const struct target *target, int64_t rows, int64_t vectors, dou
         }
 }
 
-/* A task is some 30 microseconds of a fast core at least, and there are at most 64. */
+/* A task is some 60 microseconds of a fast core at least, and there are at most 64. */
 int64_t task_target(double multiply_adds) {
-    double tasks = multiply_adds / 1e6;
+    double tasks = multiply_adds / 3e6;
     return tasks < 1 ? 1 : tasks > 64 ? 64 : (int64_t)tasks;
 }

@@ -59,7 +59,7 @@ static void print_condition(const struct tile_printer *p, const char *word,
 void tile_print(const struct tile *tile, struct strbuf *out,
                 void (*print)(void *data, const struct loop_expr *x), void *data) {
     static const char *const kinds[] = {
-        [TILE_OUTER] = "outer", [TILE_INNER] = "inner", [TILE_TRANSPOSE] = "transpose"};
+        [TILE_OUTER] = "outer", [TILE_INNER] = "inner", [TILE_TRANSPOSE] = "transpose", [TILE_COPY] = "copy"};
     struct tile_printer p = {out, print, data};
     const struct loop_expr *a_place[TILE_VECTORS] = {tile->a_index};
     strbuf_printf(out, "tile %s %dx%d", kinds[tile->kind], tile->rows, tile->columns);
