@@ -183,7 +183,7 @@ block: '{' '}' { $$ = (struct block_ast){NULL, @$}; }
 stmts: stmt { $$ = (struct stmt_list){$stmt, $stmt}; }
      | stmts newline stmt { $$ = $1; LIST_APPEND($$, $stmt); }
      ;
-stmt: error { $$ = stmt_new(parser, STMT_ERROR, @$); }
+stmt: broken { $$ = stmt_new(parser, STMT_ERROR, @$); }
     | CONST ID typed '=' rhs {
           $$ = stmt_new(parser, STMT_CONST, @$);
           $$->name = ident_of($ID);
@@ -232,6 +232,9 @@ stmt: error { $$ = stmt_new(parser, STMT_ERROR, @$); }
           $$->message = $message;
       }
     ;
+/* The second rule is there so that the first is reduced at the line end only: what is thrown away until then would
+ * otherwise take the statements before it along. */
+broken: error | error BAD;
 if_stmt: IF expr block { $$ = stmt_new(parser, STMT_IF, @$); $$->cond = $expr; $$->body = $block; }
   | IF expr block ELSE else_if {
         $$ = stmt_new(parser, STMT_IF, @$);

@@ -107,9 +107,11 @@ void define_item(struct frontend *fe, struct model_file *file, const struct item
         *closure = (struct closure){.kind = CLOSURE_FN, .item = item, .scope = file->scope};
         define(fe, file->scope, item->name.text, (struct datum){.kind = DATUM_CLOSURE, .closure = closure},
                item->name.span);
+    } else if (item->kind == ITEM_STMT && item->stmt->kind == STMT_ERROR) {
+        return; /* the parser has said it */
     } else if (item->kind != ITEM_USE) {
         struct diag *diag =
-            diag_error(fe->diags, item->span, E_UNSUPPORTED, "a file holds `use`, modules and functions");
+            diag_error(fe->diags, item->span, E_SYNTAX, "a file holds `use`, modules and functions");
         diag_hint(diag, "members and statements stand in a module or function");
     }
 }

@@ -1,7 +1,7 @@
 /* Broken model texts and their whole messages: tests/frontend/diagnostics/NAME.test. A text that parses is
  * elaborated too: every entry of every model in it. `--rewrite` (or WEFT_GOLDEN=1) puts in the messages that
  * are given now. */
-#include "frontend/ast.h"
+#include "support_elaborate.h"
 #include "support_golden.h"
 
 #include <setjmp.h>
@@ -15,11 +15,11 @@
 
 static void check(struct arena *arena, const char *name, const char *input, size_t length,
                   struct strbuf *out) {
-    struct diags *diags = diags_create(arena);
-    const struct source *source = source_create(arena, name, input, length);
-    parse_file(arena, interner_create(arena), source, diags);
-    diags_render(diags, out, false);
-    if (diags_count(diags) == 0)
+    struct session s = session_start(arena, name, input, length);
+    if (diags_error_count(s.diags) == 0)
+        elaborate_everything(&s, true);
+    diags_render(s.diags, out, false);
+    if (diags_count(s.diags) == 0)
         strbuf_puts(out, "no message\n");
 }
 
