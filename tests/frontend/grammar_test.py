@@ -50,13 +50,15 @@ def terminal_of(word):
 def read_bison(text):
     body = re.sub(r"/\*.*?\*/", "", text.split("\n%%\n")[1], flags=re.S)
     body = re.sub(r"(?<=\w)\[\w+\]|%prec \w+|%empty", "", without_actions(body))
-    rules = {}
+    rules, broken = {}, {"error"}
     for rule in re.findall(r"(\w+):((?:'[^']+'|[^;'])*);", body):
         for alternative in re.findall(r"(?:'[^']+'|[^|'])+", rule[1]):
             words = re.findall(r"'[^']+'|\w+", alternative)
-            if "error" not in words:
+            if not broken & set(words):
                 rules.setdefault(rule[0], []).append([terminal_of(word) for word in words])
-    return rules
+        if rule[0] not in rules:
+            broken.add(rule[0])
+    return {name: [a for a in alternatives if not broken & set(a)] for name, alternatives in rules.items()}
 
 
 # ---- EBNF: [ ], { } and ( ) become rules of their own ----
