@@ -95,6 +95,9 @@ bool index_is_narrow(const struct loop_expr *x);
 LLVMTypeRef element_type(LLVMValueRef value); /* of a vector, or the type itself */
 int lane_count(LLVMValueRef value);           /* 0: a scalar */
 
+/* emit_philox.c */
+void emit_philox(struct emission *em, const struct loop_stmt *s);
+
 /* emit_lanes.c: loops over lanes */
 void emit_vector_loop(struct emission *em, const struct loop_stmt *s);
 

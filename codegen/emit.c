@@ -168,44 +168,6 @@ static void emit_if(struct emission *em, const struct loop_stmt *s) {
     }
 }
 
-/* ---- Philox ---- */
-
-struct wide_product {
-    LLVMValueRef high, low;
-};
-
-/* 32 x 32 -> 64 bits in each lane: the shape that pmuludq has. */
-static struct wide_product multiply_wide(struct emitter *e, LLVMValueRef x, uint32_t factor) {
-    LLVMTypeRef narrow = LLVMTypeOf(x), wide = type_like(e->i64, narrow);
-    LLVMValueRef p = LLVMBuildMul(e->b, LLVMBuildZExt(e->b, x, wide, ""), const_like(wide, factor), "");
-    LLVMValueRef high = LLVMBuildLShr(e->b, p, const_like(wide, 32), "");
-    return (struct wide_product){LLVMBuildTrunc(e->b, high, narrow, ""), LLVMBuildTrunc(e->b, p, narrow, "")};
-}
-
-/* Philox 4x32-10 (runtime/philox.h has the same lines). */
-static void emit_philox(struct emission *em, const struct loop_stmt *s) {
-    LLVMBuilderRef b = em->e->b;
-    bool varies = false;
-    for (int i = 0; i < 6; i++)
-        varies |= em->lanes.count && expr_facts(em, s->args[i])->varies;
-    LLVMValueRef key[2], c[4];
-    for (int i = 0; i < 2; i++)
-        key[i] = emit_form(em, s->args[i], varies ? FORM_VECTOR : FORM_SCALAR);
-    for (int i = 0; i < 4; i++)
-        c[i] = emit_form(em, s->args[2 + i], varies ? FORM_VECTOR : FORM_SCALAR);
-    LLVMTypeRef type = LLVMTypeOf(c[0]);
-    for (int round = 0; round < 10; round++) {
-        struct wide_product p = multiply_wide(em->e, c[0], 0xD2511F53u), q = multiply_wide(em->e, c[2], 0xCD9E8D57u);
-        LLVMValueRef c0 = LLVMBuildXor(b, LLVMBuildXor(b, q.high, c[1], ""), key[0], "");
-        LLVMValueRef c2 = LLVMBuildXor(b, LLVMBuildXor(b, p.high, c[3], ""), key[1], "");
-        c[0] = c0, c[1] = q.low, c[2] = c2, c[3] = p.low;
-        key[0] = LLVMBuildAdd(b, key[0], const_like(type, 0x9E3779B9u), "");
-        key[1] = LLVMBuildAdd(b, key[1], const_like(type, 0xBB67AE85u), "");
-    }
-    for (int i = 0; i < 4; i++)
-        emit_bind(em, s->vars[i], c[i]);
-}
-
 /* The least code of a failed check wins, whatever the order of the tasks. */
 static void emit_check(struct emission *em, const struct loop_stmt *s) {
     struct emitter *e = em->e;
