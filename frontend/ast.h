@@ -218,6 +218,9 @@ struct file_ast {
 /* Parses a text. Never NULL: what could not be parsed is left out, and reported. Statements at the top level are items
  * (the REPL and scripts have them; in a model file the elaborator refuses them). */
 struct file_ast *parse_file(struct arena *arena, struct interner *names, const struct source *source, struct diags *diags);
+/* The whole text as one expression; NULL: it is none; reported. */
+struct expr *parse_text_expression(struct arena *arena, struct interner *names, const struct source *source,
+                                   struct diags *diags);
 /* Whether the text ends inside an open bracket or after an operator, so that the REPL asks for another line. */
 bool parse_is_incomplete(struct arena *arena, const struct source *source);
 

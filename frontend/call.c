@@ -290,24 +290,6 @@ static bool same_arguments(struct elab *e, const struct instance *a, const struc
     return true;
 }
 
-/* "nn.GroupNorm" made in a method: group_norm_0 of the instance whose method it is (N5). */
-static const char *anonymous_path(struct elab *e, const struct instance *holder,
-                                  const struct module *module) {
-    int index = 0;
-    for (int i = 0; i < holder->anonymous.count; i++)
-        index += holder->anonymous.at[i].instance->module == module;
-    struct strbuf out;
-    strbuf_init(&out, e->arena);
-    for (const char *c = module->name; *c; c++) {
-        bool upper = *c >= 'A' && *c <= 'Z', before_upper = c > module->name && c[-1] >= 'A' && c[-1] <= 'Z';
-        if (upper && c > module->name && !before_upper)
-            strbuf_putc(&out, '_');
-        strbuf_putc(&out, upper ? (char)(*c - 'A' + 'a') : *c);
-    }
-    strbuf_printf(&out, "_%d", index);
-    return intern(e->names, out.text);
-}
-
 static struct instance *find_or_create(struct elab *e, const struct module *module, struct scope *scope,
                                        const struct expr *place, struct span span) {
     const char *key;
@@ -328,8 +310,7 @@ static struct instance *find_or_create(struct elab *e, const struct module *modu
         found->instance = made;
         return made;
     }
-    made->path = anonymous_path(e, holder, module);
-    VEC_PUSH(e->arena, &holder->anonymous, ((struct anonymous){key, made}));
+    name_anonymous(e, holder, made, key);
     return made;
 }
 

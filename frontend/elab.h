@@ -32,8 +32,10 @@ struct frontend {
     VEC(struct model_file *) files;
 };
 struct model_file *frontend_find_file(const struct frontend *fe, const char *path); /* NULL: not loaded */
-/* Binds what a top-level item defines. */
-void define_item(struct frontend *fe, struct model_file *file, const struct item *item);
+/* A file without text, for the REPL; what it does not define is looked up in `outer` (NULL: the prelude). */
+struct model_file *frontend_empty_file(struct frontend *fe, const char *path, struct scope *outer);
+/* Defines an item (use, module, fn) anew, in place of an older definition of its name. */
+void frontend_redefine(struct frontend *fe, struct model_file *file, const struct item *item);
 
 /* ---- the state of an elaboration ---- */
 /* The turns of the loops of run time around a place, innermost first. */
@@ -140,8 +142,9 @@ struct elab {
     const struct loop_index *loops;
     struct stream *stream;
     VEC(struct site *) spare_sites;
-    bool in_constant; /* tensors are made in f64, to be evaluated */
-    bool in_init;     /* the init function: reading a weight gives its first value */
+    bool names_places; /* the REPL: an instance without a place gets one where its weights are read */
+    bool in_constant;  /* tensors are made in f64, to be evaluated */
+    bool in_init;      /* the init function: reading a weight gives its first value */
 
     /* of the function being built */
     struct function *function;

@@ -90,25 +90,12 @@ static bool is_string_type(const struct type_expr *type) {
     return type && type->kind == TYPE_NAME && strcmp(type->name.text, "string") == 0;
 }
 
-/* The expression of a setting's text; NULL: reported. */
-static const struct expr *parse_setting(struct elab *e, const struct setting *setting) {
-    const char *text = arena_printf(e->arena, "%s = %s\n", setting->name, setting->value);
-    const struct source *source =
-        source_create(e->arena, arena_printf(e->arena, "<%s>", setting->name), text, strlen(text));
-    int errors = diags_error_count(e->diags);
-    const struct file_ast *file = parse_file(e->arena, e->names, source, e->diags);
-    const struct item *item = file->items;
-    if (item && !item->next && item->kind == ITEM_STMT && item->stmt->kind == STMT_ASSIGN)
-        return item->stmt->value;
-    if (diags_error_count(e->diags) == errors)
-        diag_error(e->diags, setting->span, E_SYNTAX, "%s is no value for %s", setting->value, setting->name);
-    return NULL;
-}
-
 struct datum evaluate_setting(struct elab *e, const struct setting *setting, const struct type_expr *type) {
     if (is_string_type(type) && setting->value[0] != '"')
         return datum_string(intern(e->names, setting->value));
-    const struct expr *x = parse_setting(e, setting);
+    const char *name = arena_printf(e->arena, "<%s>", setting->name);
+    const struct source *source = source_create(e->arena, name, setting->value, strlen(setting->value));
+    const struct expr *x = parse_text_expression(e->arena, e->names, source, e->diags);
     return x ? evaluate(e, x) : datum_error();
 }
 
@@ -162,18 +149,6 @@ struct elab *elab_create(struct frontend *fe, struct arena *arena, const char *g
         *runs[i] = w;
     }
     return e;
-}
-
-static const char *snake_case(struct arena *arena, const char *name) {
-    struct strbuf out;
-    strbuf_init(&out, arena);
-    for (const char *c = name; *c; c++) {
-        bool upper = *c >= 'A' && *c <= 'Z', after_upper = c > name && c[-1] >= 'A' && c[-1] <= 'Z';
-        if (upper && c > name && !after_upper)
-            strbuf_putc(&out, '_');
-        strbuf_putc(&out, upper ? (char)(*c - 'A' + 'a') : *c);
-    }
-    return out.text;
 }
 
 static const struct module *choose_model(struct frontend *fe, const struct model_file *file,

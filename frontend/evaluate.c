@@ -388,7 +388,8 @@ static struct datum namespace_field(struct elab *e, struct datum d, const char *
     struct diag *diag = report_error(e, span, E_NAME, "the file has no %s", name);
     VEC(const char *) names = {0};
     for (int i = 0; i < d.scope->bindings.count; i++)
-        VEC_PUSH(e->arena, &names, d.scope->bindings.at[i].name);
+        if (d.scope->bindings.at[i].name)
+            VEC_PUSH(e->arena, &names, d.scope->bindings.at[i].name);
     const char *near = nearest_name(name, names.at, names.count);
     if (near)
         diag_hint(diag, "did you mean `%s`?", near);

@@ -79,11 +79,16 @@ struct function *instance_elaborate_init(struct instance *instance);
 struct graph *instance_graph(const struct instance *instance);
 
 /* The REPL. One text is definitions, statements or an expression. A definition replaces an older one of its name, and
- * what depends on it elaborates anew. An expression (or the right side of an assignment) gives a function without
- * inputs in a fresh graph in `arena`; *is_definition is set where there is nothing to run. NULL with *is_definition
- * false: reported. A value that exists at elaboration alone (a number, a list, a shape) is printed to *text instead.
- * Names assigned to run-time values become inputs of later expressions: their names are the function's input names,
- * their types set by repl_bind after the run. */
+ * what depends on it elaborates anew. An expression (or the right side of an assignment) gives a function in a fresh
+ * graph in `arena`; *is_definition is set where there is nothing to run. NULL with *is_definition false: reported, or
+ * *text is set: a value that exists at elaboration alone (a number, a list, a shape) is printed to it.
+ *
+ * Names assigned to run-time values are inputs of later functions that use them: a result named x (x.mean, x.0 for the
+ * parts of a tuple or list) is the input of that name, once repl_bind has said its type after the run. *assigned is
+ * the last name that the text assigns to run-time values, else NULL; results of a bare expression have no name.
+ *
+ * Where the function reads weights (of instances that were made in the REPL: `m = VAE()`), its graph has a function
+ * "init" for their first values too; the caller keeps the values by the states' names. */
 struct repl_scope;
 struct repl_scope *repl_create(struct frontend *fe, const char *model_path /* may be NULL: its models are in scope */);
 struct function *repl_evaluate(struct repl_scope *scope, const struct source *source, struct arena *arena, bool *is_definition,

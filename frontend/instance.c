@@ -209,6 +209,28 @@ const char *path_join(struct elab *e, const char *a, const char *b) {
     return intern(e->names, arena_printf(e->arena, "%s.%s", a, b));
 }
 
+const char *snake_case(struct arena *arena, const char *name) {
+    struct strbuf out;
+    strbuf_init(&out, arena);
+    for (const char *c = name; *c; c++) {
+        bool upper = *c >= 'A' && *c <= 'Z', after_upper = c > name && c[-1] >= 'A' && c[-1] <= 'Z';
+        if (upper && c > name && !after_upper)
+            strbuf_putc(&out, '_');
+        strbuf_putc(&out, upper ? (char)(*c - 'A' + 'a') : *c);
+    }
+    return out.text;
+}
+
+void name_anonymous(struct elab *e, struct instance *holder, struct instance *instance, const char *key) {
+    int index = 0;
+    for (int i = 0; i < holder->anonymous.count; i++)
+        index += holder->anonymous.at[i].instance->module == instance->module;
+    instance->owner = holder;
+    instance->path = intern(
+        e->names, arena_printf(e->arena, "%s_%d", snake_case(e->arena, instance->module->name), index));
+    VEC_PUSH(e->arena, &holder->anonymous, ((struct anonymous){key, instance}));
+}
+
 void name_members(struct elab *e, struct instance *owner, struct datum d, const char *path) {
     if (d.kind == DATUM_INSTANCE) {
         struct shadow *shadow = NULL;

@@ -100,6 +100,9 @@ bool instance_is_below(const struct instance *instance, const struct instance *r
 /* "encoder.0" or "" for the root. */
 const char *instance_path(struct elab *e, const struct instance *instance);
 
+const char *snake_case(struct arena *arena, const char *name); /* GroupNorm: group_norm */
+/* A place for an instance that has none: group_norm_0 of `holder` (N5). */
+void name_anonymous(struct elab *e, struct instance *holder, struct instance *instance, const char *key);
 /* Gives the unnamed instances in a let's value their place: path, path.0, path.field. */
 void name_members(struct elab *e, struct instance *owner, struct datum d, const char *path);
 /* inner in front of outer. */

@@ -95,7 +95,7 @@ static bool define(struct frontend *fe, struct scope *scope, const char *name, s
     return true;
 }
 
-void define_item(struct frontend *fe, struct model_file *file, const struct item *item) {
+static void define_item(struct frontend *fe, struct model_file *file, const struct item *item) {
     if (item->kind == ITEM_MODULE) {
         const struct module *module = module_create(fe->arena, item, file->scope);
         if (item->module_kind != MODULE_OPTIMIZER)
@@ -243,4 +243,26 @@ const char *frontend_model_name(const struct frontend *fe, const char *path, int
         if (file->models.at[i]->item->module_kind == MODULE_MODEL && index-- == 0)
             return file->models.at[i]->name;
     return NULL;
+}
+
+struct model_file *frontend_empty_file(struct frontend *fe, const char *path, struct scope *outer) {
+    load_prelude(fe);
+    struct model_file *file = ARENA_NEW(fe->arena, struct model_file);
+    file->path = path;
+    file->status = FILE_LOADED;
+    file->scope = scope_create(fe->arena, SCOPE_FILE, outer ? outer : fe->prelude);
+    return file;
+}
+
+void frontend_redefine(struct frontend *fe, struct model_file *file, const struct item *item) {
+    if (item->name.text)
+        scope_erase(file->scope, item->name.text);
+    for (const struct param_name *name = item->names; name; name = name->next)
+        scope_erase(file->scope, name->name.text);
+    if (item->kind == ITEM_USE && !item->name.text)
+        scope_erase(file->scope, stem_of(fe, item));
+    if (item->kind == ITEM_USE)
+        run_use(fe, file, item);
+    else
+        define_item(fe, file, item);
 }

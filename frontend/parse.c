@@ -35,6 +35,12 @@ struct expr *parse_expression(struct parser *outer, uint32_t begin, uint32_t end
     return weft_grammar_parse(&parser) == 0 ? parser.expr : NULL;
 }
 
+struct expr *parse_text_expression(struct arena *arena, struct interner *names, const struct source *source,
+                                   struct diags *diags) {
+    struct parser outer = {.arena = arena, .names = names, .source = source, .diags = diags};
+    return parse_expression(&outer, 0, source->length);
+}
+
 bool parse_is_incomplete(struct arena *arena, const struct source *source) {
     struct tokens tokens =
         tokens_read(arena, interner_create(arena), source, 0, source->length, NULL, diags_create(arena));

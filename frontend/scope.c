@@ -48,6 +48,15 @@ void scope_bind(struct scope *scope, const char *name, struct datum datum, struc
         map_put(&scope->index, name, (void *)(size_t)scope->bindings.count);
 }
 
+void scope_erase(struct scope *scope, const char *name) {
+    struct binding *found = scope_find_here(scope, name);
+    if (!found)
+        return;
+    found->name = NULL; /* no name is NULL */
+    if (is_indexed(scope))
+        map_erase(&scope->index, name);
+}
+
 void scope_assign(struct scope *scope, const char *name, struct datum datum, struct span span) {
     for (struct scope *s = scope; s; s = s->parent) {
         struct binding *found = scope_find_here(s, name);
@@ -66,6 +75,7 @@ const char *scope_nearest(const struct scope *scope, const char *name, struct ar
     VEC(const char *) names = {0};
     for (; scope; scope = scope->parent)
         for (int i = 0; i < scope->bindings.count; i++)
-            VEC_PUSH(arena, &names, scope->bindings.at[i].name);
+            if (scope->bindings.at[i].name)
+                VEC_PUSH(arena, &names, scope->bindings.at[i].name);
     return nearest_name(name, names.at, names.count);
 }

@@ -30,6 +30,7 @@ struct binding *scope_find_here(const struct scope *scope, const char *name);
 /* In this scope or those around it. */
 struct binding *scope_find(const struct scope *scope, const char *name);
 void scope_bind(struct scope *scope, const char *name, struct datum datum, struct span span); /* replaces */
+void scope_erase(struct scope *scope, const char *name); /* of this scope; its binding becomes unreachable */
 /* Assignment (S3): rebinds the name where the same function or instance body already has it, else binds it
  * here. */
 void scope_assign(struct scope *scope, const char *name, struct datum datum, struct span span);

@@ -95,8 +95,10 @@ const struct type *weight_type(struct elab *e, struct weight *w) {
 
 /* N5: an instance without a place, whose weights have no name. */
 static bool has_place(struct elab *e, const struct weight *w, struct span span) {
-    for (const struct instance *i = w->owner; i && i != e->root; i = i->owner)
-        if (!i->path) {
+    for (struct instance *i = w->owner; i && i != e->root; i = i->owner)
+        if (!i->path && e->names_places) {
+            name_anonymous(e, e->root, i, NULL);
+        } else if (!i->path) {
             struct diag *diag =
                 report_error(e, span, E_STATE, "%s of %s has no place in the model, so it has no name",
                              w->name, i->module->name);

@@ -1,0 +1,162 @@
+/* The REPL's texts: what is defined, what is shown, what is a function to run. */
+#include "frontend/frontend.h"
+#include "ir/text.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct fixture {
+    struct arena *arena;
+    struct types *types;
+    struct diags *diags;
+    struct repl_scope *repl;
+    bool is_definition;
+    const char *assigned, *text;
+};
+
+static int set_up(void **state) {
+    struct arena *arena = arena_create();
+    struct fixture *f = ARENA_NEW(arena, struct fixture);
+    f->arena = arena;
+    f->types = types_create(arena);
+    f->diags = diags_create(arena);
+    struct frontend *fe = frontend_create(arena, f->types, interner_create(arena), f->diags);
+    f->repl = repl_create(fe, NULL);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    struct fixture *f = *state;
+    arena_destroy(f->arena);
+    return 0;
+}
+
+static struct function *enter(struct fixture *f, const char *text) {
+    const struct source *source = source_create(f->arena, "<repl:1>", text, strlen(text));
+    struct function *function =
+        repl_evaluate(f->repl, source, f->arena, &f->is_definition, &f->assigned, &f->text);
+    if (function && !graph_verify(function->graph, f->diags, "elaboration")) {
+        struct strbuf out;
+        strbuf_init(&out, f->arena);
+        diags_render(f->diags, &out, false);
+        fail_msg("%s", out.text);
+    }
+    return function;
+}
+
+static const char *printed(struct fixture *f, const struct function *function) {
+    struct strbuf out;
+    strbuf_init(&out, f->arena);
+    assert_non_null(function);
+    function_print(function, &out);
+    return out.text;
+}
+
+static void assert_shows(struct fixture *f, const char *text, const char *shown) {
+    assert_null(enter(f, text));
+    assert_non_null(f->text);
+    assert_string_equal(f->text, shown);
+    assert_int_equal(diags_count(f->diags), 0);
+}
+
+static void values_of_elaboration_are_shown(void **state) {
+    struct fixture *f = *state;
+    assert_shows(f, "1 + 2", "3");
+    assert_shows(f, "1.0 / 4", "0.25");
+    assert_shows(f, "[i^2 for i in 0..4]", "[0, 1, 4, 9]");
+    assert_shows(f, "shape(zeros([2, 3]))", "[2, 3]");
+    assert_null(enter(f, "n = 7"));
+    assert_true(f->is_definition);
+    assert_shows(f, "n * n", "49");
+}
+
+static void run_time_values_are_inputs_of_later_texts(void **state) {
+    struct fixture *f = *state;
+    struct function *made = enter(f, "x = randn([3])");
+    assert_non_null(made);
+    assert_string_equal(f->assigned, "x");
+    assert_string_equal(made->result_names[0], "x");
+    const int64_t three = 3;
+    repl_bind(f->repl, "x", type_of_sizes(f->types, DTYPE_f32, 1, &three));
+    assert_string_equal(printed(f, enter(f, "x + 1.0")), "expression it(_) {\n"
+                                                         "  %0 = input {name = \"x\"} : f32[3]\n"
+                                                         "  %1 = const {data = 1} : f32[]\n"
+                                                         "  %2 = add(%0, %1) : f32[3]\n"
+                                                         "  yield(%2)\n"
+                                                         "}\n");
+    assert_null(f->assigned);
+    assert_non_null(enter(f, "q = (twice: x + x, half: 0.5 * x)"));
+    repl_bind(f->repl, "q.twice", type_of_sizes(f->types, DTYPE_f32, 1, &three));
+    repl_bind(f->repl, "q.half", type_of_sizes(f->types, DTYPE_f32, 1, &three));
+    assert_non_null(strstr(printed(f, enter(f, "q.half")), "input {name = \"q.half\"}"));
+}
+
+static void a_definition_replaces_an_older_one(void **state) {
+    struct fixture *f = *state;
+    assert_null(enter(f, "fn double(a) = a + a"));
+    assert_true(f->is_definition);
+    assert_null(enter(f, "fn quadruple(a) = double(double(a))"));
+    assert_shows(f, "quadruple(3)", "12");
+    assert_null(enter(f, "fn double(a) = 2 * a + 1"));
+    assert_shows(f, "quadruple(3)", "15");
+}
+
+static void an_instance_keeps_its_weights_by_name(void **state) {
+    struct fixture *f = *state;
+    assert_null(enter(f, "use nn"));
+    assert_true(f->is_definition);
+    assert_null(enter(f, "m = [nn.Linear(2), relu]"));
+    assert_true(f->is_definition);
+    for (int i = 0; i < 2; i++) {
+        struct function *function = enter(f, "ones([1, 4]) |> m");
+        assert_non_null(function);
+        assert_non_null(graph_find_state(function->graph, "m.0.weight"));
+        assert_non_null(graph_find_function(function->graph, "init"));
+    }
+}
+
+static void a_mistake_leaves_the_session_alive(void **state) {
+    struct fixture *f = *state;
+    assert_null(enter(f, "zeros([2]) + zeros([3])"));
+    assert_false(f->is_definition);
+    assert_null(f->text);
+    assert_int_equal(diags_error_count(f->diags), 1);
+    diags_clear(f->diags);
+    assert_shows(f, "2 * 3", "6");
+}
+
+static bool has_candidate(struct fixture *f, const char *prefix, const char *wanted) {
+    const char **found;
+    int count = repl_complete(f->repl, prefix, &found, f->arena);
+    for (int i = 0; i < count; i++)
+        if (strcmp(found[i], wanted) == 0)
+            return true;
+    return false;
+}
+
+static void names_are_completed(void **state) {
+    struct fixture *f = *state;
+    assert_null(enter(f, "use nn"));
+    assert_true(has_candidate(f, "resh", "reshape"));
+    assert_true(has_candidate(f, "rel", "relu"));
+    assert_true(has_candidate(f, "nn.Lin", "nn.Linear"));
+    assert_false(has_candidate(f, "nn.Lin", "reshape"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(values_of_elaboration_are_shown, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(run_time_values_are_inputs_of_later_texts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_definition_replaces_an_older_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_instance_keeps_its_weights_by_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_mistake_leaves_the_session_alive, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(names_are_completed, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
