@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Training runs: the same bits on one thread and two, interrupted and not; a NaN; what is left behind by a killed run.
+set -u
+data=/usr/share/datasets/fashion-mnist
+[ -d $data ] || { echo "skipped: $data is not there (Debian's dataset-fashion-mnist)"; exit 77; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export XDG_CACHE_HOME=$work/cache
+failures=0
+fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
+
+# recipe NAME EPOCHS [more lines]: a small VAE on 1024 pictures, 16 steps an epoch
+recipe() {
+    cat >"$work/$1.yaml" <<END
+model: $SOURCE_DIR/models/vae.weft:VAE
+set: {hidden: 64, latent: 8}
+data:
+  train: {kind: idx, dir: $data, split: train, limit: 1024}
+  test: {kind: idx, dir: $data, split: test, limit: 100}
+batch: 64
+epochs: $2
+evaluate: [{fn: bound, data: test, every: 1 epoch}]
+samples: [{fn: sample, in: {n: 16}, grid: [4, 4], every: 1 epoch}, {fn: reconstruct, data: test, beside: image, grid: [2, 4], at: end}]
+checkpoint: {dir: $work/$1, every: 1 epoch, best: elbo}
+log: {every: 4 steps}
+${3:-}
+END
+}
+train() { "$WEFT" train --quiet "$@" || fail "weft train $*"; }
+same() { cmp -s "$1" "$2" || fail "$1 and $2 differ: $3"; }
+
+recipe one 3
+train "$work/one.yaml" --threads 1
+for f in last.safetensors best.safetensors log.jsonl report.html sample-00000048.png reconstruct-00000048.png checkpoint-00000048.safetensors; do
+    [ -s "$work/one/$f" ] || fail "$f is missing"
+done
+grep -q '"elbo"' "$work/one/log.jsonl" || fail "no elbo in the log"
+grep -q 'data:image/png' "$work/one/report.html" || fail "no picture in the report"
+[ "$(ls "$work/one" | grep -c checkpoint)" = 2 ] || fail "two checkpoints are kept"
+
+train "$work/one.yaml" --threads 2 --out "$work/two"
+same "$work/one/last.safetensors" "$work/two/last.safetensors" "one thread and two"
+same "$work/one/sample-00000048.png" "$work/two/sample-00000048.png" "one thread and two"
+
+train "$work/one.yaml" --seed 9 --out "$work/other"
+cmp -s "$work/one/last.safetensors" "$work/other/last.safetensors" && fail "another seed gives the same weights"
+
+recipe short 1
+train "$work/short.yaml" --out "$work/resumed"
+train "$work/one.yaml" --out "$work/resumed" --resume
+same "$work/one/last.safetensors" "$work/resumed/last.safetensors" "resumed behind an epoch"
+[ "$(grep -c '"evaluate"' "$work/resumed/log.jsonl")" = 3 ] || fail "the resumed log has three evaluations"
+
+# Ctrl-C in the middle: a checkpoint, status 0, and the same bits after --resume.
+recipe long 400
+"$WEFT" train --quiet "$work/long.yaml" --out "$work/stopped" &
+pid=$!
+until [ -s "$work/stopped/checkpoint-00000016.safetensors" ] || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
+kill -INT $pid
+wait $pid || fail "an interrupted run ends with status 0"
+step=$(ls "$work/stopped" | sed -n 's/checkpoint-0*\([0-9]*\).safetensors/\1/p' | sort -n | tail -1)
+epochs=$((step / 16 + 1))
+recipe until "$epochs"
+train "$work/until.yaml"
+train "$work/until.yaml" --out "$work/stopped" --resume
+same "$work/until/last.safetensors" "$work/stopped/last.safetensors" "stopped at step $step"
+
+# A killed run leaves whole files.
+"$WEFT" train --quiet "$work/long.yaml" --out "$work/killed" &
+pid=$!
+until [ -s "$work/killed/checkpoint-00000032.safetensors" ] || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
+kill -KILL $pid
+wait $pid 2>/dev/null
+"$WEFT" inspect "$work"/killed/*.safetensors >/dev/null || fail "a killed run left a broken file"
+
+# A NaN stops the run and names the report, the step and its place.
+recipe nan 2
+out=$("$WEFT" train --quiet "$work/nan.yaml" --set lr=1e30 2>&1)
+[ $? = 1 ] || fail "a NaN ends with status 1"
+grep -q "is NaN at step" <<<"$out" && grep -q "vae.weft:" <<<"$out" || fail "the NaN is told: $out"
+
+# A file-size limit stands for a full disk: a message, status 1, nothing half-written.
+out=$( (ulimit -f 100; trap '' XFSZ; "$WEFT" train --quiet "$work/one.yaml" --cache off --out "$work/full") 2>&1)
+[ $? = 1 ] || fail "a full disk ends with status 1: $out"
+ls "$work"/full/*.safetensors >/dev/null 2>&1 && fail "a full disk left a weight file"
+exit $((failures != 0))
