@@ -182,6 +182,15 @@ bool checkpoint_save(struct session *session, const struct graph *graph, const s
     return true;
 }
 
+void checkpoint_clear(struct session *session, const char *folder) {
+    static const char *const others[] = {"best.safetensors", "last.safetensors"};
+    for (struct found found = find_checkpoints(folder); found.count > 0; found = find_checkpoints(folder))
+        if (unlink(checkpoint_path(session->arena, folder, found.least)) != 0)
+            break;
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        unlink(arena_printf(session->arena, "%s/%s", folder, others[i]));
+}
+
 const char *checkpoint_find(struct session *session, const char *folder) {
     struct found found = find_checkpoints(folder);
     return found.count ? checkpoint_path(session->arena, folder, found.greatest) : NULL;

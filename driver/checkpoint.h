@@ -32,6 +32,8 @@ struct position {
 };
 bool checkpoint_save(struct session *session, const struct graph *graph, const struct plan *plan, const struct memory *memory,
                      const char *folder, const struct position *position, int64_t keep);
+/* Takes the weights and checkpoints of an earlier run away, so that none of them is taken for the new run's. */
+void checkpoint_clear(struct session *session, const char *folder);
 /* The newest checkpoint of a folder; NULL: there is none. */
 const char *checkpoint_find(struct session *session, const char *folder);
 bool checkpoint_load(struct session *session, const struct graph *graph, const struct plan *plan, const struct memory *memory,

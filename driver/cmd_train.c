@@ -143,7 +143,7 @@ static bool make_folder(struct training *t) {
 }
 
 /* Fresh states from the seed and the weights that the recipe loads, or the last checkpoint. */
-static bool fill_memory(struct training *t, bool resume) {
+bool training_fill_memory(struct training *t, bool resume) {
     const char *checkpoint = resume ? checkpoint_find(t->session, t->folder) : NULL;
     if (resume && !checkpoint)
         return session_fail(t->session, E_FILE, "there is no checkpoint in %s to resume from", t->folder);
@@ -218,15 +218,6 @@ static bool log_reports(struct training *t) {
     return count == 0 || log_values(t, "train", names, values, count);
 }
 
-/* The op that reports `name`, for its place. */
-static const struct site *report_site(const struct function *f, const char *name) {
-    FOR_EACH_OP(op, f->body) {
-        if (op->code == OP_report && strcmp(op_string(op, ATTR_name), name) == 0)
-            return op->site;
-    }
-    return f->site;
-}
-
 /* Adds the step's reports to the sums; a NaN stops the run, or is left out where the recipe says so. */
 static bool take_reports(struct training *t) {
     const struct program_entry *entry = &t->program->entries[STEP_ENTRY];
@@ -236,8 +227,7 @@ static bool take_reports(struct training *t) {
             continue;
         double value = value_element(a->type, t->step_call.values[i], 0);
         if (isnan(value) && !t->recipe->skip_nan) {
-            diag_error_at(t->session->diags, report_site(entry->function, a->name), E_ASSERT, "`%s` is NaN at step %lld", a->name,
-                          (long long)t->position.step + 1);
+            nan_trace(t, a->name);
             return false;
         }
         t->sums[i] += isnan(value) ? 0.0 : value;
@@ -253,12 +243,23 @@ static void set_epoch(struct training *t) {
         memcpy(memory_of_state(&t->memory, t->program->plan, epoch), &value, sizeof value);
 }
 
+static bool run_batch(struct training *t) {
+    const int64_t *items = t->order + t->position.batch * t->recipe->batch;
+    return fed_call_fill(t->session, &t->step_call, items) &&
+           program_call(t->session, t->program, STEP_ENTRY, &t->memory, t->step_call.values, t->session->seed);
+}
+
+bool training_take_batch(struct training *t) {
+    if (!run_batch(t))
+        return false;
+    t->position.batch++;
+    return true;
+}
+
 /* One optimiser step: `accumulate` batches. */
 static bool take_step(struct training *t) {
     for (int64_t k = 0; k < t->recipe->accumulate; k++) {
-        const int64_t *items = t->order + t->position.batch * t->recipe->batch;
-        if (!fed_call_fill(t->session, &t->step_call, items) ||
-            !program_call(t->session, t->program, STEP_ENTRY, &t->memory, t->step_call.values, t->session->seed) || !take_reports(t))
+        if (!run_batch(t) || !take_reports(t))
             return false;
         t->position.batch++;
     }
@@ -266,14 +267,18 @@ static bool take_step(struct training *t) {
     return true;
 }
 
-/* The steps of the epoch under way, from where the position stands. *over: the run has reached its end, or is to stop. */
-static bool run_epoch(struct training *t, bool *over) {
-    int64_t steps = t->batches / t->recipe->accumulate;
+void training_begin_epoch(struct training *t) {
     weft_shuffle(t->session->seed, (uint32_t)t->position.epoch, t->step_call.feed->count, t->order);
     if (t->recipe->train_data->shuffle == 0)
         for (int64_t i = 0; i < t->step_call.feed->count; i++)
             t->order[i] = i;
     set_epoch(t);
+}
+
+/* The steps of the epoch under way, from where the position stands. *over: the run has reached its end, or is to stop. */
+static bool run_epoch(struct training *t, bool *over) {
+    int64_t steps = t->batches / t->recipe->accumulate;
+    training_begin_epoch(t);
     const char *what = arena_printf(t->session->arena, "epoch %lld/%lld", (long long)t->position.epoch + 1, (long long)((t->total_steps + steps - 1) / steps));
     int64_t first = t->position.step - t->position.batch / t->recipe->accumulate;
     progress_begin(&t->progress, t->style, what, t->position.step - first, steps);
@@ -328,8 +333,10 @@ static bool train(struct training *t, struct invocation *invocation) {
     for (int i = 0; i < t->recipe->samples.count; i++)
         t->samplings[i].recipe = &t->recipe->samples.at[i];
     t->batches = training_feed(t, t->recipe->train_data)->count / t->recipe->batch;
-    if (!elaborate(t) || !compile(t) || !make_folder(t) || !fill_memory(t, resume) || !open_log(t, resume))
+    if (!elaborate(t) || !compile(t) || !make_folder(t) || !training_fill_memory(t, resume) || !open_log(t, resume))
         return false;
+    if (!resume)
+        checkpoint_clear(t->session, t->folder);
     read_best(t, resume);
     t->begun = clock_seconds() - t->position.seconds;
     progress_begin(&t->progress, t->style, "", 0, 1);

@@ -54,6 +54,16 @@ struct training {
 
 const struct feed *training_feed(const struct training *t, const struct recipe_data *data);
 
+/* nan.c. Finds where the first NaN of the step that follows `position` comes from: goes back to the last checkpoint,
+ * takes the steps from there again, and runs the failing one in the evaluator. Reports the operator and its line. */
+void nan_trace(struct training *t, const char *report);
+/* cmd_train.c. The memory as a fresh run has it, or as the newest checkpoint does. */
+bool training_fill_memory(struct training *t, bool resume);
+/* Sets run.epoch and the order of the items for the epoch of the position. */
+void training_begin_epoch(struct training *t);
+/* One call of the step on the next batch of the epoch; reports are not looked at. */
+bool training_take_batch(struct training *t);
+
 /* turns.c. What falls due after a step (the epoch has ended or not); `last` also runs what is due at the end. */
 bool turns_take(struct training *t, bool epoch_ended, bool last);
 bool evaluation_prepare(struct training *t, struct evaluation *e);

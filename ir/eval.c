@@ -43,6 +43,8 @@ struct eval {
     struct frame *frame;
     struct map report_index; /* op -> its place among the reports, plus 1 */
     struct tensor **reports;
+    eval_observer *observer;
+    void *observer_context;
 };
 
 typedef bool eval_rule(struct eval *e, const struct op *op, struct tensor *const *in, struct tensor **out);
@@ -118,6 +120,11 @@ struct eval *eval_create(struct arena *arena, struct graph *graph, enum eval_mod
     struct eval *e = ARENA_NEW(arena, struct eval);
     *e = (struct eval){.arena = arena, .graph = graph, .mode = mode, .diags = diags};
     return e;
+}
+
+void eval_set_observer(struct eval *e, eval_observer *observer, void *context) {
+    e->observer = observer;
+    e->observer_context = context;
 }
 
 enum eval_mode eval_mode(const struct eval *e) {
@@ -270,7 +277,7 @@ static bool run_in_block(struct eval *e, const struct op *op) {
     struct tensor **out = EVAL_ARRAY(e, struct tensor *, op->out_count);
     for (int k = 0; k < op->in_count; k++)
         in[k] = e->slots.at[op->in[k]->id].tensor;
-    if (!run_op(e, op, in, out))
+    if (!run_op(e, op, in, out) || (e->observer && !e->observer(e->observer_context, op, in, out)))
         return false;
     for (int k = 0; k < op->out_count; k++)
         slot_fill(e, op->out[k], out[k], true);
