@@ -169,7 +169,7 @@ static bool evaluate(struct training *t, struct evaluation *e) {
         if (strcmp(e->recipe->reduce, "mean") == 0)
             totals[k] /= (double)e->rows;
         names[k] = value_name(t, e, count > 1 ? plan->arguments.at[i].name : "");
-        if (!keep_best(t, *plan->arguments.at[i].name ? plan->arguments.at[i].name : e->recipe->fn, totals[k]))
+        if (!keep_best(t, count > 1 ? plan->arguments.at[i].name : e->recipe->fn, totals[k]))
             return false;
         strbuf_printf(&text, "  %s %.6g", names[k], totals[k]);
         k++;
@@ -218,7 +218,8 @@ static float *interleave(struct training *t, const struct sampling *s, const str
 }
 
 static bool write_picture(struct training *t, const struct sampling *s, const struct plan_argument *a, const void *bytes) {
-    const char *file = arena_printf(t->session->arena, "%s%s%s-%08lld.png", s->recipe->fn, *a->name ? "-" : "", a->name,
+    bool alone = result_count(t->program->entries[s->entry].plan) == 1;
+    const char *file = arena_printf(t->session->arena, "%s%s%s-%08lld.png", s->recipe->fn, alone ? "" : "-", alone ? "" : a->name,
                                     (long long)t->position.step);
     const char *path = arena_printf(t->session->arena, "%s/%s", t->folder, file);
     const struct recipe_data *data = t->recipe->train_data;

@@ -77,7 +77,7 @@ wait $pid 2>/dev/null
 recipe nan 2
 out=$("$WEFT" train --quiet "$work/nan.yaml" --set lr=1e30 2>&1)
 [ $? = 1 ] || fail "a NaN ends with status 1"
-grep -q "is NaN at step" <<<"$out" && grep -q "vae.weft:" <<<"$out" || fail "the NaN is told: $out"
+grep -q "makes the first NaN of step 2" <<<"$out" && grep -q "vae.weft:" <<<"$out" || fail "the NaN is told: $out"
 
 # A file-size limit stands for a full disk: a message, status 1, nothing half-written.
 out=$( (ulimit -f 100; trap '' XFSZ; "$WEFT" train --quiet "$work/one.yaml" --cache off --out "$work/full") 2>&1)
