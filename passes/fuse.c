@@ -90,27 +90,36 @@ static bool is_dear(const struct op *op) {
     return op_infos[op->code].flops >= DEAR_FLOPS;
 }
 
-/* In memory whatever is decided here. */
-static bool is_surely_stored(const struct value *v) {
-    while (v->def && (v->def->code == OP_reshape || v->def->code == OP_stop_gradient))
+/* What a chain of views looks at. */
+static const struct value *base_of(const struct value *v) {
+    while (v->def && ((class_of(v->def) == FUSE_VIEW && v->def->in_count == 1) || v->def->code == OP_stop_gradient))
         v = v->def->in[0];
-    return !v->def || kind_of(v->def) != CLUSTER_NEST || is_large_const(v->def);
+    return v;
 }
 
-static bool reads_one_stored_tensor(const struct op *op) {
+/* In memory whatever is decided here: contractions have their epilogues already. */
+static bool is_surely_stored(const struct fusion *f, const struct value *v) {
+    if (!v->def || kind_of(v->def) != CLUSTER_NEST)
+        return true;
+    const struct place_of_op *p = &f->of[v->def->id];
+    return p->homes.count == 1 && p->homes.at[0]->kind == CLUSTER_CONTRACT;
+}
+
+static bool reads_one_stored_tensor(const struct fusion *f, const struct op *op) {
     int large = 0;
     for (int i = 0; i < op->in_count; i++) {
-        if (elements_of(op->in[i]) * 2 < elements_of(op->out[0]) || elements_of(op->in[i]) <= TINY)
+        const struct value *v = base_of(op->in[i]);
+        if (elements_of(v) * 2 < elements_of(op->out[0]) || elements_of(v) <= TINY)
             continue;
         large++;
-        if (!is_surely_stored(op->in[i]))
+        if (!is_surely_stored(f, v))
             return false;
     }
     return large <= 1;
 }
 
 /* Costs less to compute again than to store and load. */
-static bool is_duplicable(const struct op *op) {
+static bool is_duplicable(const struct fusion *f, const struct op *op) {
     switch (class_of(op)) {
     case FUSE_SOURCE:
         return op->code != OP_random_bits;
@@ -121,7 +130,7 @@ static bool is_duplicable(const struct op *op) {
     case FUSE_MAP:
         if (op_infos[op->code].flops > CHEAP_FLOPS)
             return false;
-        return elements_of(op->out[0]) <= TINY || reads_one_stored_tensor(op);
+        return elements_of(op->out[0]) <= TINY || reads_one_stored_tensor(f, op);
     default:
         return false;
     }
@@ -223,27 +232,32 @@ static void users_of(struct fusion *f, const struct op *op, cluster_list *out) {
 
 /* ---- no cycles ---- */
 
-/* Whether c feeds `target` through any chain of clusters. Ops that have no home yet stand for themselves. */
-static bool reaches_from_op(struct fusion *f, const struct op *op, const struct cluster *target);
+/* The clusters that c hands op's value to: those with a copy of their own do not ask. */
+static void fed_through(struct fusion *f, const struct op *op, const struct cluster *c, cluster_list *out) {
+    cluster_list users;
+    *out = (cluster_list){0};
+    if (!of(f, op)->provider || cluster_now(of(f, op)->provider) != c)
+        return;
+    users_of(f, op, &users);
+    for (int i = 0; i < users.count; i++)
+        if (!is_home(f, op, users.at[i]))
+            VEC_PUSH(f->arena, out, users.at[i]);
+}
 
+/* Whether c feeds `target` through any chain of clusters. */
 static bool reaches(struct fusion *f, struct cluster *c, const struct cluster *target) {
     if (c == target)
         return true;
     if (c->mark == f->next_mark)
         return false;
     c->mark = f->next_mark;
-    for (int i = 0; i < c->ops.count; i++)
-        if (reaches_from_op(f, c->ops.at[i], target))
-            return true;
-    return false;
-}
-
-static bool reaches_from_op(struct fusion *f, const struct op *op, const struct cluster *target) {
-    cluster_list users;
-    users_of(f, op, &users);
-    for (int i = 0; i < users.count; i++)
-        if (reaches(f, users.at[i], target))
-            return true;
+    for (int i = 0; i < c->ops.count; i++) {
+        cluster_list fed;
+        fed_through(f, c->ops.at[i], c, &fed);
+        for (int k = 0; k < fed.count; k++)
+            if (reaches(f, fed.at[k], target))
+                return true;
+    }
     return false;
 }
 
@@ -263,10 +277,10 @@ static bool feeds_around(struct fusion *f, struct cluster *a, struct cluster *b)
     f->next_mark++;
     a->mark = f->next_mark;
     for (int i = 0; i < a->ops.count; i++) {
-        cluster_list users;
-        users_of(f, a->ops.at[i], &users);
-        for (int k = 0; k < users.count; k++)
-            if (users.at[k] != a && users.at[k] != b && reaches(f, users.at[k], b))
+        cluster_list fed;
+        fed_through(f, a->ops.at[i], a, &fed);
+        for (int k = 0; k < fed.count; k++)
+            if (fed.at[k] != b && reaches(f, fed.at[k], b))
                 return true;
     }
     return false;
@@ -332,11 +346,36 @@ static bool depends_on(struct fusion *f, const struct op *op, const struct clust
     return p->answer;
 }
 
+static bool is_written_state(const struct value *v) {
+    if (!v->def || v->def->code != OP_read)
+        return false;
+    const struct state *state = op_attr(v->def, ATTR_state)->state;
+    for (const struct op *op = v->def->block->last; op; op = op->prev)
+        if (op->code == OP_write && op_attr(op, ATTR_state)->state == state)
+            return true;
+    return false;
+}
+
+/* An update of a state can be in place in a nest, which reads each element before it writes it; a contraction's result
+ * cannot. So the optimiser's part begins a kernel. */
+static bool updates_state(const struct op *op) {
+    for (int i = 0; i < op->in_count; i++) {
+        const struct value *v = op->in[i];
+        if (elements_of(v) != elements_of(op->out[0]) || elements_of(v) <= 1)
+            continue;
+        if (is_written_state(v) || (v->def && class_of(v->def) == FUSE_MAP && updates_state(v->def)))
+            return true;
+    }
+    return false;
+}
+
 static bool extends_epilogue(struct fusion *f, const struct op *op, const struct cluster *c) {
     bool fits = class_of(op) == FUSE_MAP || op->code == OP_reshape;
     if (!fits || of(f, op)->homes.count || elements_of(op->out[0]) != c->elements || op->block != c->core->block)
         return false;
     f->next_mark++;
+    if (updates_state(op))
+        return false;
     for (int i = 0; i < op->in_count; i++) {
         struct op *def = op->in[i]->def;
         if (def && !is_home(f, def, c) && depends_on(f, def, c))
@@ -347,10 +386,10 @@ static bool extends_epilogue(struct fusion *f, const struct op *op, const struct
     return true;
 }
 
-/* Values of c that something outside needs, if `with` were in it. */
+/* Values of c that something outside needs, if `with` (or NULL) were in it. */
 static int results_with(const struct fusion *f, const struct cluster *c, const struct op *with) {
     int results = 0;
-    for (int i = -1; i < c->ops.count; i++) {
+    for (int i = with ? -1 : 0; i < c->ops.count; i++) {
         const struct op *op = i < 0 ? with : c->ops.at[i];
         bool needed = false;
         FOR_EACH_USE (use, op->out[0])
@@ -358,6 +397,30 @@ static int results_with(const struct fusion *f, const struct cluster *c, const s
         results += needed;
     }
     return results;
+}
+
+/* Its value, or what is made of it element by element, has to be stored for another kind of reader than a nest. */
+static bool leads_to_memory(const struct op *op, int depth) {
+    if (depth == 0 || updates_state(op))
+        return false;
+    FOR_EACH_USE (use, op->out[0]) {
+        const struct op *user = use->user;
+        if (kind_of(user) != CLUSTER_NEST)
+            return true;
+        bool passes_on = class_of(user) == FUSE_VIEW || class_of(user) == FUSE_MAP;
+        if (passes_on && leads_to_memory(user, depth - 1))
+            return true;
+    }
+    return false;
+}
+
+/* Another result costs a store: worth it only where the value would be stored anyway. */
+static bool is_worth_its_results(const struct fusion *f, const struct cluster *c, const struct op *op) {
+    enum { CHAIN = 6 };
+    int results = results_with(f, c, op);
+    if (results > EPILOGUE_RESULTS)
+        return false;
+    return results <= results_with(f, c, NULL) || leads_to_memory(op, CHAIN);
 }
 
 /* The first user, in the order of the block, that extends the epilogue. */
@@ -368,7 +431,7 @@ static struct op *find_extension(struct fusion *f, const struct cluster *c) {
             struct op *op = use->user;
             if (best && of(f, op)->position >= of(f, best)->position)
                 continue;
-            if (extends_epilogue(f, op, c) && results_with(f, c, op) <= EPILOGUE_RESULTS)
+            if (extends_epilogue(f, op, c) && is_worth_its_results(f, c, op))
                 best = op;
         }
     return best;
@@ -554,7 +617,7 @@ static void visit(struct fusion *f, struct op *op) {
     }
     cluster_list users;
     users_of(f, op, &users);
-    if (is_duplicable(op))
+    if (is_duplicable(f, op))
         place_cheap(f, op, &users);
     else
         place_dear(f, op, &users);
