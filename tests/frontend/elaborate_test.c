@@ -4,7 +4,6 @@
 #include "support_golden.h"
 
 #include "ir/eval.h"
-#include "ir/gradient.h"
 #include "runtime/philox.h"
 
 #include <dirent.h>
@@ -22,6 +21,11 @@
 static void graphs_are_as_expected(void **state) {
     (void)state;
     assert_int_equal(golden_run("elaborate", elaborate_text), 0);
+}
+
+static void values_are_as_expected(void **state) {
+    (void)state;
+    assert_int_equal(golden_run("values", run_model_text), 0);
 }
 
 /* ---- the zoo ---- */
@@ -75,25 +79,6 @@ static void programs_elaborate(void **state) {
 }
 
 /* ---- running a model ---- */
-
-/* The pass `differentiate`, for functions whose grads stand in their body. */
-static void open_gradients(struct session *s, struct graph *graph, struct function *function) {
-    FOR_EACH_OP (op, function->body) {
-        if (op->code != OP_grad)
-            continue;
-        struct builder b;
-        builder_init(&b, graph, function->body, s->diags);
-        builder_before(&b, op);
-        struct value *one = build_like(&b, op->in[0], 1.0),
-                     **dxs = ARENA_ARRAY(s->arena, struct value *, op->out_count);
-        struct reverse reverse = {
-            .ys = &op->in[0], .dys = &one, .y_count = 1, .xs = op->in + 1, .x_count = op->out_count};
-        assert_true(gradient_reverse(&b, &reverse, dxs, s->arena));
-        for (int i = 0; i < op->out_count; i++)
-            value_replace(op->out[i], dxs[i] ? dxs[i] : build_full(&b, op->out[i]->type, 0.0));
-        op_erase(op);
-    }
-}
 
 static const char vae[] = "use nn\n"
                           "use dist\n"
@@ -155,7 +140,7 @@ static void a_vae_learns_in_the_evaluator(void **state) {
     assert_quiet(&r.s);
     r.graph = instance_graph(model);
     const struct dim_binding batch = {"B", 8};
-    open_gradients(&r.s, r.graph, step);
+    assert_true(open_gradients(&r.s, r.graph, step->body));
     assert_true(graph_bind(r.graph, step, &batch, 1, r.s.diags));
     assert_true(graph_verify(r.graph, r.s.diags, "differentiate"));
     start(&r, init);
@@ -210,8 +195,11 @@ int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "--rewrite") == 0)
         setenv("WEFT_GOLDEN", "1", 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(graphs_are_as_expected), cmocka_unit_test(models_elaborate),
-        cmocka_unit_test(programs_elaborate),     cmocka_unit_test(a_vae_learns_in_the_evaluator),
+        cmocka_unit_test(graphs_are_as_expected),
+        cmocka_unit_test(values_are_as_expected),
+        cmocka_unit_test(models_elaborate),
+        cmocka_unit_test(programs_elaborate),
+        cmocka_unit_test(a_vae_learns_in_the_evaluator),
         cmocka_unit_test(draws_are_philox),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,7 @@
 #include "support_elaborate.h"
 
+#include "ir/eval.h"
+#include "ir/gradient.h"
 #include "ir/text.h"
 
 #include <string.h>
@@ -85,4 +87,133 @@ void elaborate_text(struct arena *arena, const char *name, const char *text, siz
         diags_render(s.diags, out, false);
     if (diags_error_count(s.diags) == 0)
         strbuf_puts(out, printed.text ? printed.text : "");
+}
+
+/* ---- running ---- */
+
+static bool open_gradient(struct session *s, struct graph *graph, struct op *op) {
+    struct builder b;
+    builder_init(&b, graph, op->block, s->diags);
+    builder_before(&b, op);
+    struct value *one = build_like(&b, op->in[0], 1.0),
+                 **dxs = ARENA_ARRAY(s->arena, struct value *, op->out_count);
+    struct reverse reverse = {
+        .ys = &op->in[0], .dys = &one, .y_count = 1, .xs = op->in + 1, .x_count = op->out_count};
+    if (!gradient_reverse(&b, &reverse, dxs, s->arena))
+        return false;
+    for (int i = 0; i < op->out_count; i++)
+        value_replace(op->out[i], dxs[i] ? dxs[i] : build_full(&b, op->out[i]->type, 0.0));
+    op_erase(op);
+    return true;
+}
+
+bool open_gradients(struct session *s, struct graph *graph, struct block *block) {
+    FOR_EACH_OP (op, block) {
+        for (int r = 0; r < op->region_count; r++)
+            if (!open_gradients(s, graph, op->regions[r]))
+                return false;
+        if (op->code == OP_grad && !open_gradient(s, graph, op))
+            return false;
+    }
+    return true;
+}
+
+static void print_number(struct strbuf *out, const struct tensor *t, int64_t i) {
+    if (!dtype_is_float(t->type->dtype))
+        strbuf_printf(out, "%lld", (long long)t->i[i]);
+    else
+        strbuf_printf(out, "%.6g", t->f[i] == 0.0 ? 0.0 : t->f[i]);
+}
+
+/* name = f32[2,2] 1 2, 3 4: rows of the last axis. */
+static void print_tensor(struct session *s, struct strbuf *out, const char *name, const struct tensor *t) {
+    int64_t row = t->type->rank > 0 ? type_size(t->type, -1) : 1;
+    strbuf_printf(out, "  %s = %s", *name ? name : "_", type_text(s->types, t->type));
+    for (int64_t i = 0; i < type_elements(t->type); i++) {
+        strbuf_puts(out, i > 0 && i % row == 0 ? ", " : " ");
+        print_number(out, t, i);
+    }
+    strbuf_putc(out, '\n');
+}
+
+static int count_ops(const struct block *block, enum opcode code) {
+    int count = 0;
+    FOR_EACH_OP (op, block) {
+        count += op->code == code;
+        for (int r = 0; r < op->region_count; r++)
+            count += count_ops(op->regions[r], code);
+    }
+    return count;
+}
+
+static void print_reports(struct session *s, struct strbuf *out, const struct block *block,
+                          struct tensor **reports, int *next) {
+    FOR_EACH_OP (op, block) {
+        for (int r = 0; r < op->region_count; r++)
+            print_reports(s, out, op->regions[r], reports, next);
+        if (op->code == OP_report && reports[(*next)++])
+            print_tensor(s, out, op_string(op, ATTR_name), reports[*next - 1]);
+    }
+}
+
+static bool run_function(struct session *s, struct eval *eval, const struct function *function,
+                         struct strbuf *out) {
+    const int64_t two = 2;
+    struct tensor *seed = tensor_create(s->arena, type_of_sizes(s->types, DTYPE_u32, 1, &two));
+    seed->i[0] = 7;
+    int results = block_yield(function->body)->in_count, inputs = count_ops(function->body, OP_input),
+        next = 0;
+    struct tensor **values = ARENA_ARRAY(s->arena, struct tensor *, results),
+                  **reports = ARENA_ARRAY(s->arena, struct tensor *, count_ops(function->body, OP_report));
+    if (!eval_function(eval, function, &seed, inputs, values, reports))
+        return false;
+    if (!out)
+        return true;
+    strbuf_printf(out, "%s\n", function->name);
+    for (int i = 0; i < results; i++)
+        print_tensor(s, out, function->result_names[i], values[i]);
+    print_reports(s, out, function->body, reports, &next);
+    return true;
+}
+
+static void run_model(struct session *s, struct instance *model, struct strbuf *out) {
+    struct graph *graph = instance_graph(model);
+    VEC(struct function *) functions = {0};
+    for (int i = 0; i < instance_entry_count(model); i++) {
+        const struct entry *entry = instance_entry(model, i);
+        struct function *function =
+            entry->param_count == 0 ? instance_elaborate(model, entry->name, NULL, 0, 1) : NULL;
+        if (function)
+            VEC_PUSH(s->arena, &functions, function);
+    }
+    struct function *init = instance_elaborate_init(model);
+    if (!init || diags_error_count(s->diags) > 0)
+        return;
+    struct eval *eval = eval_create(s->arena, graph, EVAL_EXACT, s->diags);
+    if (!graph_verify(graph, s->diags, "elaboration") || !run_function(s, eval, init, NULL))
+        return;
+    for (int i = 0; i < functions.count; i++) {
+        struct function *function = functions.at[i];
+        if (!open_gradients(s, graph, function->body))
+            return;
+        for (int turn = 0; turn < (function->kind == FUNCTION_TRAIN ? 2 : 1); turn++)
+            if (!run_function(s, eval, function, out))
+                return;
+    }
+    if (graph->states.count > 0)
+        strbuf_puts(out, "afterwards\n");
+    for (int i = 0; i < graph->states.count; i++)
+        if (graph->states.at[i]->kind != STATE_RUN && strncmp(graph->states.at[i]->name, "opt.", 4) != 0)
+            print_tensor(s, out, graph->states.at[i]->name, eval_state(eval, graph->states.at[i]));
+}
+
+void run_model_text(struct arena *arena, const char *name, const char *text, size_t length,
+                    struct strbuf *out) {
+    struct session s = session_start(arena, name, text, length);
+    struct instance *model =
+        diags_error_count(s.diags) == 0 ? frontend_instantiate(s.fe, name, NULL, NULL, 0, arena) : NULL;
+    if (model)
+        run_model(&s, model, out);
+    if (diags_count(s.diags) > 0)
+        diags_render(s.diags, out, false);
 }
