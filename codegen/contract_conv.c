@@ -2,6 +2,7 @@
  * as a vector has lanes, transposed to [channel][y][x][image]; every element of a window is then a whole
  * vector at a constant distance, whatever stride, dilation and padding are, and nothing is packed. The
  * finished pixels are transposed back. */
+#include "codegen/contract_product.h"
 #include "codegen/contract_window.h"
 
 #include <assert.h>
@@ -393,6 +394,35 @@ static void explain(const struct conv *v) {
                   (long long)v->block, (long long)v->channel_block);
 }
 
+/* One tap, no padding: a product of matrices for each image, pixels as n. For few pixels and many images,
+ * images as lanes fill the vectors better. */
+static bool is_product(const struct conv *v) {
+    const struct window *n = &v->win;
+    for (int i = 0; i < 3; i++) {
+        const struct window_axis *a = &n->axis[i];
+        const struct window_class *c = &a->classes[0];
+        if (a->window != 1 || a->lhs_dilation != 1 || a->spread != 1 || c->image < 0 ||
+            (c->count - 1) * a->stride + c->image >= a->image)
+            return false;
+    }
+    return n->out_pixels >= 8 * v->c->lanes || n->batch < v->c->lanes;
+}
+
+static bool conv_as_product(struct conv *v) {
+    const struct window *n = &v->win;
+    struct operand x = v->x;
+    struct axes m = {0}, pixels = {0}, k = {0}, grid = {0};
+    axes_add(&grid, n->batch, 0, n->x_batch, n->y_batch);
+    axes_add(&grid, n->groups, n->out * n->w_out, n->in * n->x_channel, n->out * n->y_channel);
+    axes_add(&m, n->out, n->w_out, 0, n->y_channel);
+    for (int i = 0; i < 3; i++) {
+        x.base += n->axis[i].classes[0].image * n->axis[i].x;
+        axes_add(&pixels, n->axis[i].out, 0, n->axis[i].stride * n->axis[i].x, n->axis[i].y);
+    }
+    axes_add(&k, n->in, n->w_in, n->x_channel, 0);
+    return contract_product(v->c, &v->w, &x, &m, &pixels, &k, &grid);
+}
+
 bool contract_conv(struct contraction *c) {
     struct conv v = {.c = c};
     struct operand y = {0};
@@ -401,6 +431,8 @@ bool contract_conv(struct contraction *c) {
         return false;
     map_dense(&y, c->core->out[0]->type);
     window_init(c, &v.x, &v.w, &y, false, &v.win);
+    if (is_product(&v))
+        return conv_as_product(&v);
     choose_sizes(&v);
     canvas_plan(&v.win, c->lanes, v.band_axis, v.band_rows, &v.canvas);
     int64_t element = dtype_bytes(c->dtype);

@@ -19,7 +19,7 @@ static void check_on(const char *text, const char *cpu, double tolerance) {
     struct kernel_run *run = kernel_compile(text, cpu, lower_contract, &why);
     if (!run)
         fail_msg("%s\n%s", text, why);
-    kernel_allocate(run, 1);
+    kernel_allocate(run, 2);
     kernel_random(run, 7);
     kernel_call(run, 0);
     double error = kernel_error(run);
@@ -27,6 +27,8 @@ static void check_on(const char *text, const char *cpu, double tolerance) {
         fail_msg("%s\n%s: error %g\n%s", text, cpu, error, run->why);
     if (!kernel_guards_hold(run))
         fail_msg("%s\n%s: wrote behind the end", text, cpu);
+    if (!kernel_same_in_any_order(run, 2))
+        fail_msg("%s\n%s: other bits in another order\n%s", text, cpu, run->why);
     kernel_free(run);
 }
 
@@ -320,6 +322,14 @@ static const struct conv_case wide_cases[] = {
      .stride = {2, 2},
      .low = {1, 1},
      .high = {1, 1}},
+    {.batch = 2,
+     .in = 9,
+     .out = 7,
+     .groups = 2,
+     .rank = 2,
+     .image = {21, 19},
+     .window = {1, 1},
+     .stride = {2, 2}},
     {.batch = 5, .in = 24, .out = 16, .groups = 1, .rank = 2, .image = {5, 9}, .window = {1, 1}},
 };
 

@@ -37,6 +37,9 @@ void kernel_free(struct kernel_run *run);
 void kernel_allocate(struct kernel_run *run, int workers);
 void kernel_random(struct kernel_run *run, uint32_t seed); /* operands: f32 in [-1, 1] */
 void kernel_call(struct kernel_run *run, int first_phase); /* all tasks in order, worker 0 */
+/* Runs it again, tasks from the last to the first by turns on all workers; true: the results have the same
+ * bits. */
+bool kernel_same_in_any_order(struct kernel_run *run, int workers);
 bool kernel_guards_hold(const struct kernel_run *run);
 /* The greatest |a - b| / max|b| over the results, where b is the evaluator's in f64. */
 double kernel_error(struct kernel_run *run);
