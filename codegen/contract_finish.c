@@ -2,6 +2,8 @@
  * broadcast operands, several results. */
 #include "codegen/contract.h"
 
+#include "passes/plan.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -209,6 +211,17 @@ static bool results_fit(struct lowering *l, const struct op *kernel, const struc
     return true;
 }
 
+/* The result lies where an operand of the elementwise part lies: nothing but finished elements may go there.
+ */
+static bool overwrites_operand(const struct lowering *l, const struct op *op, int result) {
+    const bool *may = kernel_overwrites(op, l->arena);
+    for (int i = 0; i < op->in_count; i++)
+        if (may[i * op->out_count + result] &&
+            (!l->plan || plan_place(l->plan, op->in[i]) == plan_place(l->plan, op->out[result])))
+            return true;
+    return false;
+}
+
 bool finish_plan(struct lowering *l, struct loop_kernel *kernel, const struct op *op,
                  const struct value *core, struct finish *out) {
     *out = (struct finish){
@@ -222,7 +235,8 @@ bool finish_plan(struct lowering *l, struct loop_kernel *kernel, const struct op
     int cost = 0;
     for (int i = 0; i < yield->in_count; i++) {
         cost += cost_of(out, yield->in[i]);
-        if (yield->in[i]->type->dtype == core->type->dtype && !out->raw_is_argument) {
+        if (yield->in[i]->type->dtype == core->type->dtype && !out->raw_is_argument &&
+            !overwrites_operand(l, op, i)) {
             out->raw_is_argument = true;
             out->raw_argument = op->in_count + i;
         }

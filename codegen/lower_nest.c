@@ -181,7 +181,17 @@ static void open_dims(struct phase *p, struct shape *s, expr *turns) {
     }
 }
 
-static void store_roots(struct phase *p, const struct shape *s, expr flat, const expr *values) {
+/* All values are computed before the first is stored: a result may lie where an operand of another lay. */
+static expr name_value(struct phase *p, expr value) {
+    struct loop_stmt *let = loop_append(p->f, &VEC_LAST(&p->levels).list, LSTMT_LET);
+    let->var = loop_var_create(p->f, "y", value->dtype);
+    let->value = value;
+    return lexpr_var(p->f, let->var);
+}
+
+static void store_roots(struct phase *p, const struct shape *s, expr flat, expr *values) {
+    for (int i = 0; s->roots.count > 1 && i < s->roots.count; i++)
+        values[i] = name_value(p, values[i]);
     for (int i = 0; i < s->roots.count; i++) {
         const struct root *r = &s->roots.at[i];
         struct loop_stmt *store = loop_append(p->f, &VEC_LAST(&p->levels).list, LSTMT_STORE);

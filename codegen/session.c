@@ -164,6 +164,7 @@ static bool add_function(struct compiled *c, struct function *function, struct l
     struct compiled_function f = {.function = function, .plan = plan};
     f.shared_offset = WORKSPACE_HEADER + align64(plan->arena_bytes);
     f.worker_offset = f.shared_offset;
+    l->plan = plan;
     if (!visit_block(c, &f, function->body, l))
         return false;
     VEC_PUSH(c->arena, &c->functions, f);

@@ -45,9 +45,9 @@ static bool same_dims(const struct type *a, const struct type *b) {
     return a->rank == b->rank && memcmp(a->dims, b->dims, sizeof(*a->dims) * (size_t)a->rank) == 0;
 }
 
-/* A reduction splits the kernel into sweeps: an operand that two results need might be read again after the
- * first of them is written. Without one, a sweep reads all that an element needs before it writes any of its
- * results. */
+/* A reduction splits a nest into sweeps: an operand that two results need might be read again after the first
+ * of them is written. Without one, and behind a contraction, all results of an element are computed before
+ * any of them is written. */
 static bool has_reduction(const struct block *region) {
     FOR_EACH_OP (op, region) {
         enum fuse_class fuse = op_infos[op->code].fuse;
@@ -79,11 +79,12 @@ static bool mark_elementwise(const struct block *region, const struct value *par
 
 const bool *kernel_overwrites(const struct op *kernel, struct arena *arena) {
     bool *may = ARENA_ARRAY(arena, bool, kernel->in_count * kernel->out_count + 1);
-    if (strcmp(op_string(kernel, ATTR_kind), "nest") != 0)
+    bool is_nest = strcmp(op_string(kernel, ATTR_kind), "nest") == 0;
+    if (!is_nest && strcmp(op_string(kernel, ATTR_kind), "contract") != 0)
         return may;
     const struct block *region = kernel->regions[0];
     const struct op *yield = block_yield(region);
-    bool reduces = has_reduction(region);
+    bool has_sweeps = is_nest && has_reduction(region);
     for (int i = 0; i < kernel->in_count; i++) {
         const struct type *type = kernel->in[i]->type;
         struct map marked;
@@ -95,7 +96,7 @@ const bool *kernel_overwrites(const struct op *kernel, struct arena *arena) {
             needed_by += map_has(&marked, yield->in[j]);
         for (int j = 0; j < kernel->out_count; j++) {
             const struct type *out = kernel->out[j]->type;
-            may[i * kernel->out_count + j] = (!reduces || needed_by <= 1) && same_dims(type, out) &&
+            may[i * kernel->out_count + j] = (!has_sweeps || needed_by <= 1) && same_dims(type, out) &&
                                              dtype_bytes(type->dtype) == dtype_bytes(out->dtype);
         }
     }

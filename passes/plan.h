@@ -42,7 +42,8 @@ struct plan_argument {
     int role;                  /* enum weft_role */
     const struct type *type;   /* NULL for weights and state; the seed: u32[2], its low word first */
     const struct value *value; /* the input's, the result's or the reported value */
-    const struct op *report;   /* of a report. One inside a region leaves the memory as it is where it does not run */
+    const struct op
+        *report; /* of a report. One inside a region leaves the memory as it is where it does not run */
 };
 
 struct function_plan {
@@ -83,9 +84,9 @@ struct function_plan *alias_function(struct graph *graph, struct function *funct
 void plan_memory_function(struct function_plan *plan, struct arena *scratch);
 
 /* may[i * kernel->out_count + j]: the kernel may write result j over operand i where that dies at it: every
- * element of the operand is read before the element of the same index is written, by the same task. True for
- * operands of nests that reach results through elementwise operators alone, of equal shape and size of
- * element. */
+ * element of the operand is read before any result of the same index is written, by the same task. True for
+ * operands of nests and contractions that reach results through elementwise operators alone, of equal shape
+ * and size of element. */
 const bool *kernel_overwrites(const struct op *kernel, struct arena *arena);
 
 #endif

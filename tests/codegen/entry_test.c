@@ -139,6 +139,54 @@ static void many_tasks_give_the_bits_of_one_thread(void **state) {
     entry_run_destroy(run);
 }
 
+/* An optimiser's moments behind the product that makes the gradient: read and written in place, at sizes that
+ * are no multiple of anything, with sums that are short or cut into blocks. */
+static void a_product_updates_states_in_place(void **state) {
+    (void)state;
+    static const int depths[] = {1, 9, 5000};
+    struct arena *arena = arena_create();
+    for (int i = 0; i < 3; i++) {
+        const char *text = arena_printf(
+            arena,
+            "graph g\n"
+            "state @m : f32[37,45] buffer\n"
+            "state @v : f32[37,45] buffer\n"
+            "train f() {\n"
+            "  %%0 = input {name = \"x\"} : f32[%d,37]\n"
+            "  %%1 = input {name = \"y\"} : f32[%d,45]\n"
+            "  %%2 = read {state = @m} : f32[37,45]\n"
+            "  %%3 = read {state = @v} : f32[37,45]\n"
+            "  %%4, %%5, %%6 = kernel(%%0, %%1, %%2, %%3) {kind = \"contract\", name = \"moments\"} : "
+            "f32[37,45], f32[37,45], "
+            "f32[37,45] region(%%7: f32[%d,37], %%8: f32[%d,45], %%9: f32[37,45], %%10: f32[37,45]) {\n"
+            "    %%11 = dot(%%7, %%8) {lhs_batch = [], rhs_batch = [], lhs_contract = [0], rhs_contract = "
+            "[0]} : f32[37,45]\n"
+            "    %%12 = add(%%9, %%11) : f32[37,45]\n"
+            "    %%13 = mul(%%11, %%11) : f32[37,45]\n"
+            "    %%14 = sub(%%13, %%10) : f32[37,45]\n"
+            "    %%15 = mul(%%12, %%9) : f32[37,45]\n"
+            "    yield(%%12, %%14, %%15)\n"
+            "  }\n"
+            "  write(%%4) {state = @m}\n"
+            "  write(%%5) {state = @v}\n"
+            "  yield(%%6)\n"
+            "}\n",
+            depths[i], depths[i], depths[i], depths[i]);
+        struct entry_run *run = entry_run_create(text, &plain);
+        weft_call *call = weft_codegen.entry(run->loaded, "f");
+        struct call_memory *before = call_memory_create(run, "f", 1, 3),
+                           *after = call_memory_create(run, "f", 1, 3),
+                           *threads = call_memory_create(run, "f", 2, 3);
+        assert_int_equal(call_entry(run, call, after, NULL), 0);
+        assert_int_equal(call_entry(run, call, threads, &two_threads), 0);
+        expect_evaluated(run, before, after, 1e-5);
+        expect_same(run, after, threads);
+        assert_int_equal(after->plan->arena_bytes, 0);
+        entry_run_destroy(run);
+    }
+    arena_destroy(arena);
+}
+
 static void openblas_gives_the_same_but_for_rounding(void **state) {
     (void)state;
     if (!dlopen("libopenblas.so.0", RTLD_NOW))
@@ -439,6 +487,7 @@ int main(void) {
         cmocka_unit_test(random_programs_keep_every_bit),
         cmocka_unit_test(objects_have_the_bits_of_the_jit),
         cmocka_unit_test(many_tasks_give_the_bits_of_one_thread),
+        cmocka_unit_test(a_product_updates_states_in_place),
         cmocka_unit_test(openblas_gives_the_same_but_for_rounding),
         cmocka_unit_test(openblas_takes_matrices_as_they_lie),
         cmocka_unit_test(a_failed_check_is_a_code_with_a_message),

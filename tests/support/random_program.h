@@ -69,7 +69,8 @@ static void make_elementwise(struct program_maker *m, struct program_scope *s) {
     strbuf_printf(m->out, "%%%d%s = kernel(%%%d, %%%d) " NEST " : %s%s%s region(%%%d: %s, %%%d: %s) {\n", id,
                   two ? arena_printf(m->out->arena, ", %%%d", id + 1) : "", a, b, t, two ? ", " : "",
                   two ? t : "", id + 2, t, id + 3, t);
-    strbuf_printf(m->out, "%%%d = %s(%%%d, %%%d) : %s\n", id + 4, op, id + 2, id + 3, t);
+    int left = two && pick(m, 2) ? id + 3 : id + 2; /* the first result may do without the first operand */
+    strbuf_printf(m->out, "%%%d = %s(%%%d, %%%d) : %s\n", id + 4, op, left, id + 3, t);
     if (two)
         strbuf_printf(m->out, "%%%d = max(%%%d, %%%d) : %s\nyield(%%%d, %%%d)\n}\n", id + 5, id + 2, id + 3,
                       t, id + 4, id + 5);
