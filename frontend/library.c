@@ -199,11 +199,13 @@ static bool load_text(struct frontend *fe, const struct source *source, struct m
     VEC_PUSH(fe->arena, &fe->files, file);
     int errors = diags_error_count(fe->diags);
     file->ast = parse_file(fe->arena, fe->names, source, fe->diags);
+    bool parsed = diags_error_count(fe->diags) == errors;
     for (const struct item *item = file->ast->items; item; item = item->next)
         if (item->kind == ITEM_USE)
             run_use(fe, file, item);
     for (const struct item *item = file->ast->items; item; item = item->next)
-        define_item(fe, file, item);
+        if (parsed || item->kind != ITEM_STMT) /* a stray statement is what is left of a broken declaration */
+            define_item(fe, file, item);
     bool good = diags_error_count(fe->diags) == errors;
     file->status = good ? FILE_LOADED : FILE_BROKEN;
     return good;

@@ -90,6 +90,12 @@ static struct weight *readable(struct elab *e, struct weight *w, bool *frozen, s
         report_error(e, span, E_TIME, "a constant cannot depend on the weight %s", w->name);
         return NULL;
     }
+    if (!e->region) { /* the body of the model itself: no function is being built */
+        diag_hint(report_error(e, span, E_TIME, "the %s %s has no value yet where a module's body runs",
+                               w->kind == STATE_WEIGHT ? "weight" : "buffer", w->name),
+                  "compute what depends on it in a fn");
+        return NULL;
+    }
     w->is_touched = true;
     return w->owner ? weight_seen(e, w, frozen) : w;
 }
@@ -118,7 +124,7 @@ bool state_write(struct elab *e, struct weight *w, struct value *value, struct s
     bool frozen;
     if (!value || !(w = readable(e, w, &frozen, span)))
         return false;
-    if (e->in_init || !e->region) {
+    if (e->in_init) {
         report_error(e, span, E_STATE, "%s cannot be updated here", w->name);
         return false;
     }

@@ -31,8 +31,10 @@ static bool parse_request(struct arena *arena, const char *text, struct request 
         size_t length = strcspn(p, " \n");
         char *word = arena_strndup(arena, p, length), *equals = strchr(word, '=');
         if (equals) {
+            const struct source *source = source_create(arena, "--set", word, length);
             *equals = 0;
-            struct setting setting = {.name = word, .value = equals + 1};
+            struct setting setting = {
+                word, equals + 1, {source, (uint32_t)(equals + 1 - word), (uint32_t)length}};
             VEC_PUSH(arena, &r->settings, setting);
         } else if (length > 0) {
             VEC_PUSH(arena, &r->entries, word);
@@ -73,16 +75,20 @@ bool elaborate_everything(struct session *s, bool with_init) {
     return diags_error_count(s->diags) == 0;
 }
 
+void elaborate_asked(struct session *s, const char *text, struct strbuf *printed) {
+    struct request request = {0};
+    if (diags_error_count(s->diags) == 0 && parse_request(s->arena, text, &request))
+        elaborate_request(s, &request, printed);
+    else if (diags_error_count(s->diags) == 0)
+        elaborate_everything(s, true);
+}
+
 void elaborate_text(struct arena *arena, const char *name, const char *text, size_t length,
                     struct strbuf *out) {
     struct session s = session_start(arena, name, text, length);
     struct strbuf printed;
     strbuf_init(&printed, arena);
-    struct request request = {0};
-    if (diags_error_count(s.diags) == 0 && parse_request(arena, text, &request))
-        elaborate_request(&s, &request, &printed);
-    else if (diags_error_count(s.diags) == 0)
-        elaborate_everything(&s, true);
+    elaborate_asked(&s, text, &printed);
     if (diags_count(s.diags) > 0)
         diags_render(s.diags, out, false);
     if (diags_error_count(s.diags) == 0)

@@ -16,9 +16,11 @@ struct session {
 };
 struct session session_start(struct arena *arena, const char *name, const char *text, size_t length);
 
-/* Loads the text and elaborates what its first line says, "// run: NAME..." with NAME an entry or `init` and
+/* Elaborates what the first line of the session's text says, "// run: NAME..." with NAME an entry or `init` and
  * k=v a hyper-parameter; without such a line every entry of every model and init. Prints the functions to
- * `out`, or the messages in place of them. The graphs are verified. */
+ * `printed`. The graphs are verified. */
+void elaborate_asked(struct session *s, const char *text, struct strbuf *printed);
+/* Loads the text and does that; `out` gets the functions, or the messages in place of them. */
 void elaborate_text(struct arena *arena, const char *name, const char *text, size_t length,
                     struct strbuf *out);
 /* Loads the text, runs init with seed 7 and every entry of its one model that has no inputs, in order,
