@@ -94,56 +94,6 @@ static void models_parse(void **state) {
     arena_destroy(arena);
 }
 
-/* ---- the documentation: ```weft blocks parse, ```weft fails CODE blocks fail with that code first ---- */
-
-static void check_block(struct arena *arena, const char *page, const char *info, const char *text,
-                        size_t length) {
-    struct diags *diags = diags_create(arena);
-    parse_file(arena, interner_create(arena), source_create(arena, page, text, length), diags);
-    struct strbuf out;
-    strbuf_init(&out, arena);
-    diags_render(diags, &out, false);
-    if (strncmp(info, " fails E01", 10) == 0) { /* the others parse: they fail later */
-        assert_true(diags_count(diags) > 0);
-        assert_memory_equal(diag_code_text(diag_code_of(diags, 0)), info + 7, 5);
-    } else if (diags_count(diags) > 0) {
-        fail_msg("%s", out.text);
-    }
-}
-
-static int check_page(struct arena *arena, const char *path) {
-    static const char fence[] = "\n```weft";
-    const char *why = NULL;
-    const struct source *page = source_read(arena, path, &why);
-    assert_non_null(page);
-    int count = 0;
-    for (const char *at = page->text; (at = strstr(at, fence)); count++) {
-        const char *info = at + strlen(fence);
-        const char *text = strchr(info, '\n') + 1;
-        const char *end = strstr(text, "```\n");
-        assert_non_null(end);
-        check_block(arena, path, info, text, (size_t)(end - text));
-        at = end;
-    }
-    return count;
-}
-
-static void documentation_parses(void **state) {
-    (void)state;
-    struct arena *arena = arena_create();
-    const char *folder = source_folder(arena, "docs/errors");
-    if (!folder)
-        skip();
-    assert_true(check_page(arena, source_folder(arena, "docs/tour.md")) >= 8);
-    DIR *dir = opendir(folder);
-    assert_non_null(dir);
-    for (struct dirent *entry; (entry = readdir(dir));)
-        if (strstr(entry->d_name, ".md"))
-            check_page(arena, arena_printf(arena, "%s/%s", folder, entry->d_name));
-    closedir(dir);
-    arena_destroy(arena);
-}
-
 /* ---- trees ---- */
 
 static void print_tree(struct arena *arena, const char *name, const char *input, size_t length,
@@ -270,15 +220,10 @@ static void any_bytes_end_in_diagnostics(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(programs_parse),
-        cmocka_unit_test(models_parse),
-        cmocka_unit_test(documentation_parses),
-        cmocka_unit_test(trees_are_as_expected),
-        cmocka_unit_test(spans_cover_their_text),
-        cmocka_unit_test(repl_asks_for_more),
-        cmocka_unit_test(depth_is_bounded),
-        cmocka_unit_test(lists_may_be_long),
-        cmocka_unit_test(any_bytes_end_in_diagnostics),
+        cmocka_unit_test(programs_parse),        cmocka_unit_test(models_parse),
+        cmocka_unit_test(trees_are_as_expected), cmocka_unit_test(spans_cover_their_text),
+        cmocka_unit_test(repl_asks_for_more),    cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(lists_may_be_long),     cmocka_unit_test(any_bytes_end_in_diagnostics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
