@@ -45,6 +45,8 @@ struct lanes {
     LLVMValueRef base; /* i64 */
     LLVMValueRef mask; /* vector of i1 or NULL: all */
     int count;         /* 0: no lanes are open */
+    int active;        /* how many lanes may touch memory, the first ones; -1: only the mask knows */
+    int64_t first;     /* base is this and a multiple of count; -1: not known */
     int depth;         /* the scope that they opened */
 };
 
@@ -70,6 +72,11 @@ LLVMValueRef emit_form(struct emission *em, const struct loop_expr *x, enum emit
 void scope_open(struct emission *em, enum scope_kind kind, LLVMValueRef preheader_end, bool surely_runs);
 void scope_close(struct emission *em);
 LLVMBasicBlockRef emit_block(struct emission *em, const char *name);
+
+/* emit_pattern.c: how far the index of each lane is from lane 0's, where that is known now. */
+bool lane_offsets(struct emission *em, const struct loop_expr *x, int64_t *offsets);
+/* x modulo m at lane 0; -1: not known. */
+int64_t lane_residue(struct emission *em, const struct loop_expr *x, int64_t m);
 
 /* emit_memory.c: elements between memory and registers, one or a vector of them */
 void prepare_load(struct emission *em, const struct loop_expr *x, enum emit_form form);

@@ -124,7 +124,8 @@ void emit_lanes_begin(struct emission *em, const struct loop_var *var, LLVMValue
     assert(!em->lanes.count);
     emit_scope_push(em);
     em->lanes = (struct lanes){
-        .var = var, .base = base, .mask = mask, .count = lanes, .depth = em->scopes.count - 1};
+        .var = var, .base = base, .mask = mask, .count = lanes, .active = mask ? -1 : lanes, .first = -1,
+        .depth = em->scopes.count - 1};
     em->bindings[var->id] = (struct binding){.value = base, .depth = em->scopes.count - 1};
 }
 
@@ -252,7 +253,39 @@ static LLVMValueRef splat_of(struct emission *em, const struct loop_expr *x) {
     return v;
 }
 
+/* An index whose lanes lie at known distances: no division in vectors. */
+static LLVMValueRef spread_index(struct emission *em, const struct loop_expr *x, const int64_t *offsets) {
+    LLVMValueRef all[128];
+    for (int i = 0; i < em->lanes.count; i++)
+        all[i] = LLVMConstInt(em->e->i32, (unsigned long long)offsets[i], true);
+    LLVMValueRef base = LLVMBuildTrunc(em->e->b, emit_form(em, x, FORM_SCALAR), em->e->i32, "");
+    LLVMValueRef distances = LLVMConstVector(all, (unsigned)em->lanes.count);
+    return LLVMBuildAdd(em->e->b, emit_splat(em, base, em->lanes.count), distances, "");
+}
+
+static LLVMValueRef known_remainders(struct emission *em, const int64_t *offsets, int64_t first) {
+    LLVMValueRef all[128];
+    for (int i = 0; i < em->lanes.count; i++)
+        all[i] = LLVMConstInt(em->e->i32, (unsigned long long)(first + offsets[i]), true);
+    return LLVMConstVector(all, (unsigned)em->lanes.count);
+}
+
+/* A division or remainder of an index whose lanes are known but for lane 0. */
+static bool is_known_in_lanes(struct emission *em, const struct loop_expr *x, enum emit_form form, int64_t *offsets) {
+    bool divides = x->kind == LEXPR_OP && (x->code == OP_div || x->code == OP_mod);
+    return form == FORM_VECTOR && divides && index_is_narrow(x) && lane_offsets(em, x, offsets);
+}
+
+static LLVMValueRef known_lanes(struct emission *em, const struct loop_expr *x, const int64_t *offsets) {
+    if (x->code == OP_div)
+        return spread_index(em, x, offsets);
+    return known_remainders(em, offsets, lane_residue(em, x->args[0], x->args[1]->i));
+}
+
 static LLVMValueRef compute(struct emission *em, const struct loop_expr *x, enum emit_form form) {
+    int64_t offsets[128];
+    if (is_known_in_lanes(em, x, form, offsets))
+        return known_lanes(em, x, offsets);
     if (x->kind == LEXPR_VAR)
         return lanes_of_var(em, x);
     if (x->kind == LEXPR_LOAD)
@@ -268,6 +301,11 @@ static LLVMValueRef compute(struct emission *em, const struct loop_expr *x, enum
 static void prepare(struct emission *em, const struct loop_expr *x, enum emit_form form) {
     if (x->kind == LEXPR_LOAD)
         prepare_load(em, x, form);
+    int64_t offsets[128];
+    if (is_known_in_lanes(em, x, form, offsets)) {
+        emit_form(em, x, FORM_SCALAR);
+        return;
+    }
     for (int i = 0; i < x->arg_count; i++)
         emit_form(em, x->args[i], form);
 }

@@ -193,7 +193,11 @@ static void sums_end(struct emission *em, struct vector_loop *v) {
 
 /* The body of a vector turn is a loop body like any other, but for its variable's lanes. */
 static void emit_turn(struct emission *em, const struct vector_loop *v, LLVMValueRef base, LLVMValueRef mask) {
+    const struct loop_expr *lo = v->s->lo, *hi = v->s->hi;
     emit_lanes_begin(em, v->s->var, base, v->lanes, mask);
+    em->lanes.first = lo->kind == LEXPR_INT ? lo->i : -1;
+    if (mask && lo->kind == LEXPR_INT && hi->kind == LEXPR_INT)
+        em->lanes.active = (int)((hi->i - lo->i) % v->lanes);
     emit_statements(em, v->s->body);
     emit_lanes_end(em);
 }
@@ -273,7 +277,9 @@ void emit_vector_loop(struct emission *em, const struct loop_stmt *s) {
         facts.narrowest = 4;
     struct vector_loop v = {.s = s, .lanes = choose_lanes(em, &facts, s)};
     bounds(em, &v);
-    bool masked = em->e->target->has_masked_memory && (facts.narrowest >= 4 || em->e->target->vector_bits >= 512);
+    /* A rest of known length is loaded and stored piece by piece, which needs no masks in hardware. */
+    bool known = s->lo->kind == LEXPR_INT && s->hi->kind == LEXPR_INT;
+    bool masked = known || (em->e->target->has_masked_memory && (facts.narrowest >= 4 || em->e->target->vector_bits >= 512));
     if (!v.main_runs && !masked) {
         emit_serial_loop(em, s, v.lo, v.hi, v.rest_surely_runs);
         return;

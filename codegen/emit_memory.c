@@ -150,40 +150,42 @@ LLVMValueRef emit_element(struct emission *em, struct buffer *buffer, LLVMValueR
 
 /* ---- loads ---- */
 
+/* What lanes touch. Where the distances between them are known, `base` is lane 0's index; else each has its own. */
 struct access {
     struct buffer *buffer;
-    LLVMValueRef base;  /* scalar index of lane 0 where the access is affine */
-    LLVMValueRef each;  /* vector of indices otherwise */
+    LLVMValueRef base;  /* scalar */
+    LLVMValueRef each;  /* vector of indices, or NULL */
     LLVMValueRef mask;  /* lanes that may touch memory, or NULL */
-    int64_t stride;
-    int lanes;
+    int lanes, active;  /* the first `active` lanes do, whatever the mask; -1: not known */
+    int64_t offsets[128], low, high; /* from lane 0; the least and greatest of active lanes */
 };
-
-struct lane_walk {
-    struct emission *em;
-    int64_t stride;
-    bool is_affine;
-};
-
-static void walk_term(void *data, const struct loop_expr *atom, int64_t coefficient) {
-    struct lane_walk *w = data;
-    if (atom->kind == LEXPR_VAR && atom->var == w->em->lanes.var)
-        w->stride += coefficient;
-    else if (expr_facts(w->em, atom)->varies)
-        w->is_affine = false;
-}
-
-/* Whether the index moves by the same distance from each lane to the next. */
-static bool is_affine_in_lanes(struct emission *em, const struct loop_expr *index, int64_t *stride) {
-    struct lane_walk w = {.em = em, .is_affine = true};
-    int64_t constant = 0;
-    lexpr_terms(index, walk_term, &w, &constant);
-    *stride = w.stride;
-    return w.is_affine;
-}
 
 static LLVMValueRef both_masks(struct emission *em, LLVMValueRef a, LLVMValueRef b) {
     return !a ? b : !b ? a : LLVMBuildAnd(em->e->b, a, b, "");
+}
+
+static void access_begin(struct emission *em, struct access *a, struct buffer *buffer, const struct loop_expr *index,
+                         LLVMValueRef own_mask) {
+    *a = (struct access){.buffer = buffer, .lanes = em->lanes.count};
+    a->mask = both_masks(em, own_mask, em->lanes.mask);
+    a->active = own_mask ? -1 : em->lanes.active;
+    if (!lane_offsets(em, index, a->offsets)) {
+        a->each = emit_form(em, index, FORM_VECTOR);
+        return;
+    }
+    a->base = emit_form(em, index, FORM_SCALAR);
+    int count = a->active < 0 ? a->lanes : a->active;
+    for (int i = 0; i < count; i++) {
+        a->low = a->offsets[i] < a->low ? a->offsets[i] : a->low;
+        a->high = a->offsets[i] > a->high ? a->offsets[i] : a->high;
+    }
+}
+
+static bool is_contiguous(const struct access *a) {
+    for (int i = 0; i < a->lanes; i++)
+        if (a->each || a->offsets[i] != i)
+            return false;
+    return true;
 }
 
 void prepare_load(struct emission *em, const struct loop_expr *x, enum emit_form form) {
@@ -192,9 +194,9 @@ void prepare_load(struct emission *em, const struct loop_expr *x, enum emit_form
         emit_form(em, x->mask, form);
         emit_form(em, x->otherwise, form);
     }
-    int64_t stride;
-    bool affine = form == FORM_SCALAR || is_affine_in_lanes(em, x->index, &stride);
-    emit_form(em, x->index, affine ? FORM_SCALAR : FORM_VECTOR);
+    int64_t offsets[128];
+    bool known = form == FORM_SCALAR || lane_offsets(em, x->index, offsets);
+    emit_form(em, x->index, known ? FORM_SCALAR : FORM_VECTOR);
 }
 
 static LLVMValueRef load_at(struct emission *em, struct buffer *buffer, LLVMTypeRef type, LLVMValueRef index) {
@@ -217,48 +219,59 @@ static LLVMValueRef load_scalar(struct emission *em, const struct loop_expr *x) 
     return LLVMBuildSelect(b, mask, value, otherwise, "");
 }
 
-static LLVMValueRef load_contiguous(struct emission *em, const struct access *a) {
+static LLVMValueRef load_masked(struct emission *em, const struct access *a) {
     struct emitter *e = em->e;
     LLVMTypeRef type = LLVMVectorType(emit_memory_type(em, a->buffer->dtype), (unsigned)a->lanes);
-    if (!a->mask)
-        return load_at(em, a->buffer, type, a->base);
     LLVMValueRef args[] = {emit_element(em, a->buffer, a->base),
                            LLVMConstInt(e->i32, (unsigned)dtype_bytes(a->buffer->dtype), false), a->mask,
                            LLVMConstNull(type)};
     return emit_intrinsic2(e, "llvm.masked.load", type, e->ptr, args, 4);
 }
 
-/* Lane i's element lies at offset i * stride: a shuffle of two vectors that together cover all of them and nothing
- * behind the last. */
-static LLVMValueRef load_spread(struct emission *em, const struct access *a) {
-    int n = a->lanes;
-    int64_t first = a->stride < 0 ? (n - 1) * a->stride : 0, second = a->stride < 0 ? first : (n - 1) * a->stride - (n - 1);
-    LLVMTypeRef type = LLVMVectorType(emit_memory_type(em, a->buffer->dtype), (unsigned)n);
-    LLVMValueRef low_index = LLVMBuildAdd(em->e->b, a->base, emit_i64(em, first), "");
-    LLVMValueRef low = load_at(em, a->buffer, type, low_index), high = low;
-    if (second != first)
-        high = load_at(em, a->buffer, type, LLVMBuildAdd(em->e->b, a->base, emit_i64(em, second), ""));
-    LLVMValueRef picks[128];
-    for (int i = 0; i < n; i++) {
-        int64_t at = i * a->stride - first;
-        picks[i] = LLVMConstInt(em->e->i32, (unsigned long long)(at < n ? at : at - (second - first) + n), false);
-    }
-    return LLVMBuildShuffleVector(em->e->b, low, high, LLVMConstVector(picks, (unsigned)n), "");
+/* `count` elements from `offset` behind lane 0's index. */
+static LLVMValueRef load_run(struct emission *em, const struct access *a, int64_t offset, int64_t count) {
+    LLVMTypeRef type = LLVMVectorType(emit_memory_type(em, a->buffer->dtype), (unsigned)count);
+    LLVMValueRef index = offset ? LLVMBuildAdd(em->e->b, a->base, emit_i64(em, offset), "") : a->base;
+    return load_at(em, a->buffer, type, index);
 }
 
-/* The index of lane i; a lane that may not touch memory gets one that is good to read. */
+/* Whether two runs of `lanes` elements, from the lowest and up to the highest, hold what all active lanes want. */
+static bool fits_two_runs(const struct access *a) {
+    if (a->active < 0 || a->each)
+        return false;
+    for (int i = 0; i < a->active; i++)
+        if (a->offsets[i] - a->low >= a->lanes && a->high - a->offsets[i] >= a->lanes)
+            return false;
+    return true;
+}
+
+/* One or two vector loads and a shuffle. Nothing outside of low..high is read. */
+static LLVMValueRef load_shuffled(struct emission *em, const struct access *a) {
+    int64_t span = a->high - a->low + 1, run = span < a->lanes ? span : a->lanes, second = a->high - run + 1;
+    LLVMValueRef low = load_run(em, a, a->low, run), high = low;
+    if (second > a->low)
+        high = load_run(em, a, second, run);
+    LLVMValueRef picks[128];
+    for (int i = 0; i < a->lanes; i++) {
+        int64_t at = i < a->active ? a->offsets[i] - a->low : 0;
+        picks[i] = LLVMConstInt(em->e->i32, (unsigned long long)(at < run ? at : at - (second - a->low) + run), false);
+    }
+    return LLVMBuildShuffleVector(em->e->b, low, high, LLVMConstVector(picks, (unsigned)a->lanes), "");
+}
+
+/* The index of a lane, i64. A lane that may not touch memory gets one that is good to read. */
 static LLVMValueRef index_of_lane(struct emission *em, const struct access *a, LLVMValueRef each, int i) {
     LLVMBuilderRef b = em->e->b;
     LLVMValueRef lane = emit_i64(em, i);
-    if (each)
-        return LLVMBuildExtractElement(b, each, lane, "");
-    LLVMValueRef offset = emit_i64(em, i * a->stride);
-    if (a->mask) {
-        LLVMValueRef active = LLVMBuildExtractElement(b, a->mask, lane, "");
-        LLVMValueRef index = LLVMBuildAdd(b, a->base, offset, "");
-        return LLVMBuildSelect(b, active, index, emit_i64(em, 0), "");
+    if (each) {
+        LLVMValueRef index = LLVMBuildExtractElement(b, each, lane, "");
+        return LLVMTypeOf(index) == em->e->i64 ? index : LLVMBuildSExt(b, index, em->e->i64, "");
     }
-    return LLVMBuildAdd(b, a->base, offset, "");
+    LLVMValueRef index = LLVMBuildAdd(b, a->base, emit_i64(em, a->offsets[i]), "");
+    if (!a->mask || i < a->active)
+        return index;
+    LLVMValueRef active = LLVMBuildExtractElement(b, a->mask, lane, "");
+    return LLVMBuildSelect(b, active, index, emit_i64(em, 0), "");
 }
 
 static LLVMValueRef load_each(struct emission *em, const struct access *a) {
@@ -267,11 +280,10 @@ static LLVMValueRef load_each(struct emission *em, const struct access *a) {
     LLVMValueRef v = LLVMGetPoison(LLVMVectorType(element, (unsigned)a->lanes)), each = a->each;
     if (each && a->mask)
         each = LLVMBuildSelect(b, a->mask, each, LLVMConstNull(LLVMTypeOf(each)), "");
-    for (int i = 0; i < a->lanes; i++) {
-        LLVMValueRef index = index_of_lane(em, a, each, i);
-        if (LLVMTypeOf(index) != em->e->i64)
-            index = LLVMBuildSExt(b, index, em->e->i64, "");
-        v = LLVMBuildInsertElement(b, v, load_at(em, a->buffer, element, index), emit_i64(em, i), "");
+    int count = a->active < 0 ? a->lanes : a->active;
+    for (int i = 0; i < count; i++) {
+        LLVMValueRef one = load_at(em, a->buffer, element, index_of_lane(em, a, each, i));
+        v = LLVMBuildInsertElement(b, v, one, emit_i64(em, i), "");
     }
     return v;
 }
@@ -281,18 +293,16 @@ static LLVMValueRef load_vector(struct emission *em, const struct loop_expr *x) 
     LLVMValueRef otherwise = x->mask ? emit_form(em, x->otherwise, FORM_VECTOR) : NULL;
     if (!x->buffer->elements && x->mask)
         return otherwise;
-    struct access a = {.buffer = x->buffer, .lanes = em->lanes.count, .mask = both_masks(em, own, em->lanes.mask)};
-    bool affine = is_affine_in_lanes(em, x->index, &a.stride);
-    if (affine)
-        a.base = emit_form(em, x->index, FORM_SCALAR);
-    else
-        a.each = emit_form(em, x->index, FORM_VECTOR);
+    struct access a;
+    access_begin(em, &a, x->buffer, x->index, own);
     bool can_mask = em->e->target->has_masked_memory && is_memory_wide(em, x->dtype);
     LLVMValueRef raw;
-    if (affine && a.stride == 1 && (!a.mask || can_mask))
-        raw = load_contiguous(em, &a);
-    else if (affine && !a.mask && (a.stride == 2 || a.stride == -1))
-        raw = load_spread(em, &a);
+    if (is_contiguous(&a) && !a.mask)
+        raw = load_run(em, &a, 0, a.lanes);
+    else if (is_contiguous(&a) && can_mask)
+        raw = load_masked(em, &a);
+    else if (fits_two_runs(&a))
+        raw = load_shuffled(em, &a);
     else
         raw = load_each(em, &a);
     LLVMValueRef v = emit_from_memory(em->e, x->dtype, raw);
@@ -330,27 +340,42 @@ static void store_scalar(struct emission *em, const struct loop_stmt *s) {
         store_at(em, s->buffer, index, value);
 }
 
-static void store_contiguous(struct emission *em, const struct access *a, LLVMValueRef raw) {
+static void store_masked(struct emission *em, const struct access *a, LLVMValueRef raw) {
     struct emitter *e = em->e;
-    if (!a->mask) {
-        store_at(em, a->buffer, a->base, raw);
-        return;
-    }
     LLVMValueRef args[] = {raw, emit_element(em, a->buffer, a->base),
                            LLVMConstInt(e->i32, (unsigned)dtype_bytes(a->buffer->dtype), false), a->mask};
     emit_intrinsic2(e, "llvm.masked.store", LLVMTypeOf(raw), e->ptr, args, 4);
 }
 
+/* The first lanes in pieces of powers of two: a masked store is 42 operations on AMD before AVX-512. */
+static void store_pieces(struct emission *em, const struct access *a, LLVMValueRef raw) {
+    LLVMBuilderRef b = em->e->b;
+    int done = 0;
+    for (int piece = a->lanes; piece > 0; piece /= 2) {
+        if (a->active - done < piece)
+            continue;
+        LLVMValueRef picks[128], part = raw;
+        for (int i = 0; i < piece; i++)
+            picks[i] = LLVMConstInt(em->e->i32, (unsigned)(done + i), false);
+        if (piece == 1)
+            part = LLVMBuildExtractElement(b, raw, emit_i64(em, done), "");
+        else if (piece < a->lanes)
+            part = LLVMBuildShuffleVector(b, raw, raw, LLVMConstVector(picks, (unsigned)piece), "");
+        store_at(em, a->buffer, LLVMBuildAdd(b, a->base, emit_i64(em, done), ""), part);
+        done += piece;
+    }
+}
+
 static void store_each(struct emission *em, const struct access *a, LLVMValueRef raw) {
     LLVMBuilderRef b = em->e->b;
-    for (int i = 0; i < a->lanes; i++) {
-        LLVMValueRef lane = emit_i64(em, i);
-        LLVMValueRef index = a->each ? LLVMBuildExtractElement(b, a->each, lane, "")
-                                     : LLVMBuildAdd(b, a->base, emit_i64(em, i * a->stride), "");
-        if (LLVMTypeOf(index) != em->e->i64)
-            index = LLVMBuildSExt(b, index, em->e->i64, "");
-        LLVMValueRef one = LLVMBuildExtractElement(b, raw, lane, "");
-        if (a->mask)
+    int count = a->active < 0 ? a->lanes : a->active;
+    for (int i = 0; i < count; i++) {
+        LLVMValueRef lane = emit_i64(em, i), one = LLVMBuildExtractElement(b, raw, lane, ""), index;
+        if (a->each)
+            index = index_of_lane(em, a, a->each, i);
+        else
+            index = LLVMBuildAdd(b, a->base, emit_i64(em, a->offsets[i]), "");
+        if (a->mask && i >= a->active)
             store_if(em, a->buffer, index, one, LLVMBuildExtractElement(b, a->mask, lane, ""));
         else
             store_at(em, a->buffer, index, one);
@@ -360,15 +385,16 @@ static void store_each(struct emission *em, const struct access *a, LLVMValueRef
 static void store_vector(struct emission *em, const struct loop_stmt *s) {
     LLVMValueRef own = s->mask ? emit_form(em, s->mask, FORM_VECTOR) : NULL;
     LLVMValueRef raw = emit_to_memory(em->e, s->buffer->dtype, emit_form(em, s->value, FORM_VECTOR));
-    struct access a = {.buffer = s->buffer, .lanes = em->lanes.count, .mask = both_masks(em, own, em->lanes.mask)};
-    bool affine = is_affine_in_lanes(em, s->index, &a.stride);
-    if (affine)
-        a.base = emit_form(em, s->index, FORM_SCALAR);
-    else
-        a.each = emit_form(em, s->index, FORM_VECTOR);
+    struct access a;
+    access_begin(em, &a, s->buffer, s->index, own);
     bool can_mask = em->e->target->has_masked_memory && is_memory_wide(em, s->buffer->dtype);
-    if (affine && a.stride == 1 && (!a.mask || can_mask))
-        store_contiguous(em, &a, raw);
+    bool masks_well = em->e->target->vector_bits >= 512;
+    if (is_contiguous(&a) && !a.mask)
+        store_at(em, a.buffer, a.base, raw);
+    else if (is_contiguous(&a) && a.active > 0 && !masks_well)
+        store_pieces(em, &a, raw);
+    else if (is_contiguous(&a) && can_mask)
+        store_masked(em, &a, raw);
     else
         store_each(em, &a, raw);
 }

@@ -314,6 +314,20 @@ static void rows_go_outside(struct shape *s) {
     }
 }
 
+/* An innermost loop of 2 or 4 turns is half a vector: with the loop around it, its index is the remainder of a lane's
+ * number, which the emitter knows. */
+static void merge_short(const struct phase *p, struct shape *s) {
+    int lanes = target_lanes(p->nest->l->target, 4);
+    while (s->dims.count > 1) {
+        struct dimension *outer = &s->dims.at[s->dims.count - 2], inner = s->dims.at[s->dims.count - 1];
+        bool adjacent = outer->is_row == inner.is_row && outer->stride == inner.size * inner.stride && inner.stride;
+        if (!adjacent || inner.size >= lanes || lanes % inner.size)
+            return;
+        *outer = (struct dimension){outer->size * inner.size, inner.stride, inner.is_row, inner.var};
+        s->dims.count--;
+    }
+}
+
 static void merge_dims(const struct phase *p, struct shape *s) {
     int kept = 0;
     for (int i = 1; i < s->dims.count; i++) {
@@ -328,6 +342,7 @@ static void merge_dims(const struct phase *p, struct shape *s) {
     }
     if (s->dims.count)
         s->dims.count = kept + 1;
+    merge_short(p, s);
     for (int i = 0; i < s->dims.count; i++)
         s->dims.at[i].var = NULL;
 }

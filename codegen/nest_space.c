@@ -52,6 +52,7 @@ static void cut_by_type(struct cuts *c, const struct type *type, int64_t element
     }
 }
 
+/* Only a reshape says that two shapes have one flat order. */
 static void cuts_of_kernel(struct nest *n, int64_t elements, struct cuts *c) {
     *c = (struct cuts){.arena = n->arena};
     cut_insert(c, 1);
@@ -60,10 +61,10 @@ static void cuts_of_kernel(struct nest *n, int64_t elements, struct cuts *c) {
     for (int i = 0; i < yield->in_count; i++)
         cut_by_type(c, yield->in[i]->type, elements);
     FOR_EACH_OP (op, n->body) {
-        for (int i = 0; i < op->in_count; i++)
-            cut_by_type(c, op->in[i]->type, elements);
-        for (int i = 0; i < op->out_count; i++)
-            cut_by_type(c, op->out[i]->type, elements);
+        if (op->code == OP_reshape || op->code == OP_reduce || op->code == OP_arg_reduce)
+            cut_by_type(c, op->in[0]->type, elements);
+        if (op->code == OP_reshape)
+            cut_by_type(c, op->out[0]->type, elements);
     }
 }
 
