@@ -288,20 +288,35 @@ static int64_t gcd(int64_t a, int64_t b) {
     return a;
 }
 
-/* The greatest g that divides the divisor and all coefficients; the constant is left out. */
-static int64_t sum_gcd(const struct sum *s, int64_t divisor) {
-    int64_t g = divisor;
-    for (int i = 0; i < s->terms.count; i++)
-        g = gcd(g, s->terms.at[i].coefficient);
-    return g;
-}
-
-/* s / g where g divides the coefficients: floor((g * x + c) / g) = x + floor(c / g). */
-static const struct loop_expr *sum_shrunk(struct loop_function *f, const struct sum *s, int64_t g) {
-    struct sum out = {.arena = f->arena, .constant = floor_div(s->constant, g)};
-    for (int i = 0; i < s->terms.count; i++)
-        sum_add_term(&out, s->terms.at[i].atom, s->terms.at[i].coefficient / g);
-    return sum_build(f, &out);
+/* x = g * high + low with 0 <= low < g, for the greatest g > 1 that divides the divisor: 784 * t + 28 * y + x is
+ * 784 * t and less than 784. Then x / d = high / (d / g), and x mod d = g * (high mod (d / g)) + low. 0: no such g. */
+static int64_t sum_layers(struct loop_function *f, const struct sum *s, int64_t divisor, const struct loop_expr **high,
+                          const struct loop_expr **low) {
+    int64_t tried = divisor + 1;
+    for (;;) {
+        int64_t g = 1;
+        for (int i = 0; i < s->terms.count; i++) {
+            int64_t of = gcd(s->terms.at[i].coefficient, divisor);
+            g = of > g && of < tried ? of : g;
+        }
+        if (g == 1)
+            return 0;
+        struct sum h = {.arena = f->arena}, l = {.arena = f->arena, .constant = s->constant};
+        for (int i = 0; i < s->terms.count; i++) {
+            struct term t = s->terms.at[i];
+            bool is_high = t.coefficient % g == 0;
+            sum_add_term(is_high ? &h : &l, t.atom, is_high ? t.coefficient / g : t.coefficient);
+        }
+        *low = sum_build(f, &l);
+        int64_t shift = floor_div((*low)->min, g);
+        if (shift == floor_div((*low)->max, g)) {
+            h.constant = shift;
+            *high = sum_build(f, &h);
+            *low = lexpr_add(f, *low, lexpr_index(f, -shift * g));
+            return g;
+        }
+        tried = g;
+    }
 }
 
 const struct loop_expr *lexpr_div(struct loop_function *f, const struct loop_expr *a, int64_t divisor) {
@@ -316,9 +331,10 @@ const struct loop_expr *lexpr_div(struct loop_function *f, const struct loop_exp
         whole.constant += low;
         return sum_build(f, &whole);
     }
-    int64_t g = sum_gcd(&rest, divisor);
+    const struct loop_expr *high_part, *low_part;
+    int64_t g = sum_layers(f, &rest, divisor, &high_part, &low_part);
     if (g > 1)
-        return lexpr_add(f, sum_build(f, &whole), lexpr_div(f, sum_shrunk(f, &rest, g), divisor / g));
+        return lexpr_add(f, sum_build(f, &whole), lexpr_div(f, high_part, divisor / g));
     if (is_op(r, OP_div) && r->args[1]->kind == LEXPR_INT) /* (x / m) / n = x / (m * n) */
         return lexpr_add(f, sum_build(f, &whole), lexpr_div(f, r->args[0], r->args[1]->i * divisor));
     const struct loop_expr *q = raw_binary(f, OP_div, r, lexpr_index(f, divisor), (double)low, (double)high);
@@ -335,12 +351,10 @@ const struct loop_expr *lexpr_mod(struct loop_function *f, const struct loop_exp
     int64_t low = floor_div(r->min, divisor), high = floor_div(r->max, divisor);
     if (low == high)
         return lexpr_add(f, r, lexpr_index(f, -low * divisor));
-    int64_t g = sum_gcd(&rest, divisor);
-    if (g > 1) { /* (g * x + c) mod (g * m) = g * ((x + c / g) mod m) + c mod g */
-        const struct loop_expr *high_part = lexpr_mod(f, sum_shrunk(f, &rest, g), divisor / g);
-        int64_t c = rest.constant - floor_div(rest.constant, g) * g;
-        return lexpr_add(f, lexpr_mul(f, high_part, g), lexpr_index(f, c));
-    }
+    const struct loop_expr *high_part, *low_part;
+    int64_t g = sum_layers(f, &rest, divisor, &high_part, &low_part);
+    if (g > 1)
+        return lexpr_add(f, lexpr_mul(f, lexpr_mod(f, high_part, divisor / g), g), low_part);
     if (is_op(r, OP_mod) && r->args[1]->kind == LEXPR_INT && r->args[1]->i % divisor == 0)
         return lexpr_mod(f, r->args[0], divisor);
     return raw_binary(f, OP_mod, r, lexpr_index(f, divisor), 0, (double)(divisor - 1));
