@@ -77,6 +77,10 @@ static LLVMValueRef lane_range(struct micro *m, LLVMValueRef vector, int first, 
                                   LLVMConstVector(lane, (unsigned)count), "");
 }
 
+static LLVMValueRef lane_of(struct micro *m, LLVMValueRef vector, int lane) {
+    return LLVMBuildExtractElement(m->e->b, vector, LLVMConstInt(m->e->i32, (unsigned)lane, 0), "");
+}
+
 /* The first count lanes, in pieces of powers of two: masked stores are microcode on AMD before AVX-512 (42
  * operations on Zen 3), and three plain ones are not. */
 static void store_vector(struct micro *m, LLVMValueRef vector, LLVMValueRef pointer, int count) {
@@ -346,13 +350,19 @@ static LLVMValueRef add_pairs(struct micro *m, LLVMValueRef x, LLVMValueRef y) {
     return LLVMBuildFAdd(m->e->b, shuffle(m, x, y, even, m->lanes), shuffle(m, x, y, odd, m->lanes), "");
 }
 
-/* Four accumulators to a vector of their four sums. */
-static LLVMValueRef add_lanes(struct micro *m, const LLVMValueRef *x) {
-    LLVMValueRef sum = add_pairs(m, add_pairs(m, x[0], x[1]), add_pairs(m, x[2], x[3]));
+/* The sums of four accumulators' lanes, in a tree of neighbours. */
+static void add_lanes(struct micro *m, const LLVMValueRef *x, LLVMValueRef *sums) {
+    if (m->lanes == 2) {
+        for (int i = 0; i < 4; i++)
+            sums[i] = LLVMBuildFAdd(m->e->b, lane_of(m, x[i], 0), lane_of(m, x[i], 1), "");
+        return;
+    }
+    LLVMValueRef all = add_pairs(m, add_pairs(m, x[0], x[1]), add_pairs(m, x[2], x[3]));
     for (int width = m->lanes; width > 4; width /= 2)
-        sum = LLVMBuildFAdd(m->e->b, lane_range(m, sum, 0, width / 2),
-                            lane_range(m, sum, width / 2, width / 2), "");
-    return sum;
+        all = LLVMBuildFAdd(m->e->b, lane_range(m, all, 0, width / 2),
+                            lane_range(m, all, width / 2, width / 2), "");
+    for (int i = 0; i < 4; i++)
+        sums[i] = lane_of(m, all, i);
 }
 
 static void add_to_c(struct micro *m, LLVMValueRef sum, LLVMValueRef pointer, LLVMValueRef accumulate) {
@@ -371,11 +381,10 @@ static void finish_inner(struct micro *m, LLVMValueRef accumulate) {
             LLVMValueRef four[4];
             for (int k = 0; k < 4; k++)
                 four[k] = j + k < m->columns ? m->acc[i * m->columns + j + k] : LLVMConstNull(m->vector);
-            LLVMValueRef sums = add_lanes(m, four);
+            LLVMValueRef sums[4];
+            add_lanes(m, four, sums);
             for (int k = 0; k < 4 && j + k < m->columns; k++)
-                add_to_c(m,
-                         LLVMBuildExtractElement(m->e->b, sums, LLVMConstInt(m->e->i32, (unsigned)k, 0), ""),
-                         element_at(m, m->c[0], i * t->c_m + (j + k) * t->c_n), accumulate);
+                add_to_c(m, sums[k], element_at(m, m->c[0], i * t->c_m + (j + k) * t->c_n), accumulate);
         }
 }
 

@@ -75,6 +75,24 @@ static bool link_phases(struct kernel_run *run, LLVMMemoryBufferRef object, cons
     return true;
 }
 
+/* "wide": this machine as if its vectors had 512 bits. LLVM cuts them in two, so that kernels of 16 lanes run
+ * here. */
+static const struct target *find_target(struct arena *arena, const char *cpu, struct diags *diags) {
+    if (strcmp(cpu, "wide") != 0)
+        return target_get(arena, cpu, diags);
+    const struct target *wide = target_get(arena, "x86-64-v4", diags);
+    struct target *t = arena_memdup(arena, target_get(arena, "native", diags), sizeof(*t));
+    t->vector_bits = wide->vector_bits;
+    t->vector_registers = wide->vector_registers;
+    t->tile_rows = wide->tile_rows;
+    t->tile_vectors = wide->tile_vectors;
+    return t;
+}
+
+static bool runs_here(const char *cpu) {
+    return strcmp(cpu, "aarch64") != 0 && strcmp(cpu, "x86-64-v4") != 0;
+}
+
 struct kernel_run *kernel_compile(const char *text, const char *cpu,
                                   bool (*make)(struct lowering *, const struct op *, struct loop_kernel *),
                                   const char **why) {
@@ -83,7 +101,7 @@ struct kernel_run *kernel_compile(const char *text, const char *cpu,
     run->arena = arena;
     run->types = types_create(arena);
     run->diags = diags_create(arena);
-    run->target = target_get(arena, cpu, run->diags);
+    run->target = find_target(arena, cpu, run->diags);
     const struct source *source = source_create(arena, "kernel.ir", text, strlen(text));
     run->graph = graph_parse(arena, run->types, interner_create(arena), source, run->diags);
     if (!run->target || !run->graph || !(run->op = find_kernel(run->graph))) {
@@ -112,7 +130,7 @@ struct kernel_run *kernel_compile(const char *text, const char *cpu,
     run->emit_seconds = seconds_now() - lowered;
     if (!object)
         return NULL;
-    bool linked = strcmp(cpu, "aarch64") == 0 || link_phases(run, object, why);
+    bool linked = !runs_here(cpu) || link_phases(run, object, why);
     LLVMDisposeMemoryBuffer(object);
     return linked ? run : NULL;
 }
@@ -170,11 +188,14 @@ bool kernel_guards_hold(const struct kernel_run *run) {
 
 void kernel_random(struct kernel_run *run, uint32_t seed) {
     for (int i = 0; i < run->op->in_count; i++) {
-        float *x = run->data[i];
-        int64_t count = type_elements(argument_type(run, i));
-        for (int64_t k = 0; k < count; k++) {
+        const struct type *type = argument_type(run, i);
+        for (int64_t k = 0; k < type_elements(type); k++) {
             seed = seed * 1664525u + 1013904223u;
-            x[k] = (float)(int32_t)seed * 0x1p-31f;
+            float x = (float)(int32_t)seed * 0x1p-31f;
+            if (type->dtype == DTYPE_f64)
+                ((double *)run->data[i])[k] = x;
+            else
+                ((float *)run->data[i])[k] = x;
         }
     }
 }

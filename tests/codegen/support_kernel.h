@@ -27,15 +27,15 @@ struct kernel_run {
     void **data;                        /* the argument array: operands, results, SHARED, WORKER, error */
 };
 
-/* NULL: an error was reported or LLVM refused; *why is the text. cpu as target_get takes it. `make` is
- * lower_contract or its like. */
+/* cpu as target_get takes it, or "wide"; for aarch64 and x86-64-v4 an object is made and not linked. `make`
+ * is lower_contract or its like. NULL: an error was reported or LLVM refused; *why is the text. */
 struct kernel_run *kernel_compile(const char *text, const char *cpu,
                                   bool (*make)(struct lowering *, const struct op *, struct loop_kernel *),
                                   const char **why);
 void kernel_free(struct kernel_run *run);
 /* Memory for operands, results and scratch, 64-aligned, with guards of NaN behind each. */
 void kernel_allocate(struct kernel_run *run, int workers);
-void kernel_random(struct kernel_run *run, uint32_t seed); /* operands: f32 in [-1, 1] */
+void kernel_random(struct kernel_run *run, uint32_t seed); /* operands, f32 or f64, in [-1, 1] */
 void kernel_call(struct kernel_run *run, int first_phase); /* all tasks in order, worker 0 */
 /* Runs it again, tasks from the last to the first by turns on all workers; true: the results have the same
  * bits. */
