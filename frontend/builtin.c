@@ -48,11 +48,12 @@ bool arg_bool(struct elab *e, const struct builtin_call *c, int i, bool *out) {
     *out = false;
     if (!c->given[i] || datum_is_none(c->args[i]))
         return true;
+    if (c->args[i].kind != DATUM_BOOL) {
+        refuse(e, c, i, "true or false");
+        return false;
+    }
     *out = c->args[i].truth;
-    if (c->args[i].kind == DATUM_BOOL)
-        return true;
-    refuse(e, c, i, "true or false");
-    return false;
+    return true;
 }
 
 bool arg_dtype(struct elab *e, const struct builtin_call *c, int i, enum dtype *out) {

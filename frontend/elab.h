@@ -160,6 +160,7 @@ struct elab {
 
     /* of the model */
     struct weight *step, *epoch;
+    VEC(struct weight *) made;         /* by weight_make */
     VEC(struct weight *) weights;      /* those with a state, in order of making */
     VEC(struct instance *) optimizers; /* one for each weight and minimize, in order of making */
     VEC(struct weight *) first_values; /* those that have one in the init function */
@@ -288,6 +289,9 @@ struct datum run_loop(struct elab *e, const struct stmt *s, bool as_value);
 void run_when(struct elab *e, const struct stmt *s);
 struct datum evaluate_when(struct elab *e, const struct expr *x);
 void run_yield(struct elab *e, const struct stmt *s);
+/* body(e, data) where the condition holds: a `when` of the elaborator's own. */
+void run_under(struct elab *e, struct value *condition, void (*body)(struct elab *e, void *data), void *data,
+               struct span span);
 
 /* ---- state.c ---- */
 void region_push(struct elab *e, struct region *region, struct block *block, bool is_loop);
@@ -313,6 +317,10 @@ struct value *draw_normal(struct elab *e, const struct type *shape, struct value
 
 /* ---- optimise.c ---- */
 void run_minimize(struct elab *e, const struct stmt *s);
+/* With `accumulate: k`: the counter of calls since the last update, 0 to k - 1, and whether this call
+ * updates. */
+struct weight *accumulated_calls(struct elab *e);
+struct value *is_last_call(struct elab *e, struct span span);
 /* The structure of x with gradients in place of its tensors. */
 struct datum gradient_datum(struct elab *e, struct value *y, struct datum x, struct span span);
 

@@ -140,14 +140,9 @@ struct elab *elab_create(struct frontend *fe, struct arena *arena, const char *g
                  fe->diags); /* between functions: for nothing */
     e->b.site = &site_unknown;
     e->accumulate = 1;
-    static const char *const run_names[] = {"run.step", "run.epoch"};
-    struct weight **runs[] = {&e->step, &e->epoch};
-    for (int i = 0; i < 2; i++) {
-        struct weight *w = ARENA_NEW(arena, struct weight);
-        w->name = w->path = run_names[i];
-        w->kind = STATE_RUN;
-        *runs[i] = w;
-    }
+    const struct type *counter = type_scalar(fe->types, DTYPE_i32);
+    e->step = weight_make(e, intern(fe->names, "run.step"), STATE_RUN, counter);
+    e->epoch = weight_make(e, intern(fe->names, "run.epoch"), STATE_RUN, counter);
     return e;
 }
 
@@ -395,13 +390,21 @@ static bool make_inputs(struct elab *e, const struct item *item, struct argument
     return true;
 }
 
-/* run.step counts optimiser steps (S27). */
+/* run.step counts optimiser steps: with `accumulate: k` every k-th call is one (S27). */
 static void count_step(struct elab *e, struct span span) {
     if (!e->is_train || e->minimize_count == 0)
         return;
-    struct value *step = state_read(e, e->step, span);
-    if (step)
-        state_write(e, e->step, build_add(&e->b, step, build_int(&e->b, DTYPE_i32, 1)), span);
+    struct builder *b = &e->b;
+    struct value *step = state_read(e, e->step, span), *one = build_int(b, DTYPE_i32, 1);
+    if (!step)
+        return;
+    if (e->accumulate > 1) {
+        struct value *last = is_last_call(e, span), *call = state_read(e, accumulated_calls(e), span);
+        struct value *next = build_select(b, last, build_int(b, DTYPE_i32, 0), build_add(b, call, one));
+        state_write(e, accumulated_calls(e), next, span);
+        one = build_cast(b, last, DTYPE_i32);
+    }
+    state_write(e, e->step, build_add(b, step, one), span);
 }
 
 static struct function *build_entry(struct elab *e, const struct item *item, struct arguments *args) {

@@ -34,7 +34,7 @@ static const struct {
 
 static struct datum unknown_name(struct elab *e, const char *name, struct span span) {
     for (const struct scope *s = e->frame->scope; s; s = s->parent)
-        if (s->kind == SCOPE_INSTANCE && name_set_has(&s->instance->module->signatures, name))
+        if (s->kind == SCOPE_INSTANCE && s->instance && name_set_has(&s->instance->module->signatures, name))
             return fail(e, span, E_DIM, "the dimension %s of %s is not known before its first call", name,
                         s->instance->module->name);
     struct diag *diag = report_error(e, span, E_NAME, "unknown name %s", name);

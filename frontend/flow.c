@@ -701,6 +701,20 @@ void run_when(struct elab *e, const struct stmt *s) {
             alive_binding(e, w.passage.names.at[i].name)->datum = datum_error();
 }
 
+void run_under(struct elab *e, struct value *condition, void (*body)(struct elab *e, void *data), void *data,
+               struct span span) {
+    struct when w = {.e = e, .passage = {.e = e}, .span = span};
+    int errors = diags_error_count(e->diags);
+    open_when(&w, condition);
+    open_side(&w, &w.sides[0]);
+    body(e, data);
+    close_side(&w, &w.sides[0]);
+    open_side(&w, &w.sides[1]);
+    close_side(&w, &w.sides[1]);
+    if (diags_error_count(e->diags) == errors)
+        finish_when(&w, NULL);
+}
+
 struct datum evaluate_when(struct elab *e, const struct expr *x) {
     struct value *condition = NULL;
     bool known, truth;

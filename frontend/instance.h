@@ -63,7 +63,8 @@ struct instance {
 struct weight {
     const char *name;        /* its last name: "weight"; of one that has no owner: the whole name */
     const char *path;        /* `as`, or the name */
-    const struct item *item; /* the declaration; NULL: run.step and the like */
+    const struct item *item; /* the declaration; NULL: one of the elaborator's own, like run.step */
+    const struct type *type; /* of one without item */
     struct instance *owner;  /* NULL: none */
     enum state_kind kind;
     struct state *state;   /* NULL: not read yet */
@@ -123,6 +124,9 @@ void collect_weights(struct elab *e, struct datum d, struct weight_list *out, bo
 void order_states(struct elab *e);
 
 struct weight *weight_declare(struct elab *e, struct instance *owner, const struct item *item);
+/* A state of the elaborator's own, by its interned name; the same one for the same name. It starts as zeros.
+ */
+struct weight *weight_make(struct elab *e, const char *name, enum state_kind kind, const struct type *type);
 const char *weight_name(struct elab *e, const struct weight *weight);
 /* What is read in place of w under the views in force: w, or its shadow; *frozen where through stop_gradient.
  */

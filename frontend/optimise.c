@@ -264,31 +264,85 @@ static bool update_weight(struct step *step, const struct item *fn, struct weigh
     return value && state_write(e, w, value, step->s->span);
 }
 
+static void update_weights(struct step *step, struct datum *gradients) {
+    struct elab *e = step->e;
+    const struct item *fn = module_find_fn(step->optimizer->module, intern(e->names, "call"));
+    if (!fn) {
+        fail(e, step->s->optimizer->span, E_TYPE, "%s has no fn call(p, g)", step->optimizer->module->name);
+        return;
+    }
+    if (!prepare(step, gradients, step->weights.at.count))
+        return;
+    for (int i = 0; i < step->weights.at.count; i++)
+        if (!update_weight(step, fn, step->weights.at.at[i], gradients[i]))
+            return; /* the others would say the same */
+}
+
+/* ---- accumulate: k (S27): every k-th call updates, with the mean of k gradients ---- */
+
+struct weight *accumulated_calls(struct elab *e) {
+    const char *name = arena_printf(e->arena, "opt.%s.call", e->function->name);
+    return weight_make(e, intern(e->names, name), STATE_BUFFER, type_scalar(e->types, DTYPE_i32));
+}
+
+struct value *is_last_call(struct elab *e, struct span span) {
+    struct value *call = state_read(e, accumulated_calls(e), span);
+    return call ? build_binary(&e->b, OP_eq, call, build_int(&e->b, DTYPE_i32, e->accumulate - 1)) : NULL;
+}
+
+struct accumulation {
+    struct step *step;
+    struct weight **sums;
+};
+
+static void update_by_sums(struct elab *e, void *data) {
+    struct accumulation *a = data;
+    int count = a->step->weights.at.count;
+    struct datum *gradients = ARENA_ARRAY(e->arena, struct datum, count);
+    for (int i = 0; i < count; i++) {
+        struct value *sum = state_current(e, a->sums[i]);
+        gradients[i] = datum_tensor(build_mul(&e->b, sum, build_like(&e->b, sum, 1.0 / e->accumulate)));
+    }
+    update_weights(a->step, gradients);
+    for (int i = 0; i < count; i++)
+        state_write(e, a->sums[i], build_full(&e->b, a->sums[i]->state->type, 0.0), a->step->s->span);
+}
+
+static void accumulate(struct step *step, const struct op *grad) {
+    struct elab *e = step->e;
+    struct span span = step->s->span;
+    struct accumulation a = {step, ARENA_ARRAY(e->arena, struct weight *, grad->out_count)};
+    for (int i = 0; i < grad->out_count; i++) {
+        const char *of = step->weights.at.at[i]->state->name;
+        const char *name = arena_printf(e->arena, "opt.%s.%d.%s.sum", e->function->name, step->k, of);
+        a.sums[i] = weight_make(e, intern(e->names, name), STATE_BUFFER, grad->out[i]->type);
+        struct value *sum = state_read(e, a.sums[i], span);
+        if (!sum || !state_write(e, a.sums[i], build_add(&e->b, sum, grad->out[i]), span))
+            return;
+    }
+    struct value *last = is_last_call(e, span);
+    if (last)
+        run_under(e, last, update_by_sums, &a, span);
+}
+
 static void apply_step(struct step *step) {
     struct elab *e = step->e;
     int count = step->weights.at.count;
     rebase_region(e, &step->loss, step->versions.at, count);
     struct op *op = build_grad(&e->b, step->loss, step->versions.at, count);
-    const struct item *fn = module_find_fn(step->optimizer->module, intern(e->names, "call"));
-    if (op && !fn)
-        fail(e, step->s->optimizer->span, E_TYPE, "%s has no fn call(p, g)", step->optimizer->module->name);
-    if (!op || !fn)
+    if (!op)
         return;
+    if (e->accumulate > 1) {
+        accumulate(step, op);
+        return;
+    }
     struct datum *gradients = ARENA_ARRAY(e->arena, struct datum, count);
     for (int i = 0; i < count; i++)
         gradients[i] = datum_tensor(op->out[i]);
-    if (!prepare(step, gradients, count))
-        return;
-    for (int i = 0; i < count; i++)
-        if (!update_weight(step, fn, step->weights.at.at[i], gradients[i]))
-            return; /* the others would say the same */
+    update_weights(step, gradients);
 }
 
 void run_minimize(struct elab *e, const struct stmt *s) {
-    if (e->accumulate > 1) {
-        fail(e, s->span, E_UNSUPPORTED, "`accumulate` is not elaborated yet");
-        return;
-    }
     struct step step = {.e = e, .s = s, .k = e->minimize_count++};
     step.loss = to_tensor(e, evaluate(e, s->value), DTYPE_ANY, s->value->span);
     if (!step.loss || !is_loss(e, step.loss, s->value->span))

@@ -36,11 +36,16 @@ static struct value *fold_loops(struct elab *e, struct value *key, const struct 
     return build_random_fold(&e->b, fold_loops(e, key, loop->outer, base), loop->index);
 }
 
+/* The calls that accumulate to one step draw differently. */
 static struct value *entry_key(struct elab *e) {
+    struct span span = e->b.site->span;
     struct value *seed = seed_input(e);
-    struct value *step =
-        e->is_train ? state_read(e, e->step, e->b.site->span) : build_int(&e->b, DTYPE_i32, 0);
-    return seed && step ? build_random_fold(&e->b, seed, step) : NULL;
+    struct value *step = e->is_train ? state_read(e, e->step, span) : build_int(&e->b, DTYPE_i32, 0);
+    struct value *key = seed && step ? build_random_fold(&e->b, seed, step) : NULL;
+    if (!e->is_train || e->accumulate == 1 || !key)
+        return key;
+    struct value *call = state_read(e, accumulated_calls(e), span);
+    return call ? build_random_fold(&e->b, key, call) : NULL;
 }
 
 static struct value *key_at(struct elab *e, struct stream *stream, int ordinal,

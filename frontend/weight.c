@@ -14,6 +14,18 @@ struct weight *weight_declare(struct elab *e, struct instance *owner, const stru
     return w;
 }
 
+struct weight *weight_make(struct elab *e, const char *name, enum state_kind kind, const struct type *type) {
+    for (int i = 0; i < e->made.count; i++)
+        if (e->made.at[i]->name == name)
+            return e->made.at[i];
+    struct weight *w = ARENA_NEW(e->arena, struct weight);
+    w->name = w->path = name;
+    w->kind = kind;
+    w->type = type;
+    VEC_PUSH(e->arena, &e->made, w);
+    return w;
+}
+
 static const char *relative_path(struct elab *e, const struct instance *instance,
                                  const struct instance *top) {
     if (!instance || instance == top)
@@ -77,7 +89,7 @@ static struct weight *weight_of_state(const struct elab *e, const struct state *
 
 const struct type *weight_type(struct elab *e, struct weight *w) {
     if (!w->item)
-        return type_scalar(e->types, DTYPE_i32);
+        return w->type;
     struct frame frame; /* of its own: the caller's dtype variables are not the weight's */
     frame_push(e, &frame, w->owner->scope, w->owner, e->frame ? e->frame->site : NULL);
     struct binder binder = {.scope = w->owner->scope, .self = w->owner, .what = "the weight"};

@@ -161,6 +161,49 @@ static void a_vae_learns_in_the_evaluator(void **state) {
     arena_destroy(arena);
 }
 
+/* ---- accumulate (S27) ---- */
+
+static const char slope[] = "use nn\n"
+                            "model Slope() {\n"
+                            "  param w: f32[2] = 1\n"
+                            "  train step(x: f32[2]) {\n"
+                            "    minimize sum(w * x) using nn.SGD(lr: 0.5)\n"
+                            "    report w, u = uniform([])\n"
+                            "  }\n"
+                            "}\n";
+
+/* Two calls make a step, by the mean of their gradients; they draw different numbers. */
+static void two_calls_accumulate_to_a_step(void **state) {
+    (void)state;
+    struct arena *arena = arena_create();
+    struct run r = {.s = session_start(arena, "slope.weft", slope, strlen(slope))};
+    struct instance *model = frontend_instantiate(r.s.fe, "slope.weft", NULL, NULL, 0, arena);
+    struct function *step = instance_elaborate(model, "step", NULL, 0, 2),
+                    *init = instance_elaborate_init(model);
+    assert_quiet(&r.s);
+    r.graph = instance_graph(model);
+    assert_true(open_gradients(&r.s, r.graph, step->body));
+    assert_true(graph_verify(r.graph, r.s.diags, "differentiate"));
+    start(&r, init);
+    const int64_t two = 2;
+    struct tensor *x = tensor_create(arena, type_of_sizes(r.s.types, DTYPE_f32, 1, &two));
+    struct tensor *inputs[] = {x, seed_tensor(&r, 7)};
+    const double w[] = {1.0, 0.25, 0.25,
+                        -1.5}; /* after calls with x = 1, 2, 3, 4: less 0.5 * mean(1, 2), ... */
+    double drawn[4];
+    for (int call = 0; call < 4; call++) {
+        struct tensor *reports[2];
+        x->f[0] = call + 1.0;
+        assert_true(eval_function(r.eval, step, inputs, 2, NULL, reports));
+        assert_true(reports[0]->f[0] == w[call]);
+        drawn[call] = reports[1]->f[0];
+        for (int i = 0; i < call; i++)
+            assert_true(drawn[i] != drawn[call]);
+    }
+    assert_int_equal(eval_state(r.eval, graph_find_state(r.graph, "run.step"))->i[0], 2);
+    arena_destroy(arena);
+}
+
 /* ---- draws (S8) ---- */
 
 static void draws_are_philox(void **state) {
@@ -200,6 +243,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(models_elaborate),
         cmocka_unit_test(programs_elaborate),
         cmocka_unit_test(a_vae_learns_in_the_evaluator),
+        cmocka_unit_test(two_calls_accumulate_to_a_step),
         cmocka_unit_test(draws_are_philox),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
