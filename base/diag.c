@@ -94,33 +94,74 @@ void diag_hint(struct diag *diag, const char *format, ...) {
     va_end(args);
 }
 
-static void note_call(struct diag *diag, const struct site *call) {
-    if (!span_is_known(call->span)) {
-        if (call->what)
-            diag_note(diag, "in %s", call->what);
+/* A call on the way to the mistake; a recursion makes the same one again and again. */
+struct call {
+    const struct site *site;
+    int times;
+};
+typedef VEC(struct call) call_list;
+
+static bool same_call(const struct site *a, const struct site *b) {
+    return a->span.source == b->span.source && a->span.begin == b->span.begin && a->span.end == b->span.end &&
+           (a->what == b->what || (a->what && b->what && strcmp(a->what, b->what) == 0));
+}
+
+static void note_call(struct diag *diag, const struct call *call) {
+    const struct site *site = call->site;
+    const char *what = site->what ? arena_printf(diag->arena, "in %s, ", site->what) : "";
+    if (!span_is_known(site->span)) {
+        if (site->what)
+            diag_note(diag, "in %s", site->what);
         return;
     }
     int line, column;
-    source_locate(call->span.source, call->span.begin, &line, &column);
-    const char *file = call->span.source->name;
-    if (call->what)
-        diag_note(diag, "in %s, called at %s:%d:%d", call->what, file, line, column);
-    else
-        diag_note(diag, "called at %s:%d:%d", file, line, column);
+    source_locate(site->span.source, site->span.begin, &line, &column);
+    const char *times = call->times > 1 ? arena_printf(diag->arena, ", %d times", call->times) : "";
+    diag_note(diag, "%scalled at %s:%d:%d%s", what, site->span.source->name, line, column, times);
+}
+
+static bool is_in_library(struct span span) {
+    return span_is_known(span) && strncmp(span.source->name, "<lib>/", 6) == 0;
+}
+
+/* A mistake that shows in the library was made by the user: the nearest of his lines is drawn with it, and
+ * needs no note. */
+static void label_users_call(struct diag *diag, call_list *calls) {
+    if (!is_in_library(diag->span))
+        return;
+    for (int i = 0; i < calls->count; i++) {
+        const struct site *site = calls->at[i].site;
+        if (!span_is_known(site->span) || is_in_library(site->span))
+            continue;
+        diag_label(diag, site->span, "%s",
+                   site->what ? arena_printf(diag->arena, "in %s, called here", site->what) : "from here");
+        memmove(&calls->at[i], &calls->at[i + 1], sizeof *calls->at * (size_t)(calls->count - i - 1));
+        calls->count--;
+        return;
+    }
 }
 
 /* A recursion that ran away has thousands of callers: the innermost few and the outermost tell the story. */
 enum { CHAIN_INNER = 6, CHAIN_OUTER = 2 };
 
+/* An entry is called by nobody: it is named where a chain of calls leads back to it, and not when the mistake
+ * stands in itself. */
 void diag_chain(struct diag *diag, const struct site *site) {
-    int length = 0;
-    for (const struct site *call = site ? site->caller : NULL; call; call = call->caller)
-        length++;
-    int index = 0, skipped = length - CHAIN_INNER - CHAIN_OUTER;
-    for (const struct site *call = site ? site->caller : NULL; call; call = call->caller, index++) {
-        if (skipped <= 1 || index < CHAIN_INNER || index >= length - CHAIN_OUTER)
-            note_call(diag, call);
-        else if (index == CHAIN_INNER)
+    call_list calls = {0};
+    for (const struct site *call = site ? site->caller : NULL; call; call = call->caller) {
+        if (calls.count > 0 && same_call(VEC_LAST(&calls).site, call))
+            VEC_LAST(&calls).times++;
+        else
+            VEC_PUSH(diag->arena, &calls, ((struct call){call, 1}));
+    }
+    if (calls.count == 1 && !span_is_known(calls.at[0].site->span))
+        return;
+    label_users_call(diag, &calls);
+    int skipped = calls.count - CHAIN_INNER - CHAIN_OUTER;
+    for (int i = 0; i < calls.count; i++) {
+        if (skipped <= 1 || i < CHAIN_INNER || i >= calls.count - CHAIN_OUTER)
+            note_call(diag, &calls.at[i]);
+        else if (i == CHAIN_INNER)
             diag_note(diag, "%d more calls", skipped);
     }
 }

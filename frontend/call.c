@@ -197,8 +197,7 @@ struct datum call_fn(struct elab *e, const struct closure *closure, const struct
     if (e->frame && e->frame->depth >= MAX_CALL_DEPTH)
         return fail(e, span, E_RECURSION, "calls are nested more than %d deep", MAX_CALL_DEPTH);
 
-    struct site *site = ARENA_NEW(e->arena, struct site);
-    *site = (struct site){span, e->frame ? e->frame->site : NULL, s.what};
+    struct site *site = site_of_call(e, span, s.what);
     struct frame frame;
     frame_push(e, &frame, scope_create(e->arena, SCOPE_FUNCTION, closure->scope), closure->self, site);
     frame.place = place;
@@ -207,11 +206,13 @@ struct datum call_fn(struct elab *e, const struct closure *closure, const struct
     struct ambient ambient = e->ambient;
     see_through(e, closure->view);
 
-    struct binder binder = {.scope = frame.scope, .self = closure->self};
+    struct binder binder = {.scope = frame.scope, .self = closure->self, .site = site};
     struct datum result = datum_error();
-    if (prepare_self(e, closure, args, of, &binder, span) &&
-        bind_formals(e, item, args, of, &binder, s.what) &&
-        bind_defaults(e, item->formals, of, &binder, s.what) &&
+    frame.site = site->caller; /* an argument stands in the caller */
+    bool bound =
+        prepare_self(e, closure, args, of, &binder, span) && bind_formals(e, item, args, of, &binder, s.what);
+    frame.site = site;
+    if (bound && bind_defaults(e, item->formals, of, &binder, s.what) &&
         (!item->type || foresee_dims(e, &binder, item->type))) {
         binder.what = arena_printf(e->arena, "the result of %s", s.what);
         result = check_result(e, item, &binder, run_fn_body(e, item));
@@ -232,8 +233,7 @@ static struct datum call_lambda(struct elab *e, const struct closure *closure, c
         return datum_error();
     if (e->frame->depth >= MAX_CALL_DEPTH)
         return fail(e, span, E_RECURSION, "calls are nested more than %d deep", MAX_CALL_DEPTH);
-    struct site *site = ARENA_NEW(e->arena, struct site);
-    *site = (struct site){span, e->frame->site, "fn"};
+    struct site *site = site_of_call(e, span, "fn");
     struct frame frame;
     frame_push(e, &frame, scope_create(e->arena, SCOPE_FUNCTION, closure->scope), closure->self, site);
     frame.place = place;
@@ -321,15 +321,16 @@ struct datum make_instance(struct elab *e, const struct module *module, const st
     int *of = ARENA_ARRAY(e->arena, int, s.at.count);
     if (!match_arguments(e, &s, args, span, of))
         return datum_error();
-    struct site *site = ARENA_NEW(e->arena, struct site);
-    *site = (struct site){span, e->frame ? e->frame->site : NULL, module->name};
+    struct site *site = site_of_call(e, span, module->name);
     struct frame frame;
     frame_push(e, &frame, scope_create(e->arena, SCOPE_INSTANCE, module->scope),
                e->frame ? e->frame->self : NULL, site);
     frame.is_body = true;
-    struct binder binder = {.scope = frame.scope, .keeps_numbers = true};
-    bool good = bind_formals(e, module->item, args, of, &binder, s.what) &&
-                bind_defaults(e, module->item->formals, of, &binder, s.what);
+    struct binder binder = {.scope = frame.scope, .keeps_numbers = true, .site = site};
+    frame.site = site->caller;
+    bool good = bind_formals(e, module->item, args, of, &binder, s.what);
+    frame.site = site;
+    good = good && bind_defaults(e, module->item->formals, of, &binder, s.what);
     struct scope *scope = frame.scope;
     frame_pop(e, &frame);
     if (!good)

@@ -68,9 +68,13 @@ static void find_unknowns(const struct binder *b, const struct expr *x, struct u
 
 static const struct dim *evaluate_dim(struct elab *e, const struct binder *b, const struct expr *x) {
     struct scope *before = e->frame->scope;
+    const struct site *site = e->frame->site;
     e->frame->scope = b->scope;
+    if (b->site)
+        e->frame->site = b->site;
     struct datum d = evaluate(e, x);
     e->frame->scope = before;
+    e->frame->site = site;
     if (d.kind == DATUM_INT)
         return d.size;
     if (!datum_is_error(d))

@@ -67,6 +67,7 @@ struct frame {
     const struct expr *place; /* the call, for keys of anonymous instances */
     const struct site *site;  /* where it was called from, and what; NULL: the entry */
     const struct turn *turns;
+    bool is_entry;       /* calls from here are entries: nothing in the text makes them */
     bool is_body;        /* a module's body, not a function's */
     bool is_transparent; /* a lambda: what it makes belongs to its caller */
     bool returned;
@@ -171,6 +172,8 @@ struct elab {
 /* ---- errors.c ---- */
 /* The site of a span in the current call. */
 const struct site *site_here(struct elab *e, struct span span);
+/* The site of a call from the current frame. */
+struct site *site_of_call(struct elab *e, struct span span, const char *what);
 /* The same, to be given back where nothing came to point to it. */
 struct site *site_take(struct elab *e, struct span span);
 void site_give_back(struct elab *e, struct site *site);
@@ -264,6 +267,7 @@ struct binder {
     struct instance *self; /* whose body may own some of them, or NULL */
     bool quiet;            /* a first look, before the body has run: binds what it can, reports nothing */
     const char *what;      /* "the argument x of nn.Linear.call" */
+    const struct site *site; /* of the call: a dim that is wrong in itself is wrong in the callee; or NULL */
     bool keeps_numbers;    /* of a module's parameters */
     bool is_entry;         /* unbound names become dimension variables of the entry */
 };

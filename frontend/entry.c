@@ -202,7 +202,7 @@ struct instance *frontend_instantiate(struct frontend *fe, const char *path, con
     struct elab *e = elab_create(fe, arena, snake_case(arena, module->name));
     struct frame frame;
     frame_push(e, &frame, file->scope, NULL, NULL);
-    frame.is_body = true;
+    frame.is_body = frame.is_entry = true;
     struct arguments args = {0};
     struct datum root = datum_error();
     if (settings_as_arguments(e, module->item->formals, settings, setting_count, module->name, &args))
@@ -415,6 +415,7 @@ static struct function *build_entry(struct elab *e, const struct item *item, str
     site->span = item->name.span;
     building_begin(e, &building, function_name(e, item->name.text), is_train ? FUNCTION_TRAIN : FUNCTION_FN,
                    site);
+    building.frame.is_entry = true;
     e->function->doc = item->doc;
     struct results results = {0};
     if (make_inputs(e, item, args)) {

@@ -8,6 +8,14 @@ const struct site *site_here(struct elab *e, struct span span) {
     return site;
 }
 
+struct site *site_of_call(struct elab *e, struct span span, const char *what) {
+    struct site *site = ARENA_NEW(e->arena, struct site);
+    *site = (struct site){span, e->frame ? e->frame->site : NULL, what};
+    if (e->frame && e->frame->is_entry)
+        site->span = (struct span){0};
+    return site;
+}
+
 struct site *site_take(struct elab *e, struct span span) {
     struct site *site =
         e->spare_sites.count > 0 ? VEC_POP(&e->spare_sites) : ARENA_NEW(e->arena, struct site);

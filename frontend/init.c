@@ -48,7 +48,8 @@ static struct value *evaluate_first(struct elab *e, struct weight *w, const stru
     if (!w->item || !w->item->value)
         return build_full(&e->b, type, 0.0);
     struct site *site = ARENA_NEW(e->arena, struct site);
-    *site = (struct site){w->item->name.span, w->owner->site, weight_name(e, w)};
+    *site = (struct site){w->item->name.span, w->owner->site,
+                          arena_printf(e->arena, "the first value of %s", weight_name(e, w))};
     struct frame frame;
     frame_push(e, &frame, scope_create(e->arena, SCOPE_FUNCTION, w->owner->scope), w->owner, site);
     struct stream stream;

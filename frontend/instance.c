@@ -8,7 +8,7 @@ struct instance *instance_create(struct elab *e, const struct module *module, st
     struct instance *instance = ARENA_NEW(e->arena, struct instance);
     instance->module = module;
     instance->scope = scope;
-    instance->site = site_here(e, span);
+    instance->site = site_of_call(e, span, module->name);
     scope->instance = instance;
     int count = 0;
     for (const struct formal *f = module->item->formals; f; f = f->next)
@@ -121,8 +121,10 @@ bool instance_run_body(struct elab *e, struct instance *instance, struct span sp
         return true;
     instance->body = BODY_RUNNING;
     int errors = diags_error_count(e->diags);
-    struct site *site = ARENA_NEW(e->arena, struct site);
-    *site = (struct site){span, e->frame ? e->frame->site : NULL, instance->module->name};
+    struct site *site = site_of_call(e, instance->site->span, instance->module->name);
+    if (span_is_known(instance->site->span)) /* made there, and used for the first time here */
+        site->caller =
+            site_of_call(e, span, arena_printf(e->arena, "the first use of %s", instance->module->name));
     struct frame frame;
     frame_push(e, &frame, instance->scope, instance, site);
     frame.is_body = true;

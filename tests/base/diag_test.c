@@ -183,10 +183,11 @@ static void colour_is_only_an_overlay(void **state) {
 
 static void long_chains_are_cut_in_the_middle(void **state) {
     struct fixture *f = *state;
-    const struct source *s = text_of(f, "a.weft", "f()\n");
+    const struct source *s = text_of(f, "a.weft", "f() g()\n");
     struct site chain[1000];
     for (int i = 0; i < 1000; i++)
-        chain[i] = (struct site){find(s, "f()", 0), i ? &chain[i - 1] : NULL, "f"};
+        chain[i] =
+            (struct site){find(s, i % 2 ? "f()" : "g()", 0), i ? &chain[i - 1] : NULL, i % 2 ? "f" : "g"};
     diag_error_at(f->diags, &chain[999], E_RECURSION, "calls are nested too deep");
     struct strbuf out;
     strbuf_init(&out, f->arena);
@@ -196,6 +197,42 @@ static void long_chains_are_cut_in_the_middle(void **state) {
     for (const char *at = out.text; (at = strstr(at, "= note")); at++)
         notes++;
     assert_int_equal(notes, 9);
+}
+
+static void equal_calls_are_counted(void **state) {
+    struct fixture *f = *state;
+    const struct source *s = text_of(f, "a.weft", "f()\nx\n");
+    struct site entry = {{0}, NULL, "M.step"}, first = {find(s, "f()", 0), &entry, "f"},
+                second = {find(s, "f()", 0), &first, "f"}, place = {find(s, "x", 0), &second, NULL};
+    diag_error_at(f->diags, &place, E_RECURSION, "calls are nested too deep");
+    assert_drawn(f, "error[E0403]: calls are nested too deep\n"
+                    " --> a.weft:2:1\n"
+                    "  |\n"
+                    "2 | x\n"
+                    "  | ^\n"
+                    "  = note: in f, called at a.weft:1:1, 2 times\n"
+                    "  = note: in M.step\n");
+}
+
+static void the_users_line_is_drawn_with_a_mistake_in_the_library(void **state) {
+    struct fixture *f = *state;
+    const struct source *s = text_of(f, "a.weft", "y = norm(x)\n"),
+                        *lib = text_of(f, "<lib>/nn.weft", "mean(x)\nvar(x)\n");
+    struct site entry = {{0}, NULL, "M.f"}, user = {find(s, "norm(x)", 0), &entry, "nn.norm"},
+                inner = {find(lib, "var(x)", 0), &user, "var"},
+                place = {find(lib, "mean(x)", 0), &inner, NULL};
+    diag_error_at(f->diags, &place, E_TYPE, "not this");
+    assert_drawn(f, "error[E0303]: not this\n"
+                    " --> <lib>/nn.weft:1:1\n"
+                    "  |\n"
+                    "1 | mean(x)\n"
+                    "  | ^^^^^^^\n"
+                    " ::: a.weft:1:5\n"
+                    "  |\n"
+                    "1 | y = norm(x)\n"
+                    "  |     ------- in nn.norm, called here\n"
+                    "  = note: in var, called at <lib>/nn.weft:2:1\n"
+                    "  = note: in M.f\n");
 }
 
 static void slips_have_a_near_name(void **state) {
@@ -233,6 +270,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(sorted_by_place_without_repetitions, set_up, tear_down),
         cmocka_unit_test_setup_teardown(colour_is_only_an_overlay, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_chains_are_cut_in_the_middle, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(equal_calls_are_counted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_users_line_is_drawn_with_a_mistake_in_the_library, set_up,
+                                        tear_down),
         cmocka_unit_test(slips_have_a_near_name),
         cmocka_unit_test(every_code_has_its_own_number),
     };
