@@ -25,11 +25,8 @@ static const char *name_in_file(struct session *session, const struct state *sta
     return arena_printf(session->arena, "%s%s", fitting->prefix, name);
 }
 
-static void print_shape(struct strbuf *out, const struct weft_weight *weight) {
-    strbuf_printf(out, "%s[", dtype_text((enum dtype)weight->dtype));
-    for (int i = 0; i < weight->rank; i++)
-        strbuf_printf(out, "%s%lld", i ? "," : "", (long long)weight->shape[i]);
-    strbuf_putc(out, ']');
+static const char *shape_text(struct session *session, const struct weft_weight *weight) {
+    return type_text(session->types, type_of_sizes(session->types, (enum dtype)weight->dtype, weight->rank, weight->shape));
 }
 
 static bool has_type(const struct weft_weight *weight, const struct type *type) {
@@ -39,16 +36,11 @@ static bool has_type(const struct weft_weight *weight, const struct type *type) 
     return same;
 }
 
-/* What does not fit, in one message. */
+/* What does not fit: one message, with a line for each name. */
 struct differences {
-    struct strbuf text;
-    int count;
+    VEC(const char *) lines;
 };
-
-static void add_difference(struct differences *d, const char *kind, const char *name) {
-    if (++d->count <= 20)
-        strbuf_printf(&d->text, "\n    %s  %s", kind, name);
-}
+enum { DIFFERENCES_SHOWN = 20 };
 
 static void compare_states(struct session *session, const struct graph *graph, const struct weft_weights *file,
                            const struct fitting *fitting, bool with_state, const struct weft_weight **found, struct differences *d) {
@@ -60,19 +52,18 @@ static void compare_states(struct session *session, const struct graph *graph, c
         const struct weft_weight *weight = weft_weights_find(file, name);
         if (!weight) {
             if (!matches_any(state->name, fitting->missing, fitting->missing_count))
-                add_difference(d, "missing", name);
+                VEC_PUSH(session->arena, &d->lines, arena_printf(session->arena, "missing: %s", name));
         } else if (!has_type(weight, state->type)) {
-            add_difference(d, "differs", name);
-            strbuf_puts(&d->text, ": the file has ");
-            print_shape(&d->text, weight);
-            strbuf_printf(&d->text, ", the model wants %s", type_text(session->types, state->type));
+            VEC_PUSH(session->arena, &d->lines,
+                     arena_printf(session->arena, "differs: %s is %s in the file, %s in the model", name,
+                                  shape_text(session, weight), type_text(session->types, state->type)));
         } else {
             found[i] = weight;
         }
     }
 }
 
-static void find_unused(const struct graph *graph, const struct weft_weights *file, const struct fitting *fitting,
+static void find_unused(struct session *session, const struct graph *graph, const struct weft_weights *file, const struct fitting *fitting,
                         const struct weft_weight *const *found, struct differences *d) {
     for (int k = 0; k < weft_weights_count(file); k++) {
         const struct weft_weight *weight = weft_weights_at(file, k);
@@ -81,15 +72,19 @@ static void find_unused(const struct graph *graph, const struct weft_weights *fi
         for (int i = 0; !used && i < graph->states.count; i++)
             used = found[i] == weight;
         if (!used)
-            add_difference(d, "unused ", weight->name);
+            VEC_PUSH(session->arena, &d->lines, arena_printf(session->arena, "unused: %s", weight->name));
     }
 }
 
 static bool report_differences(struct session *session, const char *path, const struct differences *d) {
-    if (d->count == 0)
+    if (d->lines.count == 0)
         return true;
-    const char *more = d->count > 20 ? arena_printf(session->arena, "\n    and %d more", d->count - 20) : "";
-    return session_fail(session, E_WEIGHTS, "%s does not fit the model:%s%s", path, d->text.text, more);
+    struct diag *diag = diag_error(session->diags, (struct span){0}, E_WEIGHTS, "%s does not fit the model", path);
+    for (int i = 0; i < d->lines.count && i < DIFFERENCES_SHOWN; i++)
+        diag_note(diag, "%s", d->lines.at[i]);
+    if (d->lines.count > DIFFERENCES_SHOWN)
+        diag_note(diag, "and %d more", d->lines.count - DIFFERENCES_SHOWN);
+    return false;
 }
 
 bool weights_load(struct session *session, const struct graph *graph, const struct plan *plan, const struct memory *memory,
@@ -99,10 +94,9 @@ bool weights_load(struct session *session, const struct graph *graph, const stru
     if (!file)
         return session_fail(session, E_WEIGHTS, "%s", error.message);
     const struct weft_weight **found = ARENA_ARRAY(session->arena, const struct weft_weight *, graph->states.count + 1);
-    struct differences d = {.count = 0};
-    strbuf_init(&d.text, session->arena);
+    struct differences d = {0};
     compare_states(session, graph, file, fitting, with_state, found, &d);
-    find_unused(graph, file, fitting, found, &d);
+    find_unused(session, graph, file, fitting, found, &d);
     bool ok = report_differences(session, path, &d);
     for (int i = 0; ok && i < graph->states.count; i++)
         if (found[i])

@@ -53,11 +53,11 @@ static const char *beside(struct build *b, const char *output, const char *endin
 
 static bool write_weights(struct build *b, const char *output) {
     const char *weights = option_text(b->invocation, OPT_weights, NULL);
-    const struct fitting all = {.into = ".", .prefix = "", .ignore = (const char *const[]){"opt.*", "run.*"}, .ignore_count = 2};
+    const struct fitting touched = {.into = ".", .prefix = "", .ignore = (const char *const[]){"*"}, .ignore_count = 1};
     if (!weights)
         return true;
     return memory_create(&b->session, b->program->plan, &b->memory) &&
-           weights_load(&b->session, b->program->graph, b->program->plan, &b->memory, weights, &all, false) &&
+           weights_load(&b->session, b->program->graph, b->program->plan, &b->memory, weights, &touched, false) &&
            write_file(b, beside(b, output, ".weights"), b->memory.weights, b->memory.weights_bytes);
 }
 

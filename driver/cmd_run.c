@@ -96,13 +96,13 @@ static bool compile(struct run *r, const struct function *function) {
     return r->program && memory_create(&r->session, r->program->plan, &r->memory);
 }
 
-/* Fresh states from the seed, then the weights of the file over them. */
+/* Fresh states from the seed, then the weights of the file over them: those that the fn touches must be there. */
 static bool fill_memory(struct run *r) {
     void *values[16] = {0};
     const char *weights = option_text(r->invocation, OPT_weights, NULL);
-    const struct fitting all = {.into = ".", .prefix = "", .ignore = (const char *const[]){"opt.*", "run.*"}, .ignore_count = 2};
+    const struct fitting touched = {.into = ".", .prefix = "", .ignore = (const char *const[]){"*"}, .ignore_count = 1};
     return program_call(&r->session, r->program, 1, &r->memory, values, r->session.seed) &&
-           (!weights || weights_load(&r->session, r->program->graph, r->program->plan, &r->memory, weights, &all, false));
+           (!weights || weights_load(&r->session, r->program->graph, r->program->plan, &r->memory, weights, &touched, false));
 }
 
 static bool call(struct run *r) {

@@ -23,11 +23,13 @@ const struct entry *entries_find(struct session *session, const struct instance 
     return entry;
 }
 
+/* An int parameter with a default (`steps: int = 100`) is a choice of the model's text, fixed by --shape or its default;
+ * one without (`n: int`) stays a dimension variable, which --shape binds later and C callers pass. */
 static struct function *elaborate_one(struct session *session, struct instance *instance, const struct entry *entry,
                                       const struct sizes *sizes) {
     VEC(struct setting) arguments = {0};
     for (int i = 0; i < entry->param_count; i++)
-        for (int k = 0; entry->params[i].kind == PARAM_INT && k < sizes->bindings.count; k++)
+        for (int k = 0; entry->params[i].kind == PARAM_INT && entry->params[i].has_default && k < sizes->bindings.count; k++)
             if (strcmp(sizes->bindings.at[k].name, entry->params[i].name) == 0) {
                 const char *value = arena_printf(session->arena, "%lld", (long long)sizes->bindings.at[k].value);
                 struct setting setting = {entry->params[i].name, value, entry->params[i].span};

@@ -73,6 +73,14 @@ kill -KILL $pid
 wait $pid 2>/dev/null
 "$WEFT" inspect "$work"/killed/*.safetensors >/dev/null || fail "a killed run left a broken file"
 
+# The weights of another model do not load, and the message says what differs.
+out=$("$WEFT" run "$SOURCE_DIR/models/vae.weft:sample" n=1 -w "$work/one/last.safetensors" 2>&1)
+[ $? = 1 ] || fail "weights that do not fit end with status 1"
+grep -qF "differs: decoder.0.weight is f32[64,8] in the file, f32[400,20] in the model" <<<"$out" || fail "the difference is told: $out"
+"$WEFT" run "$SOURCE_DIR/models/vae.weft:sample" n=4 -w "$work/one/last.safetensors" --set hidden=64 --set latent=8 \
+    -o "$work/four.png" || fail "the weights of the same model load"
+[ -s "$work/four.png" ] || fail "the picture is missing"
+
 # A NaN stops the run and names the report, the step and its place.
 recipe nan 2
 out=$("$WEFT" train --quiet "$work/nan.yaml" --set lr=1e30 2>&1)
