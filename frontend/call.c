@@ -4,9 +4,8 @@
 
 #include <string.h>
 
-static void add_argument(struct elab *e, struct arguments *args, const char *name, struct datum d,
-                         struct span span) {
-    VEC_PUSH(e->arena, &args->at, ((struct argument){name, d, span}));
+static void add_argument(struct elab *e, struct arguments *args, struct datum d, struct span span) {
+    VEC_PUSH(e->arena, &args->at, ((struct argument){.datum = d, .span = span}));
 }
 
 /* false: one of them is an error value. */
@@ -15,7 +14,8 @@ static bool evaluate_arguments(struct elab *e, const struct arg *arg, struct arg
     for (; arg; arg = arg->next) {
         struct datum d = evaluate(e, arg->value);
         good &= !datum_is_error(d);
-        add_argument(e, args, arg->name.text, d, arg->value->span);
+        VEC_PUSH(e->arena, &args->at,
+                 ((struct argument){arg->name.text, d, arg->value->span, arg->name.span}));
     }
     return good;
 }
@@ -44,26 +44,39 @@ static const char *signature_text(struct elab *e, const struct signature *s) {
     return out.text;
 }
 
-static void refuse(struct elab *e, const struct signature *s, struct span span, const char *message) {
+/* What is declared in a text is shown there, a builtin is written out. */
+static struct diag *refuse(struct elab *e, const struct signature *s, struct span span, const char *message) {
     struct diag *diag = report_error(e, span, E_ARGUMENT, "%s", message);
     if (span_is_known(s->declared))
         diag_label(diag, s->declared, "it is declared here");
-    diag_note(diag, "it is called as %s", signature_text(e, s));
+    else
+        diag_note(diag, "it is called as %s", signature_text(e, s));
+    return diag;
 }
 
 static int find_parameter(struct elab *e, const struct signature *s, const struct argument *arg) {
     for (int i = 0; i < s->at.count; i++)
         if (s->at.at[i].name == arg->name)
             return i;
-    struct diag *diag = report_error(e, arg->span, E_ARGUMENT, "%s has no parameter %s", s->what, arg->name);
+    struct diag *diag = refuse(e, s, arg->name_span,
+                               arena_printf(e->arena, "`%s` has no parameter `%s`", s->what, arg->name));
     const char **names = ARENA_ARRAY(e->arena, const char *, s->at.count);
     for (int i = 0; i < s->at.count; i++)
         names[i] = s->at.at[i].name;
-    const char *near = nearest_name(arg->name, names, s->at.count);
-    if (near)
-        diag_hint(diag, "did you mean `%s`?", near);
-    diag_note(diag, "it is called as %s", signature_text(e, s));
+    hint_nearest(diag, arg->name, names, s->at.count);
     return -1;
+}
+
+static bool refuse_missing(struct elab *e, const struct signature *s, struct span span, const int *of) {
+    VEC(const char *) names = {0};
+    for (int i = 0; i < s->at.count; i++)
+        if (of[i] < 0 && !s->at.at[i].optional)
+            VEC_PUSH(e->arena, &names, s->at.at[i].name);
+    if (names.count > 0)
+        refuse(e, s, span,
+               arena_printf(e->arena, "`%s` needs the argument%s %s", s->what, names.count > 1 ? "s" : "",
+                            list_names(e->arena, names.at, names.count)));
+    return names.count > 0;
 }
 
 /* Gives each parameter the index of its argument, or -1. false: reported. */
@@ -76,26 +89,23 @@ static bool match_arguments(struct elab *e, const struct signature *s, const str
         const struct argument *arg = &args->at.at[i];
         if (!arg->name && next == s->at.count) {
             refuse(e, s, arg->span,
-                   arena_printf(e->arena, "%s takes %d arguments, this is one more", s->what, s->at.count));
+                   arena_printf(e->arena, "`%s` takes %d argument%s, but %d are given", s->what, s->at.count,
+                                s->at.count == 1 ? "" : "s", args->at.count));
             return false;
         }
         int p = arg->name ? find_parameter(e, s, arg) : next++;
         if (p < 0)
             return false;
         if (of[p] >= 0) {
-            refuse(
-                e, s, arg->span,
-                arena_printf(e->arena, "the parameter %s of %s is given twice", s->at.at[p].name, s->what));
+            const char *message =
+                arena_printf(e->arena, "the argument `%s` of `%s` is given twice", s->at.at[p].name, s->what);
+            diag_label(refuse(e, s, arg->name ? arg->name_span : arg->span, message), args->at.at[of[p]].span,
+                       "it is given here too");
             return false;
         }
         of[p] = i;
     }
-    for (int i = 0; i < s->at.count; i++)
-        if (of[i] < 0 && !s->at.at[i].optional) {
-            refuse(e, s, span, arena_printf(e->arena, "%s needs the argument %s", s->what, s->at.at[i].name));
-            return false;
-        }
-    return true;
+    return !refuse_missing(e, s, span, of);
 }
 
 static void signature_of_formals(struct elab *e, const struct formal *formal, struct signature *s) {
@@ -124,7 +134,7 @@ static bool bind_formals(struct elab *e, const struct item *item, const struct a
             continue;
         struct datum d = args->at.at[of[i]].datum;
         binder->what =
-            binder->quiet ? NULL : arena_printf(e->arena, "the argument %s of %s", f->name.text, what);
+            binder->quiet ? NULL : arena_printf(e->arena, "the argument `%s` of `%s`", f->name.text, what);
         if (bind_type(e, binder, f->type, &d, args->at.at[of[i]].span))
             scope_bind(binder->scope, f->name.text, d, f->name.span);
         else
@@ -141,7 +151,7 @@ static bool bind_defaults(struct elab *e, const struct formal *f, const int *of,
         if (of[i] >= 0)
             continue;
         struct datum d = f->init ? evaluate(e, f->init) : datum_none();
-        binder->what = arena_printf(e->arena, "the default of %s of %s", f->name.text, what);
+        binder->what = arena_printf(e->arena, "the default of `%s` of `%s`", f->name.text, what);
         if (datum_is_error(d) ||
             (f->type && !bind_type(e, binder, f->type, &d, f->init ? f->init->span : f->span)))
             good = false;
@@ -171,7 +181,7 @@ static struct datum check_result(struct elab *e, const struct item *item, const 
         return result;
     struct span span = item->has_body ? item->name.span : item->value->span;
     if (datum_is_none(result) && !item->type->optional)
-        return fail(e, span, E_TYPE, "%s returns nothing, but its result is declared", item->name.text);
+        return fail(e, span, E_TYPE, "`%s` returns nothing, but its result is declared", item->name.text);
     return bind_type(e, binder, item->type, &result, span) ? result : datum_error();
 }
 
@@ -200,6 +210,7 @@ struct datum call_fn(struct elab *e, const struct closure *closure, const struct
     struct site *site = site_of_call(e, span, s.what);
     struct frame frame;
     frame_push(e, &frame, scope_create(e->arena, SCOPE_FUNCTION, closure->scope), closure->self, site);
+    frame.item = item;
     frame.place = place;
     struct stream stream;
     stream_push(e, &stream);
@@ -214,7 +225,7 @@ struct datum call_fn(struct elab *e, const struct closure *closure, const struct
     frame.site = site;
     if (bound && bind_defaults(e, item->formals, of, &binder, s.what) &&
         (!item->type || foresee_dims(e, &binder, item->type))) {
-        binder.what = arena_printf(e->arena, "the result of %s", s.what);
+        binder.what = arena_printf(e->arena, "the result of `%s`", s.what);
         result = check_result(e, item, &binder, run_fn_body(e, item));
     }
     e->ambient = ambient;
@@ -343,7 +354,7 @@ static struct datum call_instance(struct elab *e, struct datum d, const struct a
                                   const struct expr *place, struct span span) {
     const struct item *item = module_find_fn(d.instance->module, intern(e->names, "call"));
     if (!item)
-        return fail(e, span, E_TYPE, "%s has no fn call, so its instances cannot be called",
+        return fail(e, span, E_TYPE, "`%s` has no `fn call`, so its instances cannot be called",
                     d.instance->module->name);
     struct closure closure = {
         .kind = CLOSURE_FN, .item = item, .scope = d.instance->scope, .self = d.instance, .view = d.view};
@@ -385,14 +396,14 @@ static bool declares(struct elab *e, struct datum d, const char *name) {
 static void note_claim(struct elab *e, const struct argument *arg, bool taken) {
     for (int i = 0; i < e->claims.count; i++) {
         struct claim *claim = &e->claims.at[i];
-        if (claim->name == arg->name && claim->span.source == arg->span.source &&
-            claim->span.begin == arg->span.begin) {
+        if (claim->name == arg->name && claim->span.source == arg->name_span.source &&
+            claim->span.begin == arg->name_span.begin) {
             claim->taken |= taken;
             return;
         }
     }
     VEC_PUSH(e->arena, &e->claims,
-             ((struct claim){arg->name, arg->span, taken || datum_is_none(arg->datum)}));
+             ((struct claim){arg->name, arg->name_span, taken || datum_is_none(arg->datum)}));
 }
 
 /* x |> [f, g] is g(f(x)); each element takes the named arguments that it declares (S13). */
@@ -489,7 +500,7 @@ static struct datum call_builtin(struct elab *e, const struct builtin *builtin, 
 static struct datum call_dtype(struct elab *e, enum dtype dtype, const struct arguments *args,
                                struct span span) {
     if (args->at.count != 1 || args->at.at[0].name)
-        return fail(e, span, E_ARGUMENT, "%s(x) casts one value", dtype_text(dtype));
+        return fail(e, span, E_ARGUMENT, "`%s(x)` casts one value", dtype_text(dtype));
     const struct argument *arg = &args->at.at[0];
     struct datum d = arg->datum;
     if (datum_is_number(d) && !(d.kind == DATUM_FLOAT && dtype_is_int(dtype)))
@@ -528,7 +539,7 @@ struct datum call_with(struct elab *e, struct datum callee, const struct datum *
                        struct span span) {
     struct arguments args = {0};
     for (int i = 0; i < count; i++)
-        add_argument(e, &args, NULL, positional[i], span);
+        add_argument(e, &args, positional[i], span);
     return call_datum(e, callee, &args, NULL, span);
 }
 
@@ -576,7 +587,7 @@ struct datum evaluate_pipe(struct elab *e, const struct expr *x) {
     if (has_hole(f))
         return pipe_into_hole(e, value, x);
     struct arguments args = {0};
-    add_argument(e, &args, NULL, value, x->a->span);
+    add_argument(e, &args, value, x->a->span);
     if (f->kind != EXPR_CALL)
         return call_datum(e, evaluate(e, f), &args, f, f->span);
     struct datum callee = evaluate(e, f->a);

@@ -125,6 +125,21 @@ static const char *describe_tuple(struct arena *arena, struct types *types, cons
     return out.text;
 }
 
+static void print_float(struct strbuf *out, double number) {
+    size_t from = out->length;
+    strbuf_double(out, number);
+    if (!strpbrk(out->text + from, ".eni")) /* 2 reads back as an int: nan and inf have an n */
+        strbuf_puts(out, ".0");
+}
+
+static const char *describe_float(struct arena *arena, double number) {
+    struct strbuf out;
+    strbuf_init(&out, arena);
+    strbuf_puts(&out, "the float ");
+    print_float(&out, number);
+    return out.text;
+}
+
 const char *datum_describe(struct arena *arena, struct types *types, struct datum d) {
     switch (d.kind) {
     case DATUM_ERROR:
@@ -132,13 +147,13 @@ const char *datum_describe(struct arena *arena, struct types *types, struct datu
     case DATUM_NONE:
         return "none";
     case DATUM_BOOL:
-        return "a bool";
+        return d.truth ? "true" : "false";
     case DATUM_UNDECIDED:
         return "a comparison of sizes that are not known here";
     case DATUM_INT:
         return arena_printf(arena, "the int %s", dim_text(types, d.size));
     case DATUM_FLOAT:
-        return "a float";
+        return describe_float(arena, d.number);
     case DATUM_STRING:
         return arena_printf(arena, "the string \"%s\"", d.text);
     case DATUM_DTYPE:
@@ -165,7 +180,7 @@ const char *datum_describe(struct arena *arena, struct types *types, struct datu
     case DATUM_INSTANCE:
         return arena_printf(arena, "an instance of %s", d.instance->module->name);
     case DATUM_NAMESPACE:
-        return "a file";
+        return "a file that is used";
     }
     return "a value";
 }
@@ -183,13 +198,6 @@ static void print_sequence(struct strbuf *out, struct types *types, struct datum
     if (tuple && d.list->count == 1 && !d.list->names)
         strbuf_putc(out, ',');
     strbuf_putc(out, tuple ? ')' : ']');
-}
-
-static void print_float(struct strbuf *out, double number) {
-    size_t from = out->length;
-    strbuf_double(out, number);
-    if (!strpbrk(out->text + from, ".eni")) /* 2 reads back as an int: nan and inf have an n */
-        strbuf_puts(out, ".0");
 }
 
 void datum_print(struct strbuf *out, struct types *types, struct datum d) {

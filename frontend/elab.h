@@ -64,6 +64,7 @@ struct frame {
     struct frame *caller;
     struct scope *scope;      /* the innermost */
     struct instance *self;    /* NULL: a free function */
+    const struct item *item;  /* the fn whose body runs; NULL: none */
     const struct expr *place; /* the call, for keys of anonymous instances */
     const struct site *site;  /* where it was called from, and what; NULL: the entry */
     const struct turn *turns;
@@ -183,6 +184,13 @@ struct diag *report_error(struct elab *e, struct span span, enum diag_code code,
 struct datum fail(struct elab *e, struct span span, enum diag_code code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 const char *describe(struct elab *e, struct datum d);
+/* "did you mean": where one of the names is near. */
+void hint_nearest(struct diag *diag, const char *name, const char *const *names, int count);
+void hint_nearest_in(struct elab *e, struct diag *diag, const char *name, const struct scope *scope); /* not around it */
+/* What a name that means nothing here may have been meant to be (suggest.c). */
+void explain_unknown_name(struct elab *e, struct diag *diag, const char *name, struct span span);
+/* "`a`, `b` and `c`"; "nothing" of none. */
+const char *list_names(struct arena *arena, const char *const *names, int count);
 
 /* ---- evaluate.c ---- */
 struct datum evaluate(struct elab *e, const struct expr *x);
@@ -235,7 +243,8 @@ struct datum apply_index_set(struct elab *e, struct datum a, const struct expr *
 struct argument {
     const char *name; /* NULL: by position */
     struct datum datum;
-    struct span span;
+    struct span span;      /* of its value */
+    struct span name_span; /* unknown: by position */
 };
 struct arguments {
     VEC(struct argument) at;

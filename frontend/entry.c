@@ -39,7 +39,7 @@ static void report_claims(struct elab *e) {
     for (int i = 0; i < e->claims.count; i++)
         if (!e->claims.at[i].taken)
             diag_error(e->diags, e->claims.at[i].span, E_ARGUMENT,
-                       "nothing in the list takes the argument %s", e->claims.at[i].name);
+                       "nothing in the list takes the argument `%s`", e->claims.at[i].name);
 }
 
 struct function *building_end(struct elab *e, struct building *building, struct value *const *results,
@@ -99,6 +99,17 @@ struct datum evaluate_setting(struct elab *e, const struct setting *setting, con
     return x ? evaluate(e, x) : datum_error();
 }
 
+static void unknown_setting(struct elab *e, const struct formal *formals, const struct setting *setting,
+                            const char *what) {
+    struct diag *diag =
+        diag_error(e->diags, setting->span, E_ARGUMENT, "`%s` has no parameter `%s`", what, setting->name);
+    VEC(const char *) names = {0};
+    for (; formals; formals = formals->next)
+        VEC_PUSH(e->arena, &names, formals->name.text);
+    diag_note(diag, "its parameters are %s", list_names(e->arena, names.at, names.count));
+    hint_nearest(diag, setting->name, names.at, names.count);
+}
+
 /* The arguments that the settings give to the formals. false: reported. */
 static bool settings_as_arguments(struct elab *e, const struct formal *formals,
                                   const struct setting *settings, int count, const char *what,
@@ -109,21 +120,32 @@ static bool settings_as_arguments(struct elab *e, const struct formal *formals,
         const struct formal *formal = formals;
         while (formal && formal->name.text != name)
             formal = formal->next;
-        if (formal) {
-            struct datum d = evaluate_setting(e, &settings[i], formal->type);
-            VEC_PUSH(e->arena, &args->at, ((struct argument){name, d, settings[i].span}));
+        if (!formal) {
+            unknown_setting(e, formals, &settings[i], what);
             continue;
         }
-        struct diag *diag =
-            diag_error(e->diags, settings[i].span, E_ARGUMENT, "%s has no parameter %s", what, name);
-        VEC(const char *) names = {0};
-        for (formal = formals; formal; formal = formal->next)
-            VEC_PUSH(e->arena, &names, formal->name.text);
-        const char *near = nearest_name(name, names.at, names.count);
-        if (near)
-            diag_hint(diag, "did you mean `%s`?", near);
+        struct datum d = evaluate_setting(e, &settings[i], formal->type);
+        VEC_PUSH(e->arena, &args->at, ((struct argument){name, d, settings[i].span, settings[i].span}));
     }
     return diags_error_count(e->diags) == errors;
+}
+
+/* Hyper-parameters without a default that nobody gave. false: reported. */
+static bool has_settings(struct elab *e, const struct module *module, const struct arguments *args) {
+    bool good = true;
+    for (const struct formal *f = module->item->formals; f; f = f->next) {
+        bool given = f->init != NULL;
+        for (int i = 0; i < args->at.count; i++)
+            given |= args->at.at[i].name == f->name.text;
+        if (given)
+            continue;
+        diag_hint(diag_error(e->diags, f->name.span, E_ARGUMENT,
+                             "the hyper-parameter `%s` of `%s` has no value", f->name.text, module->name),
+                  "give one with --set %s=VALUE or under `set:` of a recipe, or a default here",
+                  f->name.text);
+        good = false;
+    }
+    return good;
 }
 
 /* ---- instances of models ---- */
@@ -146,31 +168,46 @@ struct elab *elab_create(struct frontend *fe, struct arena *arena, const char *g
     return e;
 }
 
+/* No model of this name, or several and no name. The file's models are shown. */
+static void refuse_model(struct frontend *fe, const struct model_file *file, const char *name) {
+    VEC(const char *) names = {0};
+    struct span span = {0};
+    for (int i = 0; i < file->models.count; i++) {
+        bool is_model = file->models.at[i]->item->module_kind == MODULE_MODEL;
+        if (is_model && !span_is_known(span))
+            span = file->models.at[i]->item->name.span;
+        if (is_model || name)
+            VEC_PUSH(fe->arena, &names, file->models.at[i]->name);
+    }
+    const char *list = list_names(fe->arena, names.at, names.count);
+    if (names.count == 0) {
+        diag_hint(diag_error(fe->diags, (struct span){file->ast->source, 0, 0}, E_NAME, "%s has no model",
+                             file->path),
+                  "a model is what can be run and trained: model NAME { ... }");
+    } else if (!name) {
+        diag_hint(diag_error(fe->diags, span, E_NAME, "%s has several models: %s", file->path, list),
+                  "name one of them: %s:%s", file->path, names.at[0]);
+    } else {
+        struct diag *diag =
+            diag_error(fe->diags, span, E_NAME, "%s has no model `%s`, it has %s", file->path, name, list);
+        hint_nearest(diag, name, names.at, names.count);
+    }
+}
+
 static const struct module *choose_model(struct frontend *fe, const struct model_file *file,
                                          const char *name) {
     const struct module *found = NULL;
-    VEC(const char *) names = {0};
     int models = 0;
     for (int i = 0; i < file->models.count; i++) {
         const struct module *module = file->models.at[i];
         bool is_model = module->item->module_kind == MODULE_MODEL;
         models += is_model;
-        VEC_PUSH(fe->arena, &names, module->name);
         if (name ? strcmp(module->name, name) == 0 : is_model)
             found = module;
     }
     if (found && (name || models == 1))
         return found;
-    struct span span = {file->ast->source, 0, 0};
-    if (name) {
-        struct diag *diag = diag_error(fe->diags, span, E_NAME, "the file has no model %s", name);
-        const char *near = nearest_name(name, names.at, names.count);
-        if (near)
-            diag_hint(diag, "did you mean `%s`?", near);
-    } else {
-        diag_error(fe->diags, span, E_NAME,
-                   models ? "the file has %d models: name one of them" : "the file has no model", models);
-    }
+    refuse_model(fe, file, name);
     return NULL;
 }
 
@@ -205,7 +242,8 @@ struct instance *frontend_instantiate(struct frontend *fe, const char *path, con
     frame.is_body = frame.is_entry = true;
     struct arguments args = {0};
     struct datum root = datum_error();
-    if (settings_as_arguments(e, module->item->formals, settings, setting_count, module->name, &args))
+    if (settings_as_arguments(e, module->item->formals, settings, setting_count, module->name, &args) &&
+        has_settings(e, module, &args))
         root = make_instance(e, module, &args, NULL, module->item->name.span);
     bool good = root.kind == DATUM_INSTANCE;
     if (good) {
@@ -329,11 +367,10 @@ static const struct item *find_item(struct elab *e, const char *name) {
             return item;
         VEC_PUSH(e->arena, &names, item->name.text);
     }
-    struct diag *diag = diag_error(e->diags, e->root->module->item->name.span, E_NAME, "%s has no entry %s",
-                                   e->root->module->name, name);
-    const char *near = nearest_name(name, names.at, names.count);
-    if (near)
-        diag_hint(diag, "did you mean `%s`?", near);
+    struct diag *diag =
+        diag_error(e->diags, e->root->module->item->name.span, E_NAME, "`%s` has no entry `%s`, it has %s",
+                   e->root->module->name, name, list_names(e->arena, names.at, names.count));
+    hint_nearest(diag, name, names.at, names.count);
     return NULL;
 }
 
@@ -373,7 +410,7 @@ static bool make_inputs(struct elab *e, const struct item *item, struct argument
             continue;
         if (kind_of(f->type) == PARAM_INT && !f->init) {
             struct datum d = scope_find_here(scope, f->name.text)->datum;
-            VEC_PUSH(e->arena, &args->at, ((struct argument){f->name.text, d, f->name.span}));
+            VEC_PUSH(e->arena, &args->at, ((struct argument){f->name.text, d, f->name.span, f->name.span}));
         }
         if (kind_of(f->type) != PARAM_TENSOR || f->type->optional)
             continue;
@@ -385,7 +422,8 @@ static bool make_inputs(struct elab *e, const struct item *item, struct argument
             return false;
         x->name = f->name.text;
         e->last_input = x->def;
-        VEC_PUSH(e->arena, &args->at, ((struct argument){f->name.text, datum_tensor(x), f->name.span}));
+        VEC_PUSH(e->arena, &args->at,
+                 ((struct argument){f->name.text, datum_tensor(x), f->name.span, f->name.span}));
     }
     return true;
 }

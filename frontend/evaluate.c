@@ -35,12 +35,9 @@ static const struct {
 static struct datum unknown_name(struct elab *e, const char *name, struct span span) {
     for (const struct scope *s = e->frame->scope; s; s = s->parent)
         if (s->kind == SCOPE_INSTANCE && s->instance && name_set_has(&s->instance->module->signatures, name))
-            return fail(e, span, E_DIM, "the dimension %s of %s is not known before its first call", name,
+            return fail(e, span, E_DIM, "the dimension `%s` of `%s` is not known before its first call", name,
                         s->instance->module->name);
-    struct diag *diag = report_error(e, span, E_NAME, "unknown name %s", name);
-    const char *near = scope_nearest(e->frame->scope, name, e->arena);
-    if (near)
-        diag_hint(diag, "did you mean `%s`?", near);
+    explain_unknown_name(e, report_error(e, span, E_NAME, "unknown name `%s`", name), name, span);
     return datum_error();
 }
 
@@ -141,6 +138,16 @@ static struct datum evaluate_sequence(struct elab *e, const struct expr *x) {
                                 : datum_tuple(e->arena, items.at, named ? names.at : NULL, items.count);
 }
 
+static void refuse_items(struct elab *e, struct datum d, struct span span) {
+    struct diag *diag = report_error(e, span, datum_is_run_time(d) ? E_TIME : E_TYPE,
+                                     "a list is wanted here, this is %s", describe(e, d));
+    if (datum_is_run_time(d))
+        diag_hint(diag,
+                  "chunk(x, n, axis: a) gives a list of pieces; `loop i in 0..n` runs over x[i] at run time");
+    else if (d.kind == DATUM_INT)
+        diag_hint(diag, "0..n is a range");
+}
+
 bool datum_items(struct elab *e, struct datum d, struct span span, const struct list **out) {
     if (datum_is_sequence(d)) {
         *out = d.list;
@@ -148,14 +155,15 @@ bool datum_items(struct elab *e, struct datum d, struct span span, const struct 
     }
     if (d.kind != DATUM_RANGE) {
         if (!datum_is_error(d))
-            report_error(e, span, datum_is_run_time(d) ? E_TIME : E_TYPE, "a list is wanted here, this is %s",
-                         describe(e, d));
+            refuse_items(e, d, span);
         return false;
     }
     const struct range *r = d.range;
     if (!datum_is_known_int(r->lo) || !datum_is_known_int(r->hi)) {
-        struct diag *diag = report_error(e, span, E_TIME, "the range %s..%s is not known at elaboration",
-                                         describe(e, r->lo), describe(e, r->hi));
+        const char *end = datum_is_known_int(r->lo) ? "the end" : "the begin";
+        struct diag *diag =
+            report_error(e, span, E_TIME, "a range is unrolled at elaboration, but %s of this one is %s", end,
+                         describe(e, datum_is_known_int(r->lo) ? r->hi : r->lo));
         diag_hint(diag, "`loop` runs over it at run time; to unroll it, make its end a hyper-parameter");
         return false;
     }
@@ -235,6 +243,13 @@ static struct datum evaluate_comprehension(struct elab *e, const struct expr *x)
 
 /* ---- conditions ---- */
 
+static void hint_of_truth(struct diag *diag, struct datum d) {
+    if (datum_is_number(d))
+        diag_hint(diag, "a number is no condition: compare it, n != 0");
+    else if (datum_is_none(d))
+        diag_hint(diag, "x == none asks whether there is a value");
+}
+
 static bool known_truth(struct elab *e, struct datum d, const char *word, struct span span, bool *truth) {
     switch (d.kind) {
     case DATUM_BOOL:
@@ -255,7 +270,7 @@ static bool known_truth(struct elab *e, struct datum d, const char *word, struct
                                             : "`where(c, x, y)` chooses element by element at run time");
         return false;
     default:
-        report_error(e, span, E_TYPE, "a bool is wanted, this is %s", describe(e, d));
+        hint_of_truth(report_error(e, span, E_TYPE, "a bool is wanted, this is %s", describe(e, d)), d);
         return false;
     }
 }
@@ -378,21 +393,21 @@ static struct datum tensor_field(struct elab *e, struct datum d, const char *nam
     }
     if (strcmp(name, "name") == 0 && d.kind == DATUM_TENSOR && d.weight)
         return datum_string(intern(e->names, weight_name(e, d.weight)));
-    return fail(e, span, E_NAME, "%s has no member %s", describe(e, d), name);
+    struct diag *diag = report_error(e, span, E_NAME, "%s has no member `%s`", describe(e, d), name);
+    const struct binding *fn = scope_find(e->frame->scope, name);
+    if (fn && (fn->datum.kind == DATUM_CLOSURE || fn->datum.kind == DATUM_BUILTIN))
+        diag_hint(diag, "`%s` is a function: %s(x)", name, name);
+    return datum_error();
 }
 
 static struct datum namespace_field(struct elab *e, struct datum d, const char *name, struct span span) {
     const struct binding *found = scope_find_here(d.scope, name);
     if (found)
         return found->datum;
-    struct diag *diag = report_error(e, span, E_NAME, "the file has no %s", name);
-    VEC(const char *) names = {0};
-    for (int i = 0; i < d.scope->bindings.count; i++)
-        if (d.scope->bindings.at[i].name)
-            VEC_PUSH(e->arena, &names, d.scope->bindings.at[i].name);
-    const char *near = nearest_name(name, names.at, names.count);
-    if (near)
-        diag_hint(diag, "did you mean `%s`?", near);
+    if (d.scope->file->status == FILE_BROKEN) /* what is missing may be what could not be read */
+        return datum_error();
+    const char *file = d.scope->file->path;
+    hint_nearest_in(e, report_error(e, span, E_NAME, "%s has no `%s`", file, name), name, d.scope);
     return datum_error();
 }
 
@@ -400,7 +415,16 @@ static struct datum tuple_field(struct elab *e, struct datum d, const char *name
     int i = tuple_find(d.list, name);
     if (i >= 0)
         return d.list->at[i];
-    return fail(e, span, E_NAME, "%s has no field %s", describe(e, d), name);
+    VEC(const char *) names = {0};
+    for (int k = 0; k < d.list->count; k++)
+        if (d.list->names && d.list->names[k])
+            VEC_PUSH(e->arena, &names, d.list->names[k]);
+    struct diag *diag = report_error(e, span, E_NAME, "%s has no field `%s`", describe(e, d), name);
+    if (names.count > 0)
+        hint_nearest(diag, name, names.at, names.count);
+    else
+        diag_hint(diag, "its parts have no names: `[0]` is the first one");
+    return datum_error();
 }
 
 struct datum field_of(struct elab *e, struct datum d, const char *name, struct span span) {

@@ -46,7 +46,7 @@ static void run_let(struct elab *e, struct instance *instance, const struct item
     struct datum d = refuse_tensor(e, evaluate(e, item->value), item->value->span);
     struct binder binder = {.scope = instance->scope,
                             .self = instance,
-                            .what = arena_printf(e->arena, "the value of %s", item->name.text)};
+                            .what = arena_printf(e->arena, "the value of `%s`", item->name.text)};
     if (item->type && !datum_is_error(d) && !bind_type(e, &binder, item->type, &d, item->value->span))
         d = datum_error();
     const char *path = item->weight_path ? item->weight_path : item->name.text;
@@ -78,7 +78,7 @@ static void declare_functions(struct elab *e, struct instance *instance) {
             continue;
         }
         if (scope_find_here(instance->scope, item->name.text))
-            report_error(e, item->name.span, E_DUPLICATE, "%s is defined twice", item->name.text);
+            report_error(e, item->name.span, E_DUPLICATE, "`%s` is defined twice", item->name.text);
         scope_bind(instance->scope, item->name.text, d, item->name.span);
     }
 }
@@ -176,15 +176,12 @@ struct datum datum_through(struct elab *e, struct datum d, const struct view *vi
 static struct datum no_member(struct elab *e, const struct instance *instance, const char *name,
                               struct span span) {
     if (name_set_has(&instance->module->body_uses, name) && name_set_has(&instance->module->signatures, name))
-        return fail(e, span, E_DIM, "the dimension %s of %s is not known before its first call", name,
+        return fail(e, span, E_DIM, "the dimension `%s` of `%s` is not known before its first call", name,
                     instance->module->name);
-    struct diag *diag = report_error(e, span, E_NAME, "%s has no member %s", instance->module->name, name);
-    VEC(const char *) names = {0};
-    for (int i = 0; i < instance->scope->bindings.count; i++)
-        VEC_PUSH(e->arena, &names, instance->scope->bindings.at[i].name);
-    const char *near = nearest_name(name, names.at, names.count);
-    if (near)
-        diag_hint(diag, "did you mean `%s`?", near);
+    struct diag *diag =
+        report_error(e, span, E_NAME, "`%s` has no member `%s`", instance->module->name, name);
+    diag_label(diag, instance->module->item->name.span, "it is declared here");
+    hint_nearest_in(e, diag, name, instance->scope);
     return datum_error();
 }
 

@@ -87,7 +87,7 @@ static bool define(struct frontend *fe, struct scope *scope, const char *name, s
                    struct span span) {
     const struct binding *older = scope_find_here(scope, name);
     if (older) {
-        diag_label(diag_error(fe->diags, span, E_DUPLICATE, "%s is defined twice", name), older->span,
+        diag_label(diag_error(fe->diags, span, E_DUPLICATE, "`%s` is defined twice", name), older->span,
                    "it is defined here too");
         return false;
     }
@@ -196,6 +196,7 @@ static bool load_text(struct frontend *fe, const struct source *source, struct m
     file->path = source->name;
     file->status = FILE_LOADING;
     file->scope = scope_create(fe->arena, SCOPE_FILE, fe->prelude);
+    file->scope->file = file;
     VEC_PUSH(fe->arena, &fe->files, file);
     int errors = diags_error_count(fe->diags);
     file->ast = parse_file(fe->arena, fe->names, source, fe->diags);
@@ -253,6 +254,7 @@ struct model_file *frontend_empty_file(struct frontend *fe, const char *path, st
     file->path = path;
     file->status = FILE_LOADED;
     file->scope = scope_create(fe->arena, SCOPE_FILE, outer ? outer : fe->prelude);
+    file->scope->file = file;
     return file;
 }
 

@@ -227,7 +227,7 @@ static struct datum call_method(struct elab *e, struct instance *self, const str
     struct closure closure = {.kind = CLOSURE_FN, .item = fn, .scope = self->scope, .self = self};
     struct arguments arguments = {0};
     for (int i = 0; i < count; i++)
-        VEC_PUSH(e->arena, &arguments.at, ((struct argument){NULL, args[i], span}));
+        VEC_PUSH(e->arena, &arguments.at, ((struct argument){.datum = args[i], .span = span}));
     return call_fn(e, &closure, &arguments, place, span);
 }
 

@@ -20,6 +20,7 @@ struct scope {
     struct scope *parent;
     struct arena *arena;
     struct instance *instance; /* of an INSTANCE scope */
+    struct model_file *file;   /* of a FILE scope; NULL: the builtins */
     struct map index;          /* name to position + 1, in the kinds that grow large */
     VEC(struct binding) bindings;
 };

@@ -1,0 +1,87 @@
+/* frontend/suggest.c: what a name that means nothing may have been meant to be: a variable of a block that
+ * has ended, one that gets its value later, a name of a used file, a file that is not used, a slip of the
+ * fingers. */
+#include "frontend/elab.h"
+#include "frontend/library.h"
+
+#include <string.h>
+
+/* ---- assignments in the function that runs ---- */
+
+struct search {
+    const char *name;
+    struct span use;
+    struct span before, behind; /* an assignment in front of the use, in a block; and one behind it */
+};
+
+static void note_binding(struct search *s, const struct ident *name) {
+    if (name->text != s->name || name->span.source != s->use.source)
+        return;
+    if (name->span.begin < s->use.begin)
+        s->before = name->span;
+    else if (!span_is_known(s->behind) && name->span.begin > s->use.begin)
+        s->behind = name->span;
+}
+
+static void note_pattern(struct search *s, const struct pattern *pattern) {
+    for (; pattern; pattern = pattern->next) {
+        note_binding(s, &pattern->name);
+        note_pattern(s, pattern->parts);
+    }
+}
+
+static void search_statements(struct search *s, const struct stmt *stmt) {
+    for (; stmt; stmt = stmt->next) {
+        if (stmt->kind == STMT_ASSIGN && stmt->place->kind == EXPR_NAME)
+            note_binding(s, &(struct ident){stmt->place->name.text, stmt->place->span});
+        if (stmt->kind == STMT_TYPED || stmt->kind == STMT_CONST)
+            note_binding(s, &stmt->name);
+        note_pattern(s, stmt->pattern);
+        search_statements(s, stmt->body.first);
+        search_statements(s, stmt->otherwise.first);
+    }
+}
+
+static bool explain_by_assignment(struct elab *e, struct diag *diag, const char *name, struct span span) {
+    struct search s = {.name = name, .use = span};
+    if (e->frame->item)
+        search_statements(&s, e->frame->item->body.first);
+    if (span_is_known(s.before)) {
+        diag_label(diag, s.before, "this `%s` belongs to its block", name);
+        diag_hint(diag, "give `%s` a value in front of the block, and it stays alive behind it", name);
+        return true;
+    }
+    if (span_is_known(s.behind))
+        diag_label(diag, s.behind, "`%s` gets its value here, later", name);
+    return span_is_known(s.behind);
+}
+
+/* ---- other files ---- */
+
+static bool explain_by_file(struct elab *e, struct diag *diag, const char *name) {
+    for (const struct scope *s = e->frame->scope; s; s = s->parent)
+        for (int i = 0; s->kind == SCOPE_FILE && i < s->bindings.count; i++) {
+            const struct binding *b = &s->bindings.at[i];
+            if (!b->name || b->datum.kind != DATUM_NAMESPACE || !scope_find_here(b->datum.scope, name))
+                continue;
+            diag_hint(diag, "did you mean `%s.%s`?", b->name, name);
+            return true;
+        }
+    for (int i = 0; i < library_file_count; i++) {
+        size_t length = strlen(name);
+        if (strncmp(library_files[i].name, name, length) != 0 ||
+            strcmp(library_files[i].name + length, ".weft") != 0)
+            continue;
+        diag_hint(diag, "`use %s` at the top of the file brings it", name);
+        return true;
+    }
+    return false;
+}
+
+void explain_unknown_name(struct elab *e, struct diag *diag, const char *name, struct span span) {
+    if (explain_by_assignment(e, diag, name, span) || explain_by_file(e, diag, name))
+        return;
+    const char *near = scope_nearest(e->frame->scope, name, e->arena);
+    if (near)
+        diag_hint(diag, "did you mean `%s`?", near);
+}
