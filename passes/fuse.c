@@ -22,6 +22,10 @@ enum {
     ONE_TASK = 131072,     /* elements that one sweep of everything may have */
     DEAR_FLOPS = 10,
     CHEAP_FLOPS = 2,
+    /* Computing again: a chain of exp and a few more is less than a store and a load from main memory. */
+    RECIPE_FLOPS = 32,
+    RECIPE_TENSORS = 2,
+    SMALL_PART = 16,
     EPILOGUE_FLOPS = 4,
     EPILOGUE_RESULTS = 3
 };
@@ -90,32 +94,63 @@ static bool is_dear(const struct op *op) {
     return op_infos[op->code].flops >= DEAR_FLOPS;
 }
 
-/* What a chain of views looks at. */
-static const struct value *base_of(const struct value *v) {
-    while (v->def && ((class_of(v->def) == FUSE_VIEW && v->def->in_count == 1) || v->def->code == OP_stop_gradient))
-        v = v->def->in[0];
-    return v;
-}
-
-/* In memory whatever is decided here: contractions have their epilogues already. */
+/* In memory whatever is decided here: contractions have their epilogues already; and who is no nest reads memory. */
 static bool is_surely_stored(const struct fusion *f, const struct value *v) {
     if (!v->def || kind_of(v->def) != CLUSTER_NEST)
         return true;
     const struct place_of_op *p = &f->of[v->def->id];
-    return p->homes.count == 1 && p->homes.at[0]->kind == CLUSTER_CONTRACT;
+    if (p->homes.count == 1 && p->homes.at[0]->kind == CLUSTER_CONTRACT)
+        return true;
+    FOR_EACH_USE (use, v)
+        if (kind_of(use->user) != CLUSTER_NEST || (use->user->code == OP_reshape && is_surely_stored(f, use->user->out[0])))
+            return true;
+    return false;
 }
 
-static bool reads_one_stored_tensor(const struct fusion *f, const struct op *op) {
-    int large = 0;
-    for (int i = 0; i < op->in_count; i++) {
-        const struct value *v = base_of(op->in[i]);
-        if (elements_of(v) * 2 < elements_of(op->out[0]) || elements_of(v) <= TINY)
-            continue;
-        large++;
-        if (!is_surely_stored(f, v))
-            return false;
+/* What computing a value again takes: operations for each element, and the large tensors that are read. */
+struct recipe {
+    int flops;
+    const struct value *tensors[RECIPE_TENSORS + 1];
+    int tensor_count; /* more than RECIPE_TENSORS: it cannot be computed again */
+};
+
+static void recipe_add_tensor(struct recipe *r, const struct value *v) {
+    for (int i = 0; i < r->tensor_count; i++)
+        if (r->tensors[i] == v)
+            return;
+    if (r->tensor_count <= RECIPE_TENSORS)
+        r->tensors[r->tensor_count++] = v;
+}
+
+/* Adds what v takes, for a result of `elements`. What is small beside it is stored for little. */
+static void recipe_add(const struct fusion *f, const struct value *v, int64_t elements, struct recipe *r) {
+    const struct op *op = v->def;
+    bool is_small = elements_of(v) <= TINY || elements_of(v) * SMALL_PART <= elements;
+    if (r->tensor_count > RECIPE_TENSORS || r->flops > RECIPE_FLOPS)
+        return;
+    if (op && (op->code == OP_iota || op->code == OP_const))
+        return;
+    if (is_small || is_surely_stored(f, v)) {
+        if (!is_small)
+            recipe_add_tensor(r, v);
+        return;
     }
-    return large <= 1;
+    bool passes_on = class_of(op) == FUSE_VIEW && op->code != OP_gather && op->code != OP_dynamic_slice;
+    if (class_of(op) != FUSE_MAP && !passes_on) {
+        r->tensor_count = RECIPE_TENSORS + 1;
+        return;
+    }
+    r->flops += op_infos[op->code].flops;
+    for (int i = 0; i < op->in_count; i++)
+        recipe_add(f, op->in[i], elements, r);
+}
+
+/* An elementwise op whose chain back to stored tensors costs less than to store and load its result. */
+static bool is_cheap_chain(const struct fusion *f, const struct op *op) {
+    struct recipe r = {.flops = op_infos[op->code].flops};
+    for (int i = 0; i < op->in_count; i++)
+        recipe_add(f, op->in[i], elements_of(op->out[0]), &r);
+    return r.tensor_count <= RECIPE_TENSORS && r.flops <= RECIPE_FLOPS;
 }
 
 /* Costs less to compute again than to store and load. */
@@ -128,9 +163,9 @@ static bool is_duplicable(const struct fusion *f, const struct op *op) {
     case FUSE_OPAQUE:
         return op->code == OP_random_fold && elements_of(op->out[0]) <= TINY;
     case FUSE_MAP:
-        if (op_infos[op->code].flops > CHEAP_FLOPS)
-            return false;
-        return elements_of(op->out[0]) <= TINY || reads_one_stored_tensor(f, op);
+        if (elements_of(op->out[0]) <= TINY)
+            return op_infos[op->code].flops <= CHEAP_FLOPS;
+        return is_cheap_chain(f, op);
     default:
         return false;
     }
@@ -399,16 +434,28 @@ static int results_with(const struct fusion *f, const struct cluster *c, const s
     return results;
 }
 
-/* Its value, or what is made of it element by element, has to be stored for another kind of reader than a nest. */
-static bool leads_to_memory(const struct op *op, int depth) {
+/* All that the op reads besides c's values is there when c runs: it could end in c's epilogue. */
+static bool could_follow(const struct fusion *f, const struct op *op, const struct op *before, const struct cluster *c) {
+    for (int i = 0; i < op->in_count; i++) {
+        const struct op *def = op->in[i]->def;
+        bool is_there = !def || def == before || is_home(f, def, c) || elements_of(op->in[i]) <= TINY ||
+                        is_surely_stored(f, op->in[i]);
+        if (!is_there)
+            return false;
+    }
+    return true;
+}
+
+/* Its value, or what the epilogue will make of it, has to be stored for another kind of reader than a nest. */
+static bool leads_to_memory(const struct fusion *f, const struct op *op, const struct cluster *c, int depth) {
     if (depth == 0 || updates_state(op))
         return false;
     FOR_EACH_USE (use, op->out[0]) {
         const struct op *user = use->user;
         if (kind_of(user) != CLUSTER_NEST)
             return true;
-        bool passes_on = class_of(user) == FUSE_VIEW || class_of(user) == FUSE_MAP;
-        if (passes_on && leads_to_memory(user, depth - 1))
+        bool passes_on = class_of(user) == FUSE_VIEW || (class_of(user) == FUSE_MAP && could_follow(f, user, op, c));
+        if (passes_on && leads_to_memory(f, user, c, depth - 1))
             return true;
     }
     return false;
@@ -420,7 +467,7 @@ static bool is_worth_its_results(const struct fusion *f, const struct cluster *c
     int results = results_with(f, c, op);
     if (results > EPILOGUE_RESULTS)
         return false;
-    return results <= results_with(f, c, NULL) || leads_to_memory(op, CHAIN);
+    return results <= results_with(f, c, NULL) || leads_to_memory(f, op, c, CHAIN);
 }
 
 /* The first user, in the order of the block, that extends the epilogue. */
@@ -552,26 +599,6 @@ static void begin_own(struct fusion *f, struct op *op) {
     cluster_begin(f, op, is_free ? CLUSTER_OUTSIDE : kind_of(op));
 }
 
-static void place_cheap(struct fusion *f, struct op *op, const cluster_list *users) {
-    struct cluster *provider = NULL;
-    bool others = false;
-    for (int i = 0; i < users->count; i++)
-        if (!fits(f, op, users->at[i]))
-            others = true;
-    for (int i = 0; i < users->count; i++) {
-        struct cluster *c = users->at[i];
-        if (!fits(f, op, c))
-            continue;
-        join(f, op, c);
-        if (others && !provider && op->code != OP_reshape && elements_of(op->out[0]) > 1 && can_provide(f, op, c))
-            provider = c;
-    }
-    if (others && !provider)
-        begin_own(f, op);
-    else
-        of(f, op)->provider = provider;
-}
-
 /* Makes one cluster of those users that may be one. */
 static void unite(struct fusion *f, const struct op *op, const cluster_list *users) {
     struct cluster *home = NULL;
@@ -605,6 +632,30 @@ static void place_dear(struct fusion *f, struct op *op, cluster_list *users) {
             return;
         }
     begin_own(f, op);
+}
+
+static void place_cheap(struct fusion *f, struct op *op, cluster_list *users) {
+    struct cluster *provider = NULL;
+    bool others = false;
+    for (int i = 0; i < users->count; i++)
+        if (!fits(f, op, users->at[i]))
+            others = true;
+    if (others && is_dear(op)) { /* it is stored: then it is loaded */
+        place_dear(f, op, users);
+        return;
+    }
+    for (int i = 0; i < users->count; i++) {
+        struct cluster *c = users->at[i];
+        if (!fits(f, op, c))
+            continue;
+        join(f, op, c);
+        if (others && !provider && op->code != OP_reshape && elements_of(op->out[0]) > 1 && can_provide(f, op, c))
+            provider = c;
+    }
+    if (others && !provider)
+        begin_own(f, op);
+    else
+        of(f, op)->provider = provider;
 }
 
 static void visit(struct fusion *f, struct op *op) {
