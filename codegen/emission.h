@@ -38,6 +38,11 @@ struct binding {
     LLVMValueRef value; /* scalar, or vector where is_vector; of a mutable variable: the current one */
     int depth;
     bool is_vector;
+    /* A sum over several turns of a vector loop keeps its lanes until it is read: how they combine, and with what. 0: no
+     * such sum. */
+    enum opcode pending;
+    enum dtype dtype;
+    LLVMValueRef start;
 };
 
 struct lanes {
@@ -107,6 +112,9 @@ void emit_philox(struct emission *em, const struct loop_stmt *s);
 
 /* emit_lanes.c: loops over lanes */
 void emit_vector_loop(struct emission *em, const struct loop_stmt *s);
+/* An accumulator that a vector loop within a serial one sets: true, and it is bound to its lanes. */
+bool begin_pending_sum(struct emission *em, const struct loop_stmt *acc);
+LLVMValueRef pending_sum(struct emission *em, const struct binding *sum);
 
 /* emit.c */
 void emit_serial_loop(struct emission *em, const struct loop_stmt *s, LLVMValueRef lo, LLVMValueRef hi, bool surely_runs);

@@ -119,11 +119,29 @@ static void emit_let(struct emission *em, const struct loop_stmt *s) {
 
 /* Within lanes an accumulator is a vector from the start: each lane has its own. */
 static void emit_acc(struct emission *em, const struct loop_stmt *s) {
+    if (begin_pending_sum(em, s))
+        return;
     emit_bind(em, s->var, em->lanes.count ? emit_vector(em, s->value) : emit_scalar(em, s->value));
+}
+
+/* A turn of the rest that runs without lanes adds to lane 0 of a sum that keeps its lanes. */
+static void set_lane_0(struct emission *em, const struct loop_stmt *s) {
+    struct binding *b = &em->bindings[s->var->id];
+    LLVMValueRef lanes = b->value, zero = emit_i64(em, 0);
+    b->value = LLVMBuildExtractElement(em->e->b, lanes, zero, "");
+    b->is_vector = false;
+    em->epoch++;
+    LLVMValueRef value = emit_scalar(em, s->value);
+    b->is_vector = true;
+    set_current(em, s->var, LLVMBuildInsertElement(em->e->b, lanes, value, zero, ""));
 }
 
 static void emit_set(struct emission *em, const struct loop_stmt *s) {
     const struct binding *old = &em->bindings[s->var->id];
+    if (!em->lanes.count && old->is_vector) {
+        set_lane_0(em, s);
+        return;
+    }
     LLVMValueRef value = old->is_vector ? emit_vector(em, s->value) : emit_scalar(em, s->value);
     bool across_lanes = em->lanes.count && old->depth < em->lanes.depth;
     if (across_lanes && em->lanes.mask)

@@ -313,8 +313,11 @@ static void prepare(struct emission *em, const struct loop_expr *x, enum emit_fo
 LLVMValueRef emit_form(struct emission *em, const struct loop_expr *x, enum emit_form form) {
     if (form == FORM_SCALAR && (x->kind == LEXPR_INT || x->kind == LEXPR_FLOAT))
         return leaf(em, x);
-    if (x->kind == LEXPR_VAR && (form == FORM_SCALAR || em->bindings[x->var->id].is_vector))
-        return em->bindings[x->var->id].value;
+    const struct binding *binding = x->kind == LEXPR_VAR ? &em->bindings[x->var->id] : NULL;
+    if (binding && form == FORM_SCALAR && binding->is_vector && binding->pending)
+        return pending_sum(em, binding);
+    if (binding && (form == FORM_SCALAR || binding->is_vector))
+        return binding->value;
     struct expr_facts facts = *expr_facts(em, x);
     LLVMValueRef known = recalled(em, x, form, &facts);
     if (known)

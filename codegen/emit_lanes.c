@@ -178,6 +178,8 @@ static void sums_begin(struct emission *em, struct vector_loop *v) {
         const struct loop_stmt *set = v->sums.sets.at[i];
         assert(set->reduce);
         v->starts[i] = em->bindings[set->var->id].value;
+        if (em->bindings[set->var->id].is_vector) /* it keeps its lanes */
+            continue;
         set_sum(em, set, emit_splat(em, neutral(em, set->reduce, set->var->dtype), v->lanes));
     }
 }
@@ -185,6 +187,8 @@ static void sums_begin(struct emission *em, struct vector_loop *v) {
 static void sums_end(struct emission *em, struct vector_loop *v) {
     for (int i = 0; i < v->sums.sets.count; i++) {
         const struct loop_stmt *set = v->sums.sets.at[i];
+        if (em->bindings[set->var->id].pending)
+            continue;
         LLVMValueRef all = combine_lanes(em, set->reduce, set->var->dtype, em->bindings[set->var->id].value);
         set_sum(em, set, combine(em, set->reduce, set->var->dtype, v->starts[i], all));
     }
@@ -270,12 +274,58 @@ static void emit_masked_rest(struct emission *em, struct vector_loop *v) {
     merge_sums(em, v, before, here, ends, end);
 }
 
+static int lanes_of_loop(struct emission *em, const struct loop_stmt *s, struct body_facts *facts) {
+    *facts = (struct body_facts){.narrowest = 8};
+    look_at_body(em, s, s->body, facts);
+    if (!facts->widest)
+        facts->narrowest = 4;
+    return choose_lanes(em, facts, s);
+}
+
+/* The vector loop that sets var, from s on; *depth: serial loops around it. */
+static const struct loop_stmt *find_sum(const struct loop_stmt *s, const struct loop_var *var, int *depth) {
+    for (; s; s = s->next) {
+        if (s->kind != LSTMT_FOR)
+            continue;
+        if (s->loop == LOOP_VECTOR) {
+            for (const struct loop_stmt *b = s->body; b; b = b->next)
+                if (b->kind == LSTMT_SET && b->var == var)
+                    return s;
+            continue;
+        }
+        const struct loop_stmt *found = find_sum(s->body, var, depth);
+        if (found) {
+            (*depth)++;
+            return found;
+        }
+    }
+    return NULL;
+}
+
+bool begin_pending_sum(struct emission *em, const struct loop_stmt *acc) {
+    int depth = 0;
+    const struct loop_stmt *loop = acc->reduce && !em->lanes.count ? find_sum(acc->next, acc->var, &depth) : NULL;
+    if (!loop || !depth)
+        return false;
+    struct body_facts facts;
+    int lanes = lanes_of_loop(em, loop, &facts);
+    enum dtype dtype = acc->var->dtype;
+    emit_bind(em, acc->var, emit_splat(em, neutral(em, acc->reduce, dtype), lanes));
+    struct binding *b = &em->bindings[acc->var->id];
+    b->pending = acc->reduce;
+    b->dtype = dtype;
+    b->start = emit_scalar(em, acc->value);
+    return true;
+}
+
+LLVMValueRef pending_sum(struct emission *em, const struct binding *sum) {
+    LLVMValueRef all = combine_lanes(em, sum->pending, sum->dtype, sum->value);
+    return combine(em, sum->pending, sum->dtype, sum->start, all);
+}
+
 void emit_vector_loop(struct emission *em, const struct loop_stmt *s) {
-    struct body_facts facts = {.narrowest = 8};
-    look_at_body(em, s, s->body, &facts);
-    if (!facts.widest)
-        facts.narrowest = 4;
-    struct vector_loop v = {.s = s, .lanes = choose_lanes(em, &facts, s)};
+    struct body_facts facts;
+    struct vector_loop v = {.s = s, .lanes = lanes_of_loop(em, s, &facts)};
     bounds(em, &v);
     /* A rest of known length is loaded and stored piece by piece, which needs no masks in hardware. */
     bool known = s->lo->kind == LEXPR_INT && s->hi->kind == LEXPR_INT;

@@ -188,10 +188,21 @@ static bool is_contiguous(const struct access *a) {
     return true;
 }
 
+static bool is_all_or_none(struct emission *em, const struct loop_expr *x) {
+    int64_t offsets[128];
+    if (!x->mask || em->lanes.mask || expr_facts(em, x->mask)->varies || x->buffer->elements < em->lanes.count ||
+        !lane_offsets(em, x->index, offsets))
+        return false;
+    for (int i = 0; i < em->lanes.count; i++)
+        if (offsets[i] != i)
+            return false;
+    return true;
+}
+
 void prepare_load(struct emission *em, const struct loop_expr *x, enum emit_form form) {
     emit_buffer(em, x->buffer);
     if (x->mask) {
-        emit_form(em, x->mask, form);
+        emit_form(em, x->mask, form == FORM_VECTOR && is_all_or_none(em, x) ? FORM_SCALAR : form);
         emit_form(em, x->otherwise, form);
     }
     int64_t offsets[128];
@@ -288,7 +299,20 @@ static LLVMValueRef load_each(struct emission *em, const struct access *a) {
     return v;
 }
 
+/* A mask that is the same for all lanes: the first elements of the buffer are good to read where it is false. */
+static LLVMValueRef load_all_or_none(struct emission *em, const struct loop_expr *x) {
+    LLVMBuilderRef b = em->e->b;
+    struct access a;
+    access_begin(em, &a, x->buffer, x->index, NULL);
+    LLVMValueRef mask = emit_form(em, x->mask, FORM_SCALAR);
+    a.base = LLVMBuildSelect(b, mask, a.base, emit_i64(em, 0), "");
+    LLVMValueRef v = emit_from_memory(em->e, x->dtype, load_run(em, &a, 0, a.lanes));
+    return LLVMBuildSelect(b, mask, v, emit_form(em, x->otherwise, FORM_VECTOR), "");
+}
+
 static LLVMValueRef load_vector(struct emission *em, const struct loop_expr *x) {
+    if (is_all_or_none(em, x))
+        return load_all_or_none(em, x);
     LLVMValueRef own = x->mask ? emit_form(em, x->mask, FORM_VECTOR) : NULL;
     LLVMValueRef otherwise = x->mask ? emit_form(em, x->otherwise, FORM_VECTOR) : NULL;
     if (!x->buffer->elements && x->mask)

@@ -13,8 +13,11 @@
 typedef const struct loop_expr *expr;
 
 enum {
-    TASK_WORK = 32768,   /* elements that a task should have at least */
-    SPLIT_WORK = 131072, /* a reduction of so much work to few results is split */
+    /* In elements of a light loop, some 0.3 ns each: */
+    SHARE_WORK = 32768,  /* less is one task: waking another thread takes microseconds */
+    TASK_WORK = 8192,    /* what a task has, once there are several: small, so that threads end together */
+    SPLIT_WORK = 131072, /* a reduction of so much work to few results is split, */
+    CHUNK_WORK = 32768,  /* into chunks of so much */
     SPLIT_UNITS = 16,
     REDO_LIMIT = 4096    /* elements that a reduction may read again in each task or row */
 };
@@ -73,6 +76,15 @@ static void find_ids(struct nest *n) {
     n->id_count = high - low + 1;
 }
 
+/* What an element costs beside a load and an addition: transcendental functions and random bits weigh more. */
+static int64_t weight_of(const struct nest *n) {
+    int64_t weight = 1;
+    FOR_EACH_OP (op, n->body)
+        if (op_infos[op->code].flops >= 10 && type_elements(op->out[0]->type) > 64)
+            weight += op->code == OP_random_bits ? 8 : 3;
+    return weight > 16 ? 16 : weight;
+}
+
 static void nest_init(struct nest *n, struct lowering *l, const struct op *kernel, struct loop_kernel *out) {
     *n = (struct nest){.l = l, .arena = l->arena, .kernel = kernel, .body = kernel->regions[0], .out = out};
     find_ids(n);
@@ -85,6 +97,7 @@ static void nest_init(struct nest *n, struct lowering *l, const struct op *kerne
     for (int i = 0; i < n->body->param_count; i++)
         n->argument[nest_slot(n, n->body->params[i])] = i;
     find_depths(n);
+    n->weight = weight_of(n);
 }
 
 /* ---- one run over a shape: asks for the roots in their loops ---- */
@@ -107,6 +120,8 @@ static void phase_begin(struct phase *p, enum run_kind kind) {
     p->recalls_rows = kind == RUN_RECALL || kind == RUN_WRITE;
     p->levels.count = 0;
     p->accesses.count = p->loads.count = 0;
+    p->philox.count = 0;
+    p->inside_var = NULL;
     if (p->is_trial)
         p->asked.count = 0;
     if (!p->recalls_rows)
@@ -480,11 +495,14 @@ static void choose_tasks(const struct phase *p, struct shape *s) {
         candidates--; /* the vector loop stays a loop of its own, unless it is all there is */
     s->shared_out = 0;
     int64_t turns = 1;
-    while (s->shared_out < candidates && (turns < 64 || work_of_turn(p, s, s->shared_out) > 4 * TASK_WORK))
+    int64_t weight = p->nest->weight;
+    while (s->shared_out < candidates && (turns < 64 || work_of_turn(p, s, s->shared_out) * weight > TASK_WORK))
         turns *= s->dims.at[s->shared_out++].size;
     if (!s->shared_out)
         return;
-    int64_t work = work_of_turn(p, s, s->shared_out), per = work ? TASK_WORK / work : turns;
+    int64_t work = work_of_turn(p, s, s->shared_out) * weight, per = work ? TASK_WORK / work : turns;
+    if (work * turns <= SHARE_WORK)
+        per = turns;
     int64_t lanes = target_lanes(p->nest->l->target, 4) * 4;
     if (s->vector == 0 && s->shared_out == 1)
         per = per < lanes ? lanes : per / lanes * lanes;
@@ -506,16 +524,17 @@ static int64_t repetitions(const struct phase *p, const struct shape *s, const s
     bool is_scalar = type_elements(a->op->out[0]->type) == 1;
     int64_t work = work_of_turn(p, s, 0);
     if (is_scalar && times == 1 && s->elements > 1)
-        times = 1 + (work - type_elements(a->op->in[0]->type)) / (4 * TASK_WORK);
+        times = 1 + (work - type_elements(a->op->in[0]->type)) / (SHARE_WORK / p->nest->weight);
     return times;
 }
 
 static int64_t chunks_for(const struct nest *n, const struct op *op) {
     int64_t work = type_elements(op->in[0]->type), kept = type_elements(op->out[0]->type);
     const struct space *space = n->loops[nest_slot(n, op->out[0])];
+    work *= n->weight;
     if (op->code != OP_reduce || work < SPLIT_WORK || kept >= SPLIT_UNITS * 64 || !space->axes.count)
         return 1;
-    int64_t chunks = work / TASK_WORK, most = space->axes.at[0].size;
+    int64_t chunks = work / CHUNK_WORK, most = space->axes.at[0].size;
     chunks = chunks > 64 ? 64 : chunks;
     chunks = chunks > most ? most : chunks;
     /* the same number of turns in all but the last */

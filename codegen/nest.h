@@ -44,6 +44,7 @@ struct nest {
     struct space **loops; /* of reductions: the loops over what is reduced, once they are known */
     VEC(struct stored) stored;
     bool *is_done;        /* by result of the kernel */
+    int64_t weight;       /* what an element costs beside a load and an addition */
 };
 
 /* An open loop and its statements so far. Level 0 is the function. */
@@ -62,6 +63,7 @@ struct asked {
     int level;                  /* that it stands in */
     const struct op *inside;    /* the reduction whose operand asked; NULL: none */
     struct loop_var *const *vars; /* its loops */
+    bool moves_inside;          /* its index moves with the innermost loop of the reduction that asked */
 };
 
 /* A value that is dear to compute, asked for by several sweeps over a row: the first keeps it in a buffer. */
@@ -78,6 +80,11 @@ struct memo {
     const struct loop_expr *const *index;
     const struct loop_expr *mask, *result;
     struct memo *next;
+};
+
+/* Philox blocks that were asked for: a key and a counter give four words. */
+struct philox_words {
+    const struct loop_expr *parts[6], *words[4];
 };
 
 /* One function being written, or tried: then statements are thrown away, and what was asked and touched is noted. */
@@ -97,8 +104,10 @@ struct phase {
     VEC(const struct loop_expr *) loads;    /* flat indices of memory */
     VEC(struct asked) asked;     /* by the last trial */
     VEC(struct row_value) row_values;
+    VEC(struct philox_words) philox;
     bool vector_is_outside;      /* the vector loop is around all reductions: theirs are serial */
-    const struct op *inside;     /* the reduction whose operand is being asked for */
+    const struct op *inside;     /* the reduction whose operand is being asked for, */
+    const struct loop_var *inside_var; /* and its innermost loop */
     int sweep;                   /* being written: the depth of its reductions; LAST_SWEEP: the results' */
     /* A reduction that is split: `chunk` of `chunks` does its part of the outermost loop. NULL: none is. */
     const struct loop_expr *chunk;

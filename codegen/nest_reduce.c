@@ -158,14 +158,10 @@ static void gather_group(struct phase *p, const struct op *op, const expr *index
 }
 
 /* Some reduction inside is asked for at an index that this innermost loop moves: then lanes would gather. */
-static bool has_reduction_inside(const struct phase *p, const struct op *op, const struct space *space) {
-    if (!space->axes.count)
-        return false;
-    for (int i = 0; i < p->asked.count; i++) {
-        const struct asked *a = &p->asked.at[i];
-        if (a->inside == op)
+static bool has_reduction_inside(const struct phase *p, const struct op *op) {
+    for (int i = 0; i < p->asked.count; i++)
+        if (p->asked.at[i].inside == op && p->asked.at[i].moves_inside)
             return true;
-    }
     return false;
 }
 
@@ -181,7 +177,7 @@ static expr first_of_chunk(struct phase *p, int64_t size, expr *turns) {
 static void open_loops(struct phase *p, const struct group *g, expr *turns, struct loop_var **vars) {
     static const char *const names[] = {"k", "l", "m", "n"};
     const struct op *op = g->members.at[0].op;
-    bool vector = !p->vector_is_outside && !in_vector(p) && !has_reduction_inside(p, op, g->space);
+    bool vector = !p->vector_is_outside && !in_vector(p) && !has_reduction_inside(p, op);
     bool split = p->chunk && !p->inside;
     for (int i = 0; i < g->space->axes.count; i++) {
         int64_t size = g->space->axes.at[i].size;
@@ -252,6 +248,8 @@ static void note_asked(struct phase *p, const struct group *g, const expr *index
         return;
     const struct op *op = g->members.at[0].op;
     struct asked a = {.op = op, .index = index, .mask = g->mask, .level = g->level, .inside = inside, .vars = vars};
+    for (int i = 0; inside && p->inside_var && i < op->out[0]->type->rank; i++)
+        a.moves_inside |= lexpr_depends_on(index[i], p->inside_var);
     VEC_PUSH(p->nest->arena, &p->asked, a);
 }
 
@@ -267,6 +265,7 @@ static expr as_loops(struct phase *p, const struct op *op, const expr *index, ex
     gather_group(p, op, index, &g);
     struct parked deeper = park(p, g.level);
     const struct op *inside = p->inside;
+    const struct loop_var *inside_var = p->inside_var;
     int sweep = p->sweep;
     for (int i = 0; i < g.members.count; i++)
         declare_sum(p, &g.members.at[i], g.level);
@@ -274,10 +273,12 @@ static expr as_loops(struct phase *p, const struct op *op, const expr *index, ex
     expr *turns = ARENA_ARRAY(n->arena, expr, g.space->axes.count + 1);
     open_loops(p, &g, turns, vars);
     p->inside = op;
+    p->inside_var = g.space->axes.count ? vars[g.space->axes.count - 1] : NULL;
     p->sweep = n->depth[nest_slot(n, op->out[0])];
     for (int i = 0; i < g.members.count; i++)
         add_member(p, &g, &g.members.at[i], turns);
     p->inside = inside;
+    p->inside_var = inside_var;
     p->sweep = sweep;
     for (int i = 0; i < g.space->axes.count; i++)
         level_close(p);
@@ -392,10 +393,13 @@ expr ask_arg_reduce(struct phase *p, const struct op *op, const expr *index, exp
     full[axis] = lexpr_var(f, k);
     const struct op *inside = p->inside;
     int sweep = p->sweep;
+    const struct loop_var *inside_var = p->inside_var;
     p->inside = op;
+    p->inside_var = k;
     p->sweep = p->nest->depth[nest_slot(p->nest, op->out[0])];
     expr value = ask(p, op->in[0], full, mask), at = lexpr_var(f, k);
     p->inside = inside;
+    p->inside_var = inside_var;
     p->sweep = sweep;
     expr better = let(p, p->levels.count - 1, "better", is_better(p, value, lexpr_var(f, best), greatest));
     set_if(p, best, better, value);
@@ -405,6 +409,8 @@ expr ask_arg_reduce(struct phase *p, const struct op *op, const expr *index, exp
     vars[0] = k;
     if (p->is_trial) {
         struct asked a = {.op = op, .index = arena_memdup(p->nest->arena, index, sizeof(expr) * (size_t)rank), .mask = mask, .level = level, .inside = inside, .vars = vars};
+        for (int i = 0; inside && inside_var && i < rank; i++)
+            a.moves_inside |= lexpr_depends_on(index[i], inside_var);
         VEC_PUSH(p->nest->arena, &p->asked, a);
     }
     expr r = let(p, level, "place", lexpr_var(f, place));

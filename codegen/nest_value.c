@@ -379,18 +379,22 @@ static expr word_of(struct phase *p, expr x) {
 }
 
 /* The four words of a Philox block, in the loop that it varies in. */
-static void philox(struct phase *p, const expr *key, const expr *counter, expr *words) {
-    expr parts[] = {key[0], key[1], counter[0], counter[1]};
-    int level = level_of(p, parts, 4);
+static const expr *philox(struct phase *p, const expr *key, const expr *counter) {
+    struct philox_words w = {{key[0], key[1], counter[0], counter[1], counter[2], counter[3]}, {0}};
+    for (int i = 0; i < p->philox.count; i++)
+        if (!memcmp(p->philox.at[i].parts, w.parts, sizeof(w.parts)))
+            return arena_memdup(p->nest->arena, p->philox.at[i].words, sizeof(w.words));
+    int level = level_of(p, w.parts, 6);
     struct loop_stmt *s = loop_append(p->f, &p->levels.at[level].list, LSTMT_PHILOX);
-    for (int i = 0; i < 2; i++)
-        s->args[i] = key[i];
+    for (int i = 0; i < 6; i++)
+        s->args[i] = w.parts[i];
     for (int i = 0; i < 4; i++) {
-        s->args[2 + i] = counter[i];
         s->vars[i] = loop_var_create(p->f, "bits", DTYPE_u32);
         s->vars[i]->within = p->levels.at[level].var;
-        words[i] = lexpr_var(p->f, s->vars[i]);
+        w.words[i] = lexpr_var(p->f, s->vars[i]);
     }
+    VEC_PUSH(p->nest->arena, &p->philox, w);
+    return arena_memdup(p->nest->arena, w.words, sizeof(w.words));
 }
 
 /* words[at] for an index below count */
@@ -404,24 +408,23 @@ static expr pick(struct phase *p, const expr *words, int count, expr at) {
 /* Words 0 and 1 of the block with counter (d, 0, 0, 1): S8. */
 static expr ask_random_fold(struct phase *p, const struct question *q) {
     const struct value *d = q->op->in[1];
-    expr key[2], words[4], zero = lexpr_int(p->f, DTYPE_u32, 0);
+    expr key[2], zero = lexpr_int(p->f, DTYPE_u32, 0);
     for (int i = 0; i < 2; i++)
         key[i] = ask(p, q->op->in[0], (expr[]){lexpr_index(p->f, i)}, NULL);
     expr counter[] = {word_of(p, ask(p, d, q->index, q->mask)), zero, zero, lexpr_int(p->f, DTYPE_u32, 1)};
-    philox(p, key, counter, words);
-    return pick(p, words, 2, note_access(p, q->index[d->type->rank]));
+    return pick(p, philox(p, key, counter), 2, note_access(p, q->index[d->type->rank]));
 }
 
 /* Block flat / 4 of the draw, in the loop that it varies in; then word flat mod 4 of it (S8). */
 static expr ask_random_bits(struct phase *p, const struct question *q) {
     struct loop_function *f = p->f;
     expr flat = note_access(p, flat_index(p, q->v->type, q->index));
-    expr block = lexpr_div(f, flat, 4), zero = lexpr_int(f, DTYPE_u32, 0), key[2], words[4];
+    expr block = lexpr_div(f, flat, 4), zero = lexpr_int(f, DTYPE_u32, 0), key[2];
     for (int i = 0; i < 2; i++)
         key[i] = ask(p, q->op->in[0], (expr[]){lexpr_index(f, i)}, NULL);
     bool is_long = block->max > UINT32_MAX;
     expr high = is_long ? word_of(p, lexpr_div(f, block, (int64_t)1 << 32)) : zero;
-    philox(p, key, (expr[]){word_of(p, block), high, zero, zero}, words);
+    const expr *words = philox(p, key, (expr[]){word_of(p, block), high, zero, zero});
     return pick(p, words, 4, lexpr_mod(f, flat, 4));
 }
 
