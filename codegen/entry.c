@@ -1,7 +1,7 @@
-/* codegen/entry.c: graphs of kernels to LLVM functions. Straight code: for each kernel its pointers are
- * stored into one array on the stack, and each phase is run over its tasks. Loops and conds are native
- * control flow around that. Values are pointers given by the plan; where the plan gives two of them one place
- * nothing is copied. */
+/* codegen/entry.c: graphs of kernels to LLVM functions. Kernels between two points of control flow are rows
+ * of a constant table (codegen/steps.c) and one call; loops and conds are native control flow around such
+ * runs. Values are pointers given by the plan; where the plan gives two of them one place nothing is copied.
+ */
 #include "codegen/entry.h"
 
 #include "ir/graph.h"
@@ -14,7 +14,11 @@ struct entry {
     const struct compiled_function *f;
     LLVMValueRef fn, workspace, exec;
     LLVMValueRef *args; /* by argument: the pointer that the caller gave */
+    LLVMValueRef bases; /* [ptr]: the workspace, the arguments, the constants, NULL */
     LLVMValueRef data;  /* [slots x ptr]: what a kernel's body gets */
+    const struct constants *constants;
+    LLVMValueRef constant_bytes;
+    struct step_run run; /* kernels that are not yet called */
 };
 
 /* ---- the module's common parts ---- */
@@ -31,46 +35,9 @@ static LLVMBasicBlockRef new_block(const struct emitter *e, LLVMValueRef fn, con
     return LLVMAppendBasicBlockInContext(e->context, fn, name);
 }
 
-/* void run(exec, body, data, tasks): the caller's parallel_for; without one, or for a single task, a loop. */
-static void emit_run(struct entry_module *m) {
-    struct emitter *e = m->e;
-    LLVMTypeRef params[] = {e->ptr, e->ptr, e->ptr, e->i64};
-    m->run = LLVMAddFunction(e->module, "weft_run", LLVMFunctionType(e->void_type, params, 4, false));
-    LLVMSetLinkage(m->run, LLVMInternalLinkage);
-    emit_attributes(e, m->run);
-    LLVMValueRef exec = LLVMGetParam(m->run, 0), body = LLVMGetParam(m->run, 1),
-                 data = LLVMGetParam(m->run, 2), tasks = LLVMGetParam(m->run, 3);
-    LLVMBasicBlockRef begin = new_block(e, m->run, "begin"), serial = new_block(e, m->run, "serial"),
-                      parallel = new_block(e, m->run, "parallel"), done = new_block(e, m->run, "done");
-    LLVMPositionBuilderAtEnd(e->b, begin);
-    LLVMValueRef alone = LLVMBuildICmp(e->b, LLVMIntEQ, exec, LLVMConstNull(e->ptr), "");
-    LLVMValueRef single = LLVMBuildICmp(e->b, LLVMIntEQ, tasks, i64_of(e, 1), "");
-    LLVMBuildCondBr(e->b, LLVMBuildOr(e->b, alone, single, ""), serial, parallel);
-
-    LLVMPositionBuilderAtEnd(e->b, serial);
-    LLVMValueRef task = LLVMBuildPhi(e->b, e->i64, "task");
-    LLVMValueRef call[] = {data, task, i32_of(e, 0)};
-    LLVMBuildCall2(e->b, m->body_type, body, call, 3, "");
-    LLVMValueRef next = LLVMBuildAdd(e->b, task, i64_of(e, 1), "");
-    LLVMAddIncoming(task, (LLVMValueRef[]){i64_of(e, 0), next}, (LLVMBasicBlockRef[]){begin, serial}, 2);
-    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, next, tasks, ""), serial, done);
-
-    LLVMPositionBuilderAtEnd(e->b, parallel);
-    LLVMValueRef context =
-        LLVMBuildLoad2(e->b, e->ptr, LLVMBuildStructGEP2(e->b, m->exec_type, exec, 0, ""), "");
-    LLVMValueRef run = LLVMBuildLoad2(e->b, e->ptr, LLVMBuildStructGEP2(e->b, m->exec_type, exec, 2, ""), "");
-    LLVMValueRef forward[] = {context, body, data, tasks};
-    LLVMBuildCall2(e->b, m->parallel_for_type, run, forward, 4, "");
-    LLVMBuildBr(e->b, done);
-
-    LLVMPositionBuilderAtEnd(e->b, done);
-    LLVMBuildRetVoid(e->b);
-}
-
 void entry_module_init(struct entry_module *m, struct emitter *e, const struct compiled *compiled,
                        bool checks_cpu) {
     *m = (struct entry_module){.e = e, .compiled = compiled};
-    map_init(&m->constants, e->arena);
     LLVMTypeRef exec[] = {e->ptr, e->i32, e->ptr};
     LLVMTypeRef body[] = {e->ptr, e->i64, e->i32};
     LLVMTypeRef parallel_for[] = {e->ptr, e->ptr, e->ptr, e->i64};
@@ -79,7 +46,8 @@ void entry_module_init(struct entry_module *m, struct emitter *e, const struct c
     m->body_type = LLVMFunctionType(e->void_type, body, 3, false);
     m->parallel_for_type = LLVMFunctionType(e->void_type, parallel_for, 4, false);
     m->call_type = LLVMFunctionType(e->i32, call, 3, false);
-    emit_run(m);
+    m->steps = emit_steps_function(m);
+    m->copy = emit_copy_function(m);
     if (checks_cpu) {
         m->fits_cpu = emit_fits_cpu(e);
         m->cpu_tag = hash_bytes(hash_bytes(0, e->target->cpu, strlen(e->target->cpu)), e->target->features,
@@ -87,19 +55,42 @@ void entry_module_init(struct entry_module *m, struct emitter *e, const struct c
     }
 }
 
-static LLVMValueRef constant_of(struct entry_module *m, const struct data *data) {
-    LLVMValueRef known = map_find(&m->constants, data);
-    if (known)
-        return known;
-    struct emitter *e = m->e;
-    unsigned size = (unsigned)type_bytes(data->type);
-    LLVMValueRef bytes = LLVMConstStringInContext(e->context, data->bytes, size, true);
-    LLVMValueRef global = LLVMAddGlobal(e->module, LLVMTypeOf(bytes), "constant");
-    LLVMSetInitializer(global, bytes);
+/* ---- constants ---- */
+
+/* All constants of a function are one piece of data: so a constant is an offset, as every other place is. */
+struct constants {
+    VEC(const struct data *) list;
+    struct map offset_of; /* const struct data * to its offset + 1 */
+    int64_t bytes;
+};
+
+static void collect_constants(struct constants *c, const struct entry *n, const struct block *block) {
+    FOR_EACH_OP (op, block) {
+        for (int r = 0; op->code != OP_kernel && r < op->region_count; r++)
+            collect_constants(c, n, op->regions[r]);
+        const struct data *data = op->code == OP_const ? op_attr(op, ATTR_data)->data : NULL;
+        if (!data || map_has(&c->offset_of, data))
+            continue;
+        map_put(&c->offset_of, data, (void *)(intptr_t)(c->bytes + 1));
+        VEC_PUSH(n->m->e->arena, &c->list, data);
+        c->bytes += align64(type_bytes(data->type));
+    }
+}
+
+static LLVMValueRef emit_constants(const struct entry *n, const struct constants *c) {
+    const struct emitter *e = n->m->e;
+    char *bytes = arena_alloc(e->arena, (size_t)c->bytes + 1);
+    for (int i = 0, at = 0; i < c->list.count; i++) {
+        const struct data *data = c->list.at[i];
+        memcpy(bytes + at, data->bytes, (size_t)type_bytes(data->type));
+        at += (int)align64(type_bytes(data->type));
+    }
+    LLVMValueRef value = LLVMConstStringInContext(e->context, bytes, (unsigned)c->bytes, true);
+    LLVMValueRef global = LLVMAddGlobal(e->module, LLVMTypeOf(value), "constants");
+    LLVMSetInitializer(global, value);
     LLVMSetGlobalConstant(global, true);
     LLVMSetLinkage(global, LLVMPrivateLinkage);
     LLVMSetAlignment(global, PLAN_ALIGNMENT);
-    map_put(&m->constants, data, global);
     return global;
 }
 
@@ -108,6 +99,10 @@ static LLVMValueRef constant_of(struct entry_module *m, const struct data *data)
 static LLVMValueRef offset_pointer(struct entry *n, LLVMValueRef base, int64_t offset) {
     LLVMValueRef index = i64_of(n->m->e, offset);
     return offset ? LLVMBuildInBoundsGEP2(n->b, n->m->e->i8, base, &index, 1, "") : base;
+}
+
+static int64_t constant_offset(const struct entry *n, const struct place *place) {
+    return (int64_t)(intptr_t)map_find(&n->constants->offset_of, place->data) - 1;
 }
 
 static LLVMValueRef place_pointer(struct entry *n, const struct place *place) {
@@ -121,7 +116,7 @@ static LLVMValueRef place_pointer(struct entry *n, const struct place *place) {
     case PLACE_ARGUMENT:
         return n->args[place->argument];
     default:
-        return constant_of(n->m, place->data);
+        return offset_pointer(n, n->constant_bytes, constant_offset(n, place));
     }
 }
 
@@ -135,20 +130,6 @@ static LLVMValueRef pointer_of(struct entry *n, const struct value *value) {
 
 static bool same_place(const struct place *a, const struct place *b) {
     return a->kind == b->kind && a->offset == b->offset && a->argument == b->argument && a->data == b->data;
-}
-
-static void copy_bytes(struct entry *n, LLVMValueRef to, LLVMValueRef from, int64_t bytes,
-                       unsigned alignment) {
-    if (bytes > 0)
-        LLVMBuildMemCpy(n->b, to, alignment, from, alignment, i64_of(n->m->e, bytes));
-}
-
-/* The caller's tensors are aligned as their elements are. */
-static void copy_value(struct entry *n, const struct place *to, const struct value *from) {
-    const struct place *source = place_of(n, from);
-    if (!same_place(to, source))
-        copy_bytes(n, place_pointer(n, to), place_pointer(n, source), type_bytes(from->type),
-                   (unsigned)dtype_bytes(from->type->dtype));
 }
 
 /* ---- errors ---- */
@@ -173,8 +154,9 @@ static void emit_kernel_checks(struct entry *n, const struct lowered_kernel *ker
 
 /* ---- kernels ---- */
 
-static void set_slot(struct entry *n, int slot, LLVMValueRef pointer) {
-    LLVMBuildStore(n->b, pointer, offset_pointer(n, n->data, 8 * slot));
+/* Calls the kernels that have gathered. */
+static void flush_run(struct entry *n) {
+    emit_step_run(n->m, &n->run, n->exec, n->bases, n->data);
 }
 
 static LLVMValueRef unit_function(struct entry *n, const char *symbol) {
@@ -182,34 +164,68 @@ static LLVMValueRef unit_function(struct entry *n, const char *symbol) {
     return known ? known : LLVMAddFunction(n->m->e->module, symbol, n->m->body_type);
 }
 
-static void emit_phase(struct entry *n, const struct loop_function *phase) {
-    const struct emitter *e = n->m->e;
-    LLVMValueRef body = unit_function(n, phase->symbol);
-    if (phase->tasks == 1) {
-        LLVMValueRef call[] = {n->data, i64_of(e, 0), i32_of(e, 0)};
-        LLVMBuildCall2(n->b, n->m->body_type, body, call, 3, "");
-    } else if (phase->tasks > 1) {
-        LLVMValueRef call[] = {n->exec, body, n->data, i64_of(e, phase->tasks)};
-        LLVMTypeRef type = LLVMGlobalGetValueType(n->m->run);
-        LLVMBuildCall2(n->b, type, n->m->run, call, 4, "");
+enum { BASE_WORKSPACE, BASE_ARGUMENTS };
+enum { COPY_SLOTS = 3 };
+
+static int constant_base(const struct entry *n) {
+    return BASE_ARGUMENTS + n->f->plan->arguments.count;
+}
+
+/* The place as an offset from one of the bases. */
+static struct step_slot slot_of(const struct entry *n, const struct place *place) {
+    switch (place->kind) {
+    case PLACE_WORKSPACE:
+        return (struct step_slot){BASE_WORKSPACE, WORKSPACE_HEADER + place->offset};
+    case PLACE_WEIGHTS:
+        return (struct step_slot){BASE_ARGUMENTS, place->offset};
+    case PLACE_STATE:
+        return (struct step_slot){BASE_ARGUMENTS + 1, place->offset};
+    case PLACE_ARGUMENT:
+        return (struct step_slot){BASE_ARGUMENTS + place->argument, 0};
+    default:
+        return (struct step_slot){constant_base(n), constant_offset(n, place)};
     }
 }
 
-/* Operands, results, shared memory, memory of worker 0, error code: as llvm.h says of loop functions. */
+/* A copy is a step like a kernel: its body is in steps.c. Where both are one place there is nothing to do. */
+static void copy_value(struct entry *n, const struct place *to, const struct value *from) {
+    const struct place *source = place_of(n, from);
+    int64_t bytes = type_bytes(from->type);
+    if (same_place(to, source) || !bytes)
+        return;
+    struct arena *arena = n->m->e->arena;
+    struct step_slot slots[COPY_SLOTS] = {slot_of(n, to), slot_of(n, source), {constant_base(n) + 1, bytes}};
+    struct step step = {n->m->copy, 1, COPY_SLOTS};
+    for (int i = 0; i < COPY_SLOTS; i++)
+        VEC_PUSH(arena, &n->run.slots, slots[i]);
+    VEC_PUSH(arena, &n->run.steps, step);
+}
+
+/* Operands, results, shared memory, memory of worker 0, error code: as llvm.h says of loop functions. Further
+ * phases find the array as it is. */
 static void emit_kernel(struct entry *n, const struct op *op) {
     const struct lowered_kernel *kernel = map_find(&n->m->compiled->kernel_of, op);
-    int slot = 0;
+    struct arena *arena = n->m->e->arena;
+    struct step_run *run = &n->run;
+    if (kernel->loops.phases.count == 0)
+        return;
+    int first = run->slots.count;
     for (int i = 0; i < op->in_count; i++)
-        set_slot(n, slot++, pointer_of(n, op->in[i]));
+        VEC_PUSH(arena, &run->slots, slot_of(n, place_of(n, op->in[i])));
     for (int i = 0; i < op->out_count; i++)
-        set_slot(n, slot++, pointer_of(n, op->out[i]));
-    set_slot(n, slot++, offset_pointer(n, n->workspace, n->f->shared_offset));
-    set_slot(n, slot++, offset_pointer(n, n->workspace, n->f->worker_offset));
-    set_slot(n, slot++, offset_pointer(n, n->workspace, HEADER_ERROR));
-    for (int i = 0; i < kernel->loops.phases.count; i++)
-        emit_phase(n, kernel->loops.phases.at[i]);
-    if (kernel->check_count)
+        VEC_PUSH(arena, &run->slots, slot_of(n, place_of(n, op->out[i])));
+    VEC_PUSH(arena, &run->slots, ((struct step_slot){BASE_WORKSPACE, n->f->shared_offset}));
+    VEC_PUSH(arena, &run->slots, ((struct step_slot){BASE_WORKSPACE, n->f->worker_offset}));
+    VEC_PUSH(arena, &run->slots, ((struct step_slot){BASE_WORKSPACE, HEADER_ERROR}));
+    for (int i = 0; i < kernel->loops.phases.count; i++) {
+        const struct loop_function *phase = kernel->loops.phases.at[i];
+        struct step step = {unit_function(n, phase->symbol), phase->tasks, i ? 0 : run->slots.count - first};
+        VEC_PUSH(arena, &run->steps, step);
+    }
+    if (kernel->check_count) {
+        flush_run(n);
         emit_kernel_checks(n, kernel);
+    }
 }
 
 /* ---- control flow ---- */
@@ -246,6 +262,7 @@ static void begin_loop(struct entry *n, const struct op *loop, struct turns *t) 
     }
     for (int i = 0; i < carried; i++)
         copy_value(n, place_of(n, loop->out[i]), loop->in[i + 2]);
+    flush_run(n);
 }
 
 static void store_index(struct entry *n, const struct op *loop, const struct turns *t) {
@@ -266,11 +283,13 @@ static void end_turn(struct entry *n, const struct op *loop, const struct turns 
         LLVMValueRef offset = LLVMBuildMul(n->b, t->turn, i64_of(n->m->e, bytes), "");
         LLVMValueRef slot =
             LLVMBuildInBoundsGEP2(n->b, n->m->e->i8, pointer_of(n, loop->out[i]), &offset, 1, "");
-        copy_bytes(n, slot, pointer_of(n, yield->in[i]), bytes,
-                   (unsigned)dtype_bytes(yield->in[i]->type->dtype));
+        unsigned alignment = (unsigned)dtype_bytes(yield->in[i]->type->dtype);
+        LLVMBuildMemCpy(n->b, slot, alignment, pointer_of(n, yield->in[i]), alignment,
+                        i64_of(n->m->e, bytes));
     }
     for (int i = 0; i < carried; i++)
         copy_value(n, place_of(n, loop->out[i]), yield->in[i]);
+    flush_run(n);
 }
 
 static void emit_loop(struct entry *n, const struct op *loop) {
@@ -313,6 +332,7 @@ static void emit_cond(struct entry *n, const struct op *cond) {
         emit_block_ops(n, cond->regions[r]);
         for (int i = 0; i < cond->out_count; i++)
             copy_value(n, place_of(n, cond->out[i]), block_yield(cond->regions[r])->in[i]);
+        flush_run(n);
         LLVMBuildBr(n->b, after);
     }
     LLVMPositionBuilderAtEnd(n->b, after);
@@ -339,9 +359,14 @@ static void (*const rules[OP_COUNT])(struct entry *, const struct op *) = {
 };
 
 static void emit_block_ops(struct entry *n, const struct block *block) {
-    FOR_EACH_OP (op, block)
-        if (rules[op->code])
-            rules[op->code](n, op);
+    FOR_EACH_OP (op, block) {
+        if (!rules[op->code])
+            continue;
+        if (op->code != OP_kernel && op->code != OP_report)
+            flush_run(n);
+        rules[op->code](n, op);
+    }
+    flush_run(n);
 }
 
 /* ---- the function ---- */
@@ -363,25 +388,32 @@ static void emit_outputs(struct entry *n) {
                               .offset = n->m->compiled->plan->state_offset[state->index]};
         copy_value(n, &place, op->in[0]);
     }
+    flush_run(n);
 }
 
 static int most_slots(const struct compiled *compiled) {
-    int most = 0;
+    int most = COPY_SLOTS;
     for (int i = 0; i < compiled->kernels.count; i++) {
         const struct op *op = compiled->kernels.at[i]->op;
         int slots = op->in_count + op->out_count + 3;
         most = slots > most ? slots : most;
     }
-    return most + 1;
+    return most;
 }
 
 static void load_arguments(struct entry *n, LLVMValueRef args) {
     const struct emitter *e = n->m->e;
     int count = n->f->plan->arguments.count;
     n->args = ARENA_ARRAY(e->arena, LLVMValueRef, count);
-    for (int i = 0; i < count; i++)
-        n->args[i] =
-            LLVMBuildLoad2(n->b, e->ptr, offset_pointer(n, args, 8 * i), n->f->plan->arguments.at[i].name);
+    n->bases = LLVMBuildAlloca(n->b, LLVMArrayType2(e->ptr, (uint64_t)count + 3), "bases");
+    LLVMBuildStore(n->b, n->workspace, n->bases);
+    for (int i = 0; i < count; i++) {
+        const char *name = n->f->plan->arguments.at[i].name;
+        n->args[i] = LLVMBuildLoad2(n->b, e->ptr, offset_pointer(n, args, 8 * i), name);
+        LLVMBuildStore(n->b, n->args[i], offset_pointer(n, n->bases, 8 * (BASE_ARGUMENTS + i)));
+    }
+    LLVMBuildStore(n->b, n->constant_bytes, offset_pointer(n, n->bases, 8 * constant_base(n)));
+    LLVMBuildStore(n->b, LLVMConstNull(e->ptr), offset_pointer(n, n->bases, 8 * (constant_base(n) + 1)));
 }
 
 /* cpuid is slow where it traps (a microsecond and more under a hypervisor): a workspace remembers that it was
@@ -413,6 +445,11 @@ LLVMValueRef emit_entry(struct entry_module *m, const struct compiled_function *
     n.data = LLVMBuildAlloca(n.b, LLVMArrayType2(e->ptr, (uint64_t)most_slots(m->compiled)), "data");
     if (m->fits_cpu)
         emit_cpu_check(&n);
+    struct constants constants = {0};
+    map_init(&constants.offset_of, e->arena);
+    collect_constants(&constants, &n, function->function->body);
+    n.constants = &constants;
+    n.constant_bytes = emit_constants(&n, &constants);
     load_arguments(&n, LLVMGetParam(n.fn, 0));
     LLVMBuildStore(n.b, i32_of(e, -1), offset_pointer(&n, n.workspace, HEADER_ERROR));
     emit_block_ops(&n, function->function->body);

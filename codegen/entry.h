@@ -9,11 +9,11 @@
 struct entry_module {
     struct emitter *e;
     const struct compiled *compiled;
-    LLVMValueRef run;      /* void run(exec, body, data, tasks) */
+    LLVMValueRef steps;    /* the function that runs a table of kernels (codegen/steps.c) */
+    LLVMValueRef copy;     /* the body of a step that copies data[2] bytes from data[1] to data[0] */
     LLVMValueRef fits_cpu; /* bool fits_cpu(): NULL where the machine is the one that compiles */
     uint64_t cpu_tag;
     LLVMTypeRef exec_type, body_type, parallel_for_type, call_type;
-    struct map constants; /* const struct data * to LLVMValueRef */
 };
 
 /* checks_cpu: the code may meet another CPU than the one it is compiled for. */
@@ -22,6 +22,29 @@ void entry_module_init(struct entry_module *m, struct emitter *e, const struct c
 /* int symbol(void *const *args, void *workspace, const weft_exec *exec). Kernels are called by the symbols of
  * their units; where the module does not define one, it is declared. */
 LLVMValueRef emit_entry(struct entry_module *m, const struct compiled_function *function, const char *symbol);
+
+/* A run of kernels: a table of steps and one of slots, in codegen/steps.c. A step first fills the next
+ * `slots` places of the data array, each with a base and an offset from it, then calls the body for its
+ * tasks. */
+struct step {
+    LLVMValueRef body;
+    int64_t tasks;
+    int slots;
+};
+struct step_slot {
+    int base;
+    int64_t offset;
+};
+struct step_run {
+    VEC(struct step) steps;
+    VEC(struct step_slot) slots;
+};
+/* void weft_steps(exec, bases, data, bodies, steps, count, slots), internal. */
+LLVMValueRef emit_steps_function(struct entry_module *m);
+LLVMValueRef emit_copy_function(struct entry_module *m);
+/* Calls it for the run, which is empty afterwards. */
+void emit_step_run(struct entry_module *m, struct step_run *run, LLVMValueRef exec, LLVMValueRef bases,
+                   LLVMValueRef data);
 
 /* In codegen/cpuid.c: bool fits_cpu(void): whether the CPU has the instruction sets of the target; NULL where
  * the target is a baseline that every CPU of its kind has. */
