@@ -68,16 +68,19 @@ static struct datum run_grad(struct elab *e, const struct builtin_call *c) {
     return y ? gradient_datum(e, y, c->args[1], c->span) : datum_error();
 }
 
+static struct datum run_remat_call(struct elab *e, const struct builtin_call *c) {
+    if (e->in_constant)
+        return fail(e, c->span, E_TIME, "a constant is computed once");
+    return run_remat(e, c->args[0], c->args[1].list, c->span);
+}
+
 static struct datum run_print(struct elab *e, const struct builtin_call *c) {
     return fail(e, c->span, E_UNSUPPORTED, "`print` is not elaborated yet");
 }
 
 const struct builtin builtins_model[] = {
-    {"params", "model", run_params, 0},
-    {"select", "model keep", run_select, 0},
-    {"shadow", "model", run_view, 0},
-    {"frozen", "model", run_view, 1},
-    {"grad", "y x", run_grad, 0},
-    {"print", "x label?", run_print, 0},
-    {0},
+    {"params", "model", run_params, 0},  {"select", "model keep", run_select, 0},
+    {"shadow", "model", run_view, 0},    {"frozen", "model", run_view, 1},
+    {"grad", "y x", run_grad, 0},        {"remat", "f args*", run_remat_call, 0},
+    {"print", "x label?", run_print, 0}, {0},
 };

@@ -297,11 +297,12 @@ enum flow run_statements(struct elab *e, const struct stmt *first); /* in the cu
 enum flow run_statement(struct elab *e, const struct stmt *s);
 void assign_place(struct elab *e, const struct stmt *s, struct datum value);
 
-/* ---- flow.c ---- */
+/* ---- loop.c, when.c, remat.c ---- */
 struct datum run_loop(struct elab *e, const struct stmt *s, bool as_value);
 void run_when(struct elab *e, const struct stmt *s);
 struct datum evaluate_when(struct elab *e, const struct expr *x);
 void run_yield(struct elab *e, const struct stmt *s);
+struct datum run_remat(struct elab *e, struct datum f, const struct list *args, struct span span);
 /* body(e, data) where the condition holds: a `when` of the elaborator's own. */
 void run_under(struct elab *e, struct value *condition, void (*body)(struct elab *e, void *data), void *data,
                struct span span);

@@ -22,14 +22,18 @@ static struct datum ambient_precision(struct elab *e, struct span span) {
     return datum_dtype(e->ambient.has_precision ? e->ambient.precision : DTYPE_f32);
 }
 
+/* A key of its own, as a draw here would have: `with rng: k` starts a stream with it. */
+static struct datum ambient_rng(struct elab *e, struct span span) {
+    (void)span;
+    return datum_tensor(draw_key(e));
+}
+
 static const struct {
     const char *name;
     struct datum (*value)(struct elab *e, struct span span);
 } ambients[] = {
-    {"training", ambient_training},
-    {"step", ambient_step},
-    {"epoch", ambient_epoch},
-    {"precision", ambient_precision},
+    {"training", ambient_training},   {"step", ambient_step}, {"epoch", ambient_epoch},
+    {"precision", ambient_precision}, {"rng", ambient_rng},
 };
 
 static struct datum unknown_name(struct elab *e, const char *name, struct span span) {
