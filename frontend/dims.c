@@ -398,8 +398,6 @@ static bool refuse(struct elab *e, const struct binder *b, struct datum d, const
         diag_hint(diag, "f32 in place of float takes a value of run time");
     else if (datum_is_run_time(d) && strcmp(wanted, "true or false") == 0)
         diag_hint(diag, "bool[] in place of bool takes a value of run time");
-    else if (datum_is_run_time(d) && strcmp(wanted, "an int") == 0)
-        diag_hint(diag, "i32 in place of int takes a value of run time");
     return false;
 }
 
