@@ -118,22 +118,29 @@ struct finish {
      */
     bool raw_is_argument;
     int raw_argument;
-    int64_t raw_offset, elements;
+    int64_t raw_offset, elements; /* raw_offset -1: nobody has asked for it yet */
 };
 
-bool finish_plan(struct lowering *l, struct loop_kernel *kernel, const struct op *op,
-                 const struct value *core, struct finish *out);
-struct buffer *finish_raw(struct writer *w, const struct finish *finish);
+bool finish_plan(struct lowering *l, const struct op *op, const struct value *core, struct finish *out);
+/* FINISH_TILE becomes FINISH_LOOP where sums of `depth` hide it: less code for the same speed. */
+void finish_choose(struct finish *finish, double depth);
+struct buffer *finish_raw(struct writer *w, struct finish *finish);
 /* Statements that store the kernel's results for the element at `linear` (row major) of the contraction's
  * result. */
 void finish_element(struct writer *w, const struct finish *finish, const struct loop_expr *linear,
                     const struct loop_expr *value);
-/* Gives the tile an epilogue. linear(row, column): the place of an element of the tile. */
-void finish_tile(struct writer *w, const struct finish *finish, struct tile *tile,
-                 const struct loop_expr *first, int64_t row_stride, int64_t column_stride);
-/* FINISH_LOOP over `count` elements that lie together in raw from `first`. */
-void finish_run(struct writer *w, const struct finish *finish, const struct loop_expr *first,
-                const struct loop_expr *count);
+/* Elements that lie together in the result: outer + inner + i, where inner + i stays below limit and outer is
+ * a multiple of it: what the indices of the inner axes are made of. */
+struct run {
+    const struct loop_expr *outer, *inner;
+    int64_t limit;
+};
+/* Gives the tile an epilogue: its element (row, column) has the place row * row_stride + column in the run.
+ */
+void finish_tile(struct writer *w, const struct finish *finish, struct tile *tile, struct run run,
+                 int64_t row_stride);
+/* FINISH_LOOP over `count` elements of raw. */
+void finish_run(struct writer *w, struct finish *finish, struct run run, const struct loop_expr *count);
 
 /* The value of `value` of the kernel's region at an index of its rank, where the contraction's result is
  * core_value. */
@@ -184,10 +191,16 @@ struct row_split row_split(int64_t rows, int most);
 /* The first row of a tile. */
 const struct loop_expr *row_of_tile(struct writer *w, const struct row_split *split,
                                     const struct loop_expr *tile);
-/* The register tile for so many rows and vectors of columns with sums of `depth`: the target's own unless
- * another covers them with clearly fewer cycles. */
-void choose_tile(const struct target *target, int64_t rows, int64_t vectors, double depth, int *tile_rows,
-                 int *tile_vectors);
+/* The register tile for a product: the target's own unless another covers it with clearly fewer cycles, or a
+ * small product with fewer variants of the code. */
+struct tile_work {
+    int64_t rows, columns;
+    int lanes;
+    double depth;
+    bool is_small; /* its compilation weighs more than some percent of its speed */
+};
+void choose_tile(const struct target *target, const struct tile_work *work, int *rows, int *vectors);
+enum { SMALL_PRODUCT = 30000000 }; /* multiply-adds: half a millisecond */
 /* How many tasks a kernel of so many multiply-adds is cut into at most. */
 int64_t task_target(double multiply_adds);
 

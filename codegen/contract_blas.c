@@ -100,7 +100,8 @@ static void write_rest(struct contraction *c) {
     writer_begin(&w, c->l, c->out, c->kernel);
     const struct loop_expr *first = times(&w, writer_task(&w, tasks), ELEMENTS_PER_TASK);
     const struct loop_expr *end = least(&w, plus_n(&w, first, ELEMENTS_PER_TASK), index_of(&w, elements));
-    finish_run(&w, &c->finish, first, plus(&w, end, times(&w, first, -1)));
+    finish_run(&w, &c->finish, (struct run){index_of(&w, 0), first, elements},
+               plus(&w, end, times(&w, first, -1)));
     writer_finish(&w, tasks);
 }
 

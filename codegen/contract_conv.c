@@ -71,7 +71,10 @@ static void choose_sizes(struct conv *v) {
     if (has_classes(&v->win)) /* a block is a whole band there: make it small */
         wanted = at_least(wanted, v->win.out_pixels * v->win.out * lanes * element / (2 * FINISHED_BYTES));
     choose_bands(v, wanted);
-    choose_tile(t, v->win.out, v->band_pixels, (double)(v->win.in * taps), &v->rows, &v->vectors);
+    struct tile_work shape = {v->win.out, v->band_pixels * lanes, (int)lanes, (double)(v->win.in * taps),
+                              work < SMALL_PRODUCT};
+    choose_tile(t, &shape, &v->rows, &v->vectors);
+    finish_choose(&v->c->finish, shape.depth);
     v->split = row_split(v->win.out, v->rows);
     int64_t most = FINISHED_BYTES / (v->win.out * lanes * element) / lanes * lanes;
     v->block = has_classes(&v->win) ? v->band_pixels : at_most(at_least(most, 2 * lanes), v->band_pixels);
@@ -296,7 +299,7 @@ static void finish_square(struct conv *v, struct writer *w, const struct place *
                           const struct loop_expr *channel, const struct loop_expr *pixel, int pixels,
                           int images) {
     int lanes = v->c->lanes;
-    const struct finish *finish = &v->c->finish;
+    struct finish *finish = &v->c->finish;
     struct tile *t = writer_tile(w, TILE_TRANSPOSE, pixels, images);
     t->a = finished_buffer(v, w);
     t->a_index = times(w, plus(w, times(w, channel, v->finished_pixels), pixel), lanes);
@@ -306,11 +309,11 @@ static void finish_square(struct conv *v, struct writer *w, const struct place *
     const struct loop_expr *out = plus(w, times(w, at->group, v->win.out), channel);
     const struct loop_expr *place =
         plus(w, times(w, times(w, at->chunk, lanes), v->win.y_batch), times(w, out, v->win.y_channel));
-    t->c = finish_raw(w, finish);
+    t->c = finish->kind == FINISH_TILE ? writer_argument(w, finish->first_result) : finish_raw(w, finish);
     t->c_index[0] = plus(w, place, global);
     t->c_m = v->win.y_batch;
     if (finish->kind == FINISH_TILE)
-        finish_tile(w, finish, t, t->c_index[0], t->c_m, 1);
+        finish_tile(w, finish, t, (struct run){place, global, v->win.out_pixels}, t->c_m);
 }
 
 static void finish_loop(struct conv *v, struct writer *w, const struct place *at,
@@ -322,7 +325,7 @@ static void finish_loop(struct conv *v, struct writer *w, const struct place *at
     const struct loop_expr *number = plus(w, times(w, at->chunk, v->c->lanes), image);
     const struct loop_expr *first =
         plus(w, times(w, number, v->win.y_batch), times(w, out, v->win.y_channel));
-    finish_run(w, &v->c->finish, plus(w, first, global), at->pixels);
+    finish_run(w, &v->c->finish, (struct run){first, global, v->win.out_pixels}, at->pixels);
     writer_end(w);
 }
 

@@ -222,8 +222,7 @@ static bool overwrites_operand(const struct lowering *l, const struct op *op, in
     return false;
 }
 
-bool finish_plan(struct lowering *l, struct loop_kernel *kernel, const struct op *op,
-                 const struct value *core, struct finish *out) {
+bool finish_plan(struct lowering *l, const struct op *op, const struct value *core, struct finish *out) {
     *out = (struct finish){
         .kernel = op, .core = core, .first_result = op->in_count, .elements = type_elements(core->type)};
     if (!results_fit(l, op, core))
@@ -243,14 +242,22 @@ bool finish_plan(struct lowering *l, struct loop_kernel *kernel, const struct op
     }
     if (cost > CHEAP_TOTAL)
         out->kind = FINISH_LOOP;
-    if (!out->raw_is_argument)
-        out->raw_offset = kernel_shared(kernel, out->elements * dtype_bytes(core->type->dtype));
+    out->raw_offset = -1;
     return true;
 }
 
-struct buffer *finish_raw(struct writer *w, const struct finish *finish) {
+void finish_choose(struct finish *finish, double depth) {
+    enum { SHALLOW = 160 };
+    if (finish->kind == FINISH_TILE && depth >= SHALLOW && finish->raw_is_argument)
+        finish->kind = FINISH_LOOP;
+}
+
+struct buffer *finish_raw(struct writer *w, struct finish *finish) {
     if (finish->raw_is_argument)
         return writer_argument(w, finish->raw_argument);
+    if (finish->raw_offset < 0)
+        finish->raw_offset =
+            kernel_shared(w->kernel, finish->elements * dtype_bytes(finish->core->type->dtype));
     return writer_memory(w, SPACE_SHARED, finish->raw_offset, finish->core->type->dtype, finish->elements,
                          "raw");
 }
@@ -275,8 +282,13 @@ void finish_element(struct writer *w, const struct finish *finish, const struct 
         writer_store(w, writer_argument(w, finish->first_result + i), linear, results[i]);
 }
 
-void finish_tile(struct writer *w, const struct finish *finish, struct tile *tile,
-                 const struct loop_expr *first, int64_t row_stride, int64_t column_stride) {
+static const struct loop_expr *run_element(struct writer *w, struct run run, const struct loop_expr *i) {
+    const struct loop_expr *inner = lexpr_known(w->f, plus(w, run.inner, i), 0, run.limit - 1);
+    return plus(w, run.outer, inner);
+}
+
+void finish_tile(struct writer *w, const struct finish *finish, struct tile *tile, struct run run,
+                 int64_t row_stride) {
     bool transposes = tile->kind == TILE_TRANSPOSE;
     struct loop_function *f = w->f;
     tile->finished = loop_var_create(f, "finished", finish->core->type->dtype);
@@ -285,8 +297,8 @@ void finish_tile(struct writer *w, const struct finish *finish, struct tile *til
     tile->row->min = tile->column->min = 0;
     tile->row->max = (transposes ? tile->columns : tile->rows) - 1;
     tile->column->max = (transposes ? tile->rows : tile->columns) - 1;
-    const struct loop_expr *linear = plus(w, first, times(w, lexpr_var(f, tile->row), row_stride));
-    linear = plus(w, linear, times(w, lexpr_var(f, tile->column), column_stride));
+    const struct loop_expr *linear = run_element(w, run, lexpr_var(f, tile->column));
+    linear = plus(w, linear, times(w, lexpr_var(f, tile->row), row_stride));
     /* The statements go to the tile, not to the open list. */
     struct loop_list outer = w->level[w->depth].list;
     w->level[w->depth].list = (struct loop_list){0};
@@ -295,10 +307,9 @@ void finish_tile(struct writer *w, const struct finish *finish, struct tile *til
     w->level[w->depth].list = outer;
 }
 
-void finish_run(struct writer *w, const struct finish *finish, const struct loop_expr *first,
-                const struct loop_expr *count) {
+void finish_run(struct writer *w, struct finish *finish, struct run run, const struct loop_expr *count) {
     const struct loop_expr *i = writer_for(w, "i", index_of(w, 0), count, LOOP_VECTOR);
-    const struct loop_expr *linear = plus(w, first, i);
+    const struct loop_expr *linear = run_element(w, run, i);
     const struct loop_expr *raw = writer_let(w, "raw", lexpr_load(w->f, finish_raw(w, finish), linear));
     finish_element(w, finish, linear, raw);
     writer_end(w);

@@ -107,7 +107,8 @@ static void write_unit(struct inner *n, struct writer *w, const struct loop_expr
     const struct loop_expr *end = least(w, times(w, high, n->columns), index_of(w, d->n.extent));
     const struct loop_expr *count = writer_let(w, "count", plus(w, end, times(w, first, -1)));
     const struct loop_expr *row = writer_count(w, "m", d->m.extent);
-    finish_run(w, &d->c->finish, plus(w, plus(w, at.c, times(w, row, d->m.c)), first), count);
+    struct run run = {plus(w, at.c, times(w, row, d->m.c)), first, d->n.extent};
+    finish_run(w, &d->c->finish, run, count);
     writer_end(w);
 }
 

@@ -129,6 +129,8 @@ static void stage_operand(struct lowering *l, struct loop_kernel *kernel, const 
     o->elements = type_elements(value->type);
     o->offset = kernel_shared(kernel, o->elements * dtype_bytes(o->dtype));
     map_dense(o, value->type);
+    if (o->elements == 0)
+        return;
     struct writer w;
     writer_begin(&w, l, kernel, op);
     int64_t tasks = o->elements / STAGE_RUN + 1;

@@ -160,8 +160,11 @@ static void choose_blocking(struct product *d) {
     struct blocking *by = &d->by;
     const struct target *target = d->c->l->target;
     int64_t element = dtype_bytes(d->c->dtype);
-    choose_tile(target, d->m.extent, ceil_div(d->n.extent, d->c->lanes), (double)d->depth, &by->rows,
-                &by->vectors);
+    double products = (double)d->m.extent * (double)d->n.extent * (double)d->depth * (double)grid_points(d);
+    struct tile_work work = {d->m.extent, d->n.extent, d->c->lanes, (double)d->depth,
+                             products < SMALL_PRODUCT};
+    choose_tile(target, &work, &by->rows, &by->vectors);
+    finish_choose(&d->c->finish, (double)d->depth);
     by->panel = by->vectors * d->c->lanes;
     by->panels = ceil_div(d->n.extent, by->panel);
     by->split = row_split(d->m.extent, by->rows);
@@ -234,8 +237,9 @@ static void write_tile(struct product *d, struct writer *w, const struct unit *u
         t->b = packed_buffer(d, w);
         t->b_index[0] = packed_panel(d, w, u, panel);
     }
-    const struct loop_expr *c = plus(w, plus(w, u->at.c, times(w, row, d->m.c)), times(w, column, d->n.c));
-    t->c = finish_raw(w, &d->c->finish);
+    const struct loop_expr *outer = plus(w, u->at.c, times(w, row, d->m.c)), *c = plus(w, outer, column);
+    bool is_stored = d->c->finish.kind != FINISH_TILE || d->by.k_blocks > 1;
+    t->c = is_stored ? finish_raw(w, &d->c->finish) : writer_argument(w, d->c->finish.first_result);
     t->c_index[0] = c;
     t->c_m = d->m.c;
     t->c_n = 1;
@@ -245,7 +249,7 @@ static void write_tile(struct product *d, struct writer *w, const struct unit *u
         t->last = is_at(w, u->k_block, d->by.k_blocks - 1);
     }
     if (d->c->finish.kind == FINISH_TILE)
-        finish_tile(w, &d->c->finish, t, c, d->m.c, 1);
+        finish_tile(w, &d->c->finish, t, (struct run){outer, column, d->n.extent}, d->m.c);
 }
 
 static void write_rows(struct product *d, struct writer *w, const struct unit *u,
@@ -290,7 +294,8 @@ static void finish_rows(struct product *d, struct writer *w, const struct unit *
     const struct loop_expr *count = writer_let(w, "count", plus(w, end, times(w, first, -1)));
     const struct loop_expr *row = writer_for(w, "m", row_of_tile(w, &d->by.split, low),
                                              row_of_tile(w, &d->by.split, high), LOOP_SERIAL);
-    finish_run(w, &d->c->finish, plus(w, plus(w, u->at.c, times(w, row, d->m.c)), first), count);
+    struct run run = {plus(w, u->at.c, times(w, row, d->m.c)), first, d->n.extent};
+    finish_run(w, &d->c->finish, run, count);
     writer_end(w);
     writer_end(w);
 }
@@ -339,25 +344,35 @@ static const struct loop_expr *innermost_count(struct product *d, struct writer 
     return d->k.count > 1 ? index_of(w, d->k.at[d->k.count - 1].extent) : u->k_count;
 }
 
-static void pack_squares(struct product *d, struct writer *w, const struct loop_expr *from,
-                         const struct loop_expr *to, int64_t columns, const struct loop_expr *count) {
+/* A vector of columns, `rows` of them real, along all of k. */
+static void pack_strip(struct product *d, struct writer *w, const struct loop_expr *from,
+                       const struct loop_expr *to, int rows, const struct loop_expr *count) {
     int lanes = d->c->lanes;
     int64_t rest = d->k.at[d->k.count - 1].extent % lanes; /* only the last block has one */
     const struct loop_expr *whole = lexpr_div(w->f, count, lanes);
-    for (int64_t n = 0; n < columns; n += lanes) {
-        int rows = (int)at_most(lanes, columns - n);
-        const struct loop_expr *from_n = plus_n(w, from, n * d->n.b), *to_n = plus_n(w, to, n);
-        const struct loop_expr *i = writer_for(w, "k", index_of(w, 0), whole, LOOP_SERIAL);
-        pack_square(d, w, plus(w, from_n, times(w, i, lanes)),
-                    plus(w, to_n, times(w, i, lanes * d->by.panel)), rows, lanes);
-        writer_end(w);
-        if (!rest)
-            continue;
-        writer_if(w, is_below(w, times(w, whole, lanes), count));
-        pack_square(d, w, plus(w, from_n, times(w, whole, lanes)),
-                    plus(w, to_n, times(w, whole, lanes * d->by.panel)), rows, (int)rest);
-        writer_end(w);
-    }
+    const struct loop_expr *i = writer_for(w, "k", index_of(w, 0), whole, LOOP_SERIAL);
+    pack_square(d, w, plus(w, from, times(w, i, lanes)), plus(w, to, times(w, i, lanes * d->by.panel)), rows,
+                lanes);
+    writer_end(w);
+    if (!rest)
+        return;
+    writer_if(w, is_below(w, times(w, whole, lanes), count));
+    pack_square(d, w, plus(w, from, times(w, whole, lanes)),
+                plus(w, to, times(w, whole, lanes * d->by.panel)), rows, (int)rest);
+    writer_end(w);
+}
+
+static void pack_squares(struct product *d, struct writer *w, const struct loop_expr *from,
+                         const struct loop_expr *to, int64_t columns, const struct loop_expr *count) {
+    int64_t lanes = d->c->lanes, whole = columns / lanes, rest = columns % lanes;
+    const struct loop_expr *i = writer_count(w, "vector", whole);
+    if (whole)
+        pack_strip(d, w, plus(w, from, times(w, i, lanes * d->n.b)), plus(w, to, times(w, i, lanes)),
+                   (int)lanes, count);
+    writer_end(w);
+    if (rest)
+        pack_strip(d, w, plus_n(w, from, whole * lanes * d->n.b), plus_n(w, to, whole * lanes), (int)rest,
+                   count);
 }
 
 /* Opens loops over levels of k but the innermost `skipped`, and moves from and to along. */

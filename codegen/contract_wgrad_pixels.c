@@ -48,7 +48,8 @@ static void choose_sizes(struct pixels *p) {
     const struct window *n = &p->win;
     int lanes = p->c->lanes;
     p->taps = n->axis[0].window * n->axis[1].window * n->axis[2].window;
-    choose_tile(p->c->l->target, n->in, ceil_div(n->out, lanes), STEPS, &p->rows, &p->vectors);
+    struct tile_work work = {n->in, n->out, lanes, STEPS, false};
+    choose_tile(p->c->l->target, &work, &p->rows, &p->vectors);
     p->panel = p->vectors * lanes;
     p->panels = ceil_div(n->out, p->panel);
     p->split = row_split(n->in, p->rows);

@@ -219,11 +219,14 @@ const struct loop_expr *is_positive(struct writer *w, const struct loop_expr *a)
     return is_below(w, index_of(w, 0), a);
 }
 
+/* Each index from the whole: what is known of inner parts of it (lexpr_known) then drops out at once. */
 void writer_unflatten(struct writer *w, const struct type *type, const struct loop_expr *linear,
                       const struct loop_expr **index) {
+    int64_t stride = 1;
     for (int i = type->rank - 1; i >= 0; i--) {
-        int64_t size = type_size(type, i);
-        index[i] = i ? lexpr_mod(w->f, linear, size) : linear;
-        linear = i ? lexpr_div(w->f, linear, size) : linear;
+        index[i] = lexpr_div(w->f, linear, stride);
+        if (i)
+            index[i] = lexpr_mod(w->f, index[i], type_size(type, i));
+        stride *= type_size(type, i);
     }
 }

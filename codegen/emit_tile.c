@@ -9,7 +9,7 @@ enum {
     MAX_ACCUMULATORS = 32,
     /* Levels of constant count are unrolled from the inside while a turn has at most so many multiply-adds: a
      * 3 x 3 window with 12 accumulators is one block of 108. */
-    UNROLL_LIMIT = 128
+    UNROLL_LIMIT = 48
 };
 
 struct micro {
@@ -296,6 +296,7 @@ static void emit_finished(struct micro *m, LLVMValueRef vector, int row, int col
     const struct tile *t = m->tile;
     emit_lanes_begin(m->em, t->column, emit_i64(m->em, column), m->lanes,
                      count < m->lanes ? first_lanes(m, count) : NULL);
+    m->em->lanes.active = count;
     emit_bind(m->em, t->row, emit_i64(m->em, row));
     emit_bind(m->em, t->finished, vector);
     emit_statements(m->em, t->epilogue);

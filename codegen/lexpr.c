@@ -507,3 +507,13 @@ const struct loop_expr *lexpr_within(struct loop_function *f, const struct loop_
     const struct loop_expr *both = lexpr_and(f, above, below);
     return both->kind == LEXPR_INT && both->i ? NULL : both;
 }
+
+const struct loop_expr *lexpr_known(struct loop_function *f, const struct loop_expr *x, int64_t low, int64_t high) {
+    struct loop_expr **slot = &f->table[expr_hash(x) & (uint64_t)(f->table_size - 1)];
+    for (struct loop_expr *own = *slot; own; own = own->chain)
+        if (own == x) {
+            own->min = x->min > low ? x->min : low;
+            own->max = x->max < high ? x->max : high;
+        }
+    return x;
+}

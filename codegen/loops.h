@@ -189,6 +189,9 @@ const struct loop_expr *lexpr_binary(struct loop_function *f, enum opcode code, 
 /* Conditions: NULL means true for all three arguments and for the result. low <= x < high, decided where x's range does. */
 const struct loop_expr *lexpr_and(struct loop_function *f, const struct loop_expr *a, const struct loop_expr *b);
 const struct loop_expr *lexpr_within(struct loop_function *f, const struct loop_expr *x, int64_t low, int64_t high);
+/* From now on x is known to be within low..high, both included, wherever it is evaluated: more than the ranges of its
+ * variables say. Gives x. */
+const struct loop_expr *lexpr_known(struct loop_function *f, const struct loop_expr *x, int64_t low, int64_t high);
 bool lexpr_is_false(const struct loop_expr *condition);
 bool lexpr_depends_on(const struct loop_expr *x, const struct loop_var *var);
 /* index as sum of coefficient * atom + constant: calls for each atom (a variable or what is not affine). */

@@ -186,18 +186,23 @@ bool kernel_guards_hold(const struct kernel_run *run) {
     return true;
 }
 
+static void fill(void *memory, enum dtype dtype, int64_t k, int32_t random) {
+    if (dtype == DTYPE_f64)
+        ((double *)memory)[k] = (double)((float)random * 0x1p-31f);
+    else if (dtype == DTYPE_f32)
+        ((float *)memory)[k] = (float)random * 0x1p-31f;
+    else if (dtype == DTYPE_bool)
+        ((uint8_t *)memory)[k] = random < 0;
+    else
+        memset((char *)memory + k * dtype_bytes(dtype), 0, (size_t)dtype_bytes(dtype));
+}
+
 void kernel_random(struct kernel_run *run, uint32_t seed) {
-    for (int i = 0; i < run->op->in_count; i++) {
-        const struct type *type = argument_type(run, i);
-        for (int64_t k = 0; k < type_elements(type); k++) {
+    for (int i = 0; i < run->op->in_count; i++)
+        for (int64_t k = 0; k < type_elements(argument_type(run, i)); k++) {
             seed = seed * 1664525u + 1013904223u;
-            float x = (float)(int32_t)seed * 0x1p-31f;
-            if (type->dtype == DTYPE_f64)
-                ((double *)run->data[i])[k] = x;
-            else
-                ((float *)run->data[i])[k] = x;
+            fill(run->data[i], argument_type(run, i)->dtype, k, (int32_t)seed);
         }
-    }
 }
 
 void kernel_call(struct kernel_run *run, int first_phase) {

@@ -35,7 +35,7 @@ struct kernel_run *kernel_compile(const char *text, const char *cpu,
 void kernel_free(struct kernel_run *run);
 /* Memory for operands, results and scratch, 64-aligned, with guards of NaN behind each. */
 void kernel_allocate(struct kernel_run *run, int workers);
-void kernel_random(struct kernel_run *run, uint32_t seed); /* operands, f32 or f64, in [-1, 1] */
+void kernel_random(struct kernel_run *run, uint32_t seed); /* operands: floats in [-1, 1], bools, zeros */
 void kernel_call(struct kernel_run *run, int first_phase); /* all tasks in order, worker 0 */
 /* Runs it again, tasks from the last to the first by turns on all workers; true: the results have the same
  * bits. */
