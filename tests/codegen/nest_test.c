@@ -160,6 +160,15 @@ static void compare_on(struct session *s, const struct op *kernel, const char *c
     machine_destroy(m);
 }
 
+/* Code for machines that are not this one: it can only be looked at. */
+static void compile_for(struct session *s, const struct op *kernel, const char *cpu) {
+    const struct target *target = target_get(s->arena, cpu, s->diags);
+    struct lowering l = {.arena = s->arena, .target = target, .diags = s->diags};
+    struct loop_kernel *loops = ARENA_NEW(s->arena, struct loop_kernel);
+    assert_true(lower_kernel(&l, kernel, loops));
+    machine_compiles(s->arena, target, loops, kernel->in_count + kernel->out_count);
+}
+
 static void check_within(const char *kind, const char *body, double tolerance) {
     struct session s = session_open();
     struct graph *g = parse(&s, body);
@@ -173,6 +182,8 @@ static void check_within(const char *kind, const char *body, double tolerance) {
         fail_msg("%s", rendered(&s));
     compare_on(&s, kernel, "native", in, expected, tolerance, body);
     compare_on(&s, kernel, "x86-64", in, expected, tolerance, body);
+    compile_for(&s, kernel, "x86-64-v4");
+    compile_for(&s, kernel, "aarch64");
     arena_destroy(s.arena);
 }
 

@@ -68,6 +68,11 @@ struct machine *machine_create(struct arena *arena, const struct target *target,
     return m;
 }
 
+void machine_compiles(struct arena *arena, const struct target *target, const struct loop_kernel *kernel,
+                      int argument_count) {
+    LLVMDisposeMemoryBuffer(object_of(arena, target, kernel, argument_count));
+}
+
 static void *memory(struct arena *arena, int64_t bytes) {
     uintptr_t p = (uintptr_t)arena_alloc(arena, (size_t)bytes + 64);
     void *aligned = (void *)((p + 63) & ~(uintptr_t)63);
