@@ -137,7 +137,8 @@ static bool make_folder(struct training *t) {
             mkdir(path, 0777);
             *c = '/';
         }
-    if (mkdir(path, 0777) == 0 || errno == EEXIST)
+    struct stat status;
+    if (mkdir(path, 0777) == 0 || (errno == EEXIST && stat(path, &status) == 0 && S_ISDIR(status.st_mode)))
         return true;
     return session_fail(t->session, E_FILE, "the folder %s cannot be made: %s", t->folder, strerror(errno));
 }
@@ -363,6 +364,18 @@ static void clean_up(struct training *t) {
     program_destroy(t->session, t->program);
 }
 
+/* The report's path without the detours of the recipe's (models/../runs), from where the user stands. */
+static void print_report_path(const struct training *t) {
+    char *whole = realpath(t->folder, NULL), *here = getcwd(NULL, 0);
+    const char *path = whole ? whole : t->folder;
+    size_t length = here ? strlen(here) : 0;
+    if (whole && here && strncmp(whole, here, length) == 0 && whole[length] == '/')
+        path = whole + length + 1;
+    printf("%s/report.html\n", path);
+    free(whole);
+    free(here);
+}
+
 enum exit_status command_train(struct invocation *invocation) {
     struct session session;
     struct training t = {.session = &session};
@@ -373,7 +386,7 @@ enum exit_status command_train(struct invocation *invocation) {
     t.style = progress_style_of(session.json, session.quiet);
     bool ok = train(&t, invocation);
     if (ok && !session.quiet && !session.json)
-        printf("%s/report.html\n", t.folder);
+        print_report_path(&t);
     clean_up(&t);
     return session_finish(&session, ok);
 }

@@ -261,7 +261,7 @@ static void print_summary(struct strbuf *out, const struct type *type, const voi
 
 void value_print(struct strbuf *out, const char *name, const struct type *type, const void *bytes) {
     int64_t count = type_elements(type), at = 0;
-    if (*name)
+    if (*name && strcmp(name, "result") != 0) /* what the plan calls a result without a name */
         strbuf_printf(out, "%s: ", name);
     type_print(out, type);
     strbuf_puts(out, " = ");

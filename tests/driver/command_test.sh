@@ -46,7 +46,7 @@ expect 1 "the name must end in" inspect "$0"
 expect 1 "nonexistent" inspect /nonexistent/x.npy
 
 # Every command has a help that lists --help itself.
-for command in check run train build dump plan fmt inspect cache; do
+for command in check run train build dump plan repl fmt inspect cache; do
     expect 0 "-h, --help" help $command
 done
 exit $((failures != 0))

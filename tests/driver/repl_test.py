@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""The REPL through a pseudo-terminal, as a person uses it: prompts, several lines, mistakes, completion, history."""
+import os
+import pty
+import re
+import select
+import signal
+import sys
+import tempfile
+import time
+
+WEFT = os.environ["WEFT"]
+failures = []
+
+
+class Terminal:
+    def __init__(self, home):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ.update(HOME=home, TERM="dumb", XDG_CACHE_HOME=home + "/cache")
+            os.environ.pop("XDG_STATE_HOME", None)
+            os.execv(WEFT, [WEFT, "repl"])
+        self.text = ""
+
+    def wait_for(self, pattern, seconds=60):
+        """Reads until the pattern appears; returns what came up to its end."""
+        end = time.time() + seconds
+        while time.time() < end:
+            found = re.search(pattern, self.text)
+            if found:
+                seen, self.text = self.text[:found.end()], self.text[found.end():]
+                return seen
+            if select.select([self.fd], [], [], 0.2)[0]:
+                try:
+                    data = os.read(self.fd, 4096).decode("utf-8", "replace")
+                except OSError:
+                    break
+                self.text += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", data).replace("\r", "")
+        failures.append(f"waited for {pattern!r}, saw {self.text!r}")
+        return ""
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def line(self, text, pattern):
+        self.type(text + "\n")
+        seen = self.wait_for(pattern)
+        self.wait_for(r"weft> ")
+        return seen
+
+    def close(self):
+        self.type("\x04")
+        end = time.time() + 20
+        while time.time() < end:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            if select.select([self.fd], [], [], 0.1)[0]:
+                try:
+                    os.read(self.fd, 4096)
+                except OSError:
+                    pass
+        failures.append("Ctrl-D does not end the session")
+        os.kill(self.pid, signal.SIGKILL)
+        return None
+
+
+def main():
+    with tempfile.TemporaryDirectory() as home:
+        t = Terminal(home)
+        t.wait_for("weft> ")
+        t.line("1 + 2", r"\n3\n")
+        t.line("x = full([2, 3], 2.0)", r"\n")
+        t.line("sum(x)", r"f32\[\] = 12")
+        t.line("x[0] * 3.0", r"f32\[3\] = \[6, 6, 6\]")
+        # A definition over several lines, and its redefinition.
+        t.type("fn twice(a: f32[N]) -> f32[N] {\n")
+        t.wait_for(r"\.\.\. ")
+        t.type("  return a * 2.0\n")
+        t.wait_for(r"\.\.\. ")
+        t.line("}", r"\n")
+        t.line("twice(x[1])", r"\[4, 4, 4\]")
+        t.line("fn twice(a: f32[N]) -> f32[N] = a * 20.0", r"\n")
+        t.line("twice(x[1])", r"\[40, 40, 40\]")
+        # Mistakes are told and the session goes on.
+        t.line("sum(y)", r"error\[E0201\]: unknown name `y`")
+        t.line("x @ x", r"error\[E03")
+        t.line(":typ x", r"did you mean :type")
+        t.line(":type x @ transpose(x)", r"f32\[2,2\]")
+        t.line(":ir exp(x)", r"exp\(%0\) : f32\[2,3\]")
+        t.line(":plan exp(x)", r"peak")
+        t.line(":asm exp(x)", r"vector|ymm|xmm|fmla|weft_")
+        t.line(":time exp(x)", r"compiled in .* ran in")
+        t.line(":help", r":quit")
+        t.line(":load /nonexistent.weft", r"nonexistent")
+        t.line("grad(sum(x^2), x)", r"\[\[4, 4, 4\], \[4, 4, 4\]\]")
+        # Completion: `softm` is finished to softmax.
+        t.type("softm\t(x)[0, 0]\n")
+        t.wait_for(r"f32\[\] = 0\.333333")
+        t.wait_for("weft> ")
+        if t.close() != 0:
+            failures.append("the session ends with status 0")
+        # The history is kept.
+        again = Terminal(home)
+        again.wait_for("weft> ")
+        again.type("\x10")
+        again.wait_for(r"softmax\(x\)", 10)
+        again.type("\x03\n")
+        again.close()
+    for f in failures:
+        print("FAILED:", f)
+    sys.exit(bool(failures))
+
+
+main()
