@@ -120,6 +120,8 @@ static struct datum repeat_list(struct elab *e, const struct builtin_call *c) {
     if (!arg_items(e, c, 0, &items) || !arg_int(e, c, 1, &n))
         return datum_error();
     VEC(struct datum) out = {0};
+    if (n > 0 && items->count > MAX_LIST / n)
+        return fail(e, c->span, E_UNSUPPORTED, "a list of more than %d elements", MAX_LIST);
     for (int64_t k = 0; k < n; k++)
         for (int i = 0; i < items->count; i++)
             VEC_PUSH(e->arena, &out, items->at[i]);

@@ -196,6 +196,17 @@ static bool prepare_self(struct elab *e, const struct closure *closure, const st
     return instance_run_body(e, closure->self, span);
 }
 
+/* A recursion that branches would report this at each of its ends: once is enough, and nothing more is
+ * evaluated. */
+static bool is_too_deep(struct elab *e, struct span span) {
+    if (!e->frame || e->frame->depth < MAX_CALL_DEPTH)
+        return false;
+    if (!e->gave_up)
+        report_error(e, span, E_RECURSION, "calls are nested more than %d deep", MAX_CALL_DEPTH);
+    e->gave_up = true;
+    return true;
+}
+
 struct datum call_fn(struct elab *e, const struct closure *closure, const struct arguments *args,
                      const struct expr *place, struct span span) {
     const struct item *item = closure->item;
@@ -204,8 +215,8 @@ struct datum call_fn(struct elab *e, const struct closure *closure, const struct
     int *of = ARENA_ARRAY(e->arena, int, s.at.count);
     if (!match_arguments(e, &s, args, span, of))
         return datum_error();
-    if (e->frame && e->frame->depth >= MAX_CALL_DEPTH)
-        return fail(e, span, E_RECURSION, "calls are nested more than %d deep", MAX_CALL_DEPTH);
+    if (is_too_deep(e, span))
+        return datum_error();
 
     struct site *site = site_of_call(e, span, s.what);
     struct frame frame;
@@ -242,8 +253,8 @@ static struct datum call_lambda(struct elab *e, const struct closure *closure, c
     int *of = ARENA_ARRAY(e->arena, int, s.at.count);
     if (!match_arguments(e, &s, args, span, of))
         return datum_error();
-    if (e->frame->depth >= MAX_CALL_DEPTH)
-        return fail(e, span, E_RECURSION, "calls are nested more than %d deep", MAX_CALL_DEPTH);
+    if (is_too_deep(e, span))
+        return datum_error();
     struct site *site = site_of_call(e, span, "fn");
     struct frame frame;
     frame_push(e, &frame, scope_create(e->arena, SCOPE_FUNCTION, closure->scope), closure->self, site);

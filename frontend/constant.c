@@ -14,7 +14,24 @@ struct runner {
     struct map values; /* struct value to struct tensor */
 };
 
+/* What is computed at elaboration must fit into it. */
+static bool has_room(struct runner *r, const struct op *op) {
+    for (int i = 0; i < op->out_count; i++) {
+        double elements = 1.0;
+        for (int k = 0; k < op->out[i]->type->rank; k++)
+            elements *= (double)dim_value(op->out[i]->type->dims[k]);
+        if (elements <= MAX_CONSTANT)
+            continue;
+        diag_error_at(r->e->diags, op->site, E_UNSUPPORTED, "a constant of more than %d elements",
+                      MAX_CONSTANT);
+        return false;
+    }
+    return true;
+}
+
 static bool run_op(struct runner *r, struct op *op) {
+    if (!has_room(r, op))
+        return false;
     struct tensor **in = ARENA_ARRAY(r->e->arena, struct tensor *, op->in_count);
     struct tensor **out = ARENA_ARRAY(r->e->arena, struct tensor *, op->out_count);
     for (int i = 0; i < op->in_count; i++)

@@ -10,7 +10,8 @@
 #include "frontend/scope.h"
 #include "ir/build.h"
 
-enum { MAX_CALL_DEPTH = 256, DTYPE_ANY = -1 };
+#define MAX_MEMORY ((size_t)3 << 30) /* bytes, for one model */
+enum { MAX_CALL_DEPTH = 256, MAX_LIST = 1 << 22, MAX_TEXT = 1 << 20, MAX_CONSTANT = 1 << 26, DTYPE_ANY = -1 };
 
 /* ---- library.c ---- */
 enum file_status { FILE_LOADING, FILE_LOADED, FILE_BROKEN };
@@ -27,6 +28,7 @@ struct frontend {
     struct interner *names;
     struct diags *diags;
     const char *library_folder; /* NULL: embedded */
+    int64_t evaluation_limit;
     struct scope *builtins, *prelude;
     struct map signatures; /* of builtins: struct builtin to what call.c made of its row */
     VEC(struct model_file *) files;
@@ -144,9 +146,11 @@ struct elab {
     const struct loop_index *loops;
     struct stream *stream;
     VEC(struct site *) spare_sites;
-    bool names_places; /* the REPL: an instance without a place gets one where its weights are read */
-    bool in_constant;  /* tensors are made in f64, to be evaluated */
-    bool in_init;      /* the init function: reading a weight gives its first value */
+    int64_t evaluations; /* of expressions, in this function */
+    bool gave_up;        /* it goes on without end: reported, and everything is a mistake from now on */
+    bool names_places;   /* the REPL: an instance without a place gets one where its weights are read */
+    bool in_constant;    /* tensors are made in f64, to be evaluated */
+    bool in_init;        /* the init function: reading a weight gives its first value */
 
     /* of the function being built */
     struct function *function;
@@ -186,7 +190,8 @@ struct datum fail(struct elab *e, struct span span, enum diag_code code, const c
 const char *describe(struct elab *e, struct datum d);
 /* "did you mean": where one of the names is near. */
 void hint_nearest(struct diag *diag, const char *name, const char *const *names, int count);
-void hint_nearest_in(struct elab *e, struct diag *diag, const char *name, const struct scope *scope); /* not around it */
+void hint_nearest_in(struct elab *e, struct diag *diag, const char *name,
+                     const struct scope *scope); /* not around it */
 /* What a name that means nothing here may have been meant to be (suggest.c). */
 void explain_unknown_name(struct elab *e, struct diag *diag, const char *name, struct span span);
 /* "`a`, `b` and `c`"; "nothing" of none. */
@@ -272,13 +277,13 @@ struct instance *frame_holder(struct elab *e, const struct expr *place, const ch
 
 /* ---- dims.c ---- */
 struct binder {
-    struct scope *scope;   /* where dimension variables of the call are bound */
-    struct instance *self; /* whose body may own some of them, or NULL */
-    bool quiet;            /* a first look, before the body has run: binds what it can, reports nothing */
-    const char *what;      /* "the argument x of nn.Linear.call" */
+    struct scope *scope;     /* where dimension variables of the call are bound */
+    struct instance *self;   /* whose body may own some of them, or NULL */
+    bool quiet;              /* a first look, before the body has run: binds what it can, reports nothing */
+    const char *what;        /* "the argument x of nn.Linear.call" */
     const struct site *site; /* of the call: a dim that is wrong in itself is wrong in the callee; or NULL */
-    bool keeps_numbers;    /* of a module's parameters */
-    bool is_entry;         /* unbound names become dimension variables of the entry */
+    bool keeps_numbers;      /* of a module's parameters */
+    bool is_entry;           /* unbound names become dimension variables of the entry */
 };
 /* Whether d fits the type; binds dimension variables; may convert d (a number for an f32 parameter). */
 bool bind_type(struct elab *e, const struct binder *binder, const struct type_expr *type, struct datum *d,

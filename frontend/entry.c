@@ -18,6 +18,8 @@ void building_begin(struct elab *e, struct building *building, const char *name,
     e->versions.count = e->report_names.count = e->claims.count = 0;
     e->ambient = (struct ambient){.training = e->is_train};
     e->loops = NULL;
+    e->evaluations = 0;
+    e->gave_up = false;
     region_push(e, &building->base, e->function->body, false);
     stream_push(e, &building->stream);
     frame_push(e, &building->frame, e->root->scope, e->root, NULL);

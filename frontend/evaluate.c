@@ -474,9 +474,23 @@ static struct datum (*const rules[])(struct elab *e, const struct expr *x) = {
     [EXPR_LOOP] = evaluate_loop,
 };
 
+/* A program that unrolls without end is told so, in place of waiting for it. Memory is looked at now and then. */
+static bool has_patience(struct elab *e, struct span span) {
+    bool too_long = ++e->evaluations > e->frontend->evaluation_limit;
+    bool too_large = e->evaluations % 4096 == 0 && arena_used(e->arena) > MAX_MEMORY;
+    if (!too_long && !too_large)
+        return true;
+    report_error(e, span, E_RECURSION, "the elaboration comes to no end: it has evaluated %lld expressions",
+                 (long long)e->evaluations);
+    e->gave_up = true;
+    return false;
+}
+
 /* Ops that the expression adds point to its site. Most expressions are numbers and add none: their sites are
  * used again, or a table of a million numbers would leave a million sites behind. */
 struct datum evaluate(struct elab *e, const struct expr *x) {
+    if (e->gave_up || !has_patience(e, x->span))
+        return datum_error();
     const struct site *before = e->b.site;
     struct site *site = site_take(e, x->span);
     int ops = e->graph->next_op, messages = diags_count(e->diags);

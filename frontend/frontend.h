@@ -25,6 +25,9 @@ struct frontend *frontend_create(struct arena *arena, struct types *types, struc
 /* The folder whose .weft files replace the embedded library (--lib); NULL: the embedded one. */
 void frontend_set_library(struct frontend *fe, const char *folder);
 
+/* How many expressions an entry may evaluate before it is given up (a few minutes' worth, unless it is set). */
+void frontend_set_limit(struct frontend *fe, int64_t evaluations);
+
 /* Reads a file and all that it uses. false: reported. Reading it again gives the same definitions. */
 bool frontend_load(struct frontend *fe, const char *path);
 /* The same for a text that is no file. */

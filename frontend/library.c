@@ -11,9 +11,14 @@ struct frontend *frontend_create(struct arena *arena, struct types *types, struc
     fe->types = types;
     fe->names = names;
     fe->diags = diags;
+    fe->evaluation_limit = 500000000;
     map_init(&fe->signatures, arena);
     fe->builtins = builtins_scope(arena, names, types);
     return fe;
+}
+
+void frontend_set_limit(struct frontend *fe, int64_t evaluations) {
+    fe->evaluation_limit = evaluations;
 }
 
 void frontend_set_library(struct frontend *fe, const char *folder) {

@@ -2,6 +2,7 @@
 #include "frontend/elab.h"
 
 #include <math.h>
+#include <string.h>
 
 struct operands {
     struct datum a, b;
@@ -365,12 +366,17 @@ static struct datum undecided_logic(struct elab *e, enum binary_op op, const str
 static struct datum binary_others(struct elab *e, enum binary_op op, const struct operands *o) {
     if (op == BINARY_EQ || op == BINARY_NE)
         return datum_bool(datum_equal(e->types, o->a, o->b) == (op == BINARY_EQ));
+    if (op == BINARY_ADD && o->a.kind == DATUM_STRING && o->b.kind == DATUM_STRING &&
+        strlen(o->a.text) + strlen(o->b.text) > MAX_TEXT)
+        return fail(e, o->span, E_UNSUPPORTED, "a string of more than %d bytes", MAX_TEXT);
     if (op == BINARY_ADD && o->a.kind == DATUM_STRING && o->b.kind == DATUM_STRING)
         return datum_string(intern(e->names, arena_printf(e->arena, "%s%s", o->a.text, o->b.text)));
     if (op == BINARY_ADD && (o->a.kind == DATUM_LIST || o->a.kind == DATUM_RANGE)) {
         const struct list *a, *b;
         if (!datum_items(e, o->a, o->sa, &a) || !datum_items(e, o->b, o->sb, &b))
             return datum_error();
+        if (a->count + (int64_t)b->count > MAX_LIST)
+            return fail(e, o->span, E_UNSUPPORTED, "a list of more than %d elements", MAX_LIST);
         return datum_list_join(e->arena, a, b);
     }
     return mismatch(e, op, o);

@@ -376,6 +376,8 @@ static enum flow (*const rules[])(struct elab *e, const struct stmt *s) = {
 };
 
 enum flow run_statement(struct elab *e, const struct stmt *s) {
+    if (e->gave_up)
+        return FLOW_NEXT;
     const struct site *before = e->b.site;
     e->b.site = site_here(e, s->span);
     enum flow flow = rules[s->kind](e, s);
