@@ -59,6 +59,17 @@ static bool is_large_const(const struct op *op) {
     return op->code == OP_const && elements_of(op->out[0]) > TINY;
 }
 
+/* The number of a draw, which nothing but keys are made of. It stays in memory, so that the kernels that draw weights of
+ * one shape are one piece of code. */
+static bool is_ordinal(const struct op *op) {
+    if (op->code != OP_const || !op->out[0]->uses)
+        return false;
+    FOR_EACH_USE (use, op->out[0])
+        if (use->user->code != OP_random_fold || use->index != 1)
+            return false;
+    return true;
+}
+
 /* Windows that do not overlap give each element one term; others all that may reach it. */
 static bool is_small_fold(const struct op *op) {
     int n;
@@ -82,7 +93,7 @@ static enum cluster_kind kind_of(const struct op *op) {
     case FUSE_REGION:
         return CLUSTER_OUTSIDE;
     case FUSE_SOURCE:
-        return op->code == OP_input || op->code == OP_read || is_large_const(op) ? CLUSTER_OUTSIDE : CLUSTER_NEST;
+        return op->code == OP_input || op->code == OP_read || is_large_const(op) || is_ordinal(op) ? CLUSTER_OUTSIDE : CLUSTER_NEST;
     default:
         return CLUSTER_NEST;
     }
