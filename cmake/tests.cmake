@@ -44,6 +44,24 @@ function(weft_layer_tests layer)
     endforeach()
 endfunction()
 
+# tests/models/x_test.c: whole models through every layer. The driver calls the code generator through its table; these
+# programs link it instead of opening the module.
+function(weft_model_tests)
+    set(folder ${CMAKE_SOURCE_DIR}/tests/models)
+    file(GLOB programs CONFIGURE_DEPENDS ${folder}/*_test.c)
+    file(GLOB support CONFIGURE_DEPENDS ${folder}/support*.c)
+    foreach(file ${programs})
+        get_filename_component(name ${file} NAME_WE)
+        set(target models_${name})
+        add_executable(${target} ${file} ${support})
+        target_link_libraries(${target} PRIVATE weft_driver weft_codegen PkgConfig::CMOCKA m)
+        target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/tests/support)
+        set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+        add_test(NAME models/${name} COMMAND ${target})
+        weft_test_environment(models/${name})
+    endforeach()
+endfunction()
+
 # tests/fuzz/LAYER_x.c defines LLVMFuzzerTestOneInput. The test replays tests/fuzz/corpus/LAYER_x and mutations of it;
 # with WEFT_FUZZ the same file becomes a libFuzzer program.
 function(weft_fuzz_tests)
@@ -73,6 +91,7 @@ function(weft_all_tests)
     foreach(layer base ir frontend passes codegen runtime driver)
         weft_layer_tests(${layer})
     endforeach()
+    weft_model_tests()
     weft_fuzz_tests()
     file(GLOB scripts CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/build/*_test.sh)
     foreach(file ${scripts})

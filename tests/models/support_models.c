@@ -1,0 +1,233 @@
+#include "support_models.h"
+
+#include "driver/entries.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* ---- the zoo ---- */
+
+const struct model_size model_sizes[] = {
+    {"lenet.weft", {{0}}, {{"B", 3}}},
+    {"vae.weft", {{"hidden", "40", {0}}, {"latent", "5", {0}}}, {{"B", 5}, {"n", 3}}},
+    {"conv_vae.weft", {{"ch", "4", {0}}, {"hidden", "24", {0}}, {"latent", "5", {0}}}, {{"B", 3}, {"n", 2}}},
+    {"ddpm.weft",
+     {{"ch", "16", {0}}, {"mult", "[1, 1, 1]", {0}}, {"T", "50", {0}}},
+     {{"B", 2}, {"n", 2}, {"steps", 3}}},
+};
+const int model_count = sizeof(model_sizes) / sizeof(*model_sizes);
+
+/* ---- opening ---- */
+
+void model_fail(struct model_run *run, const char *what) {
+    struct strbuf text;
+    strbuf_init(&text, run->session.arena);
+    diags_render(run->session.diags, &text, false);
+    fprintf(stderr, "%s\n", text.text ? text.text : "nothing was reported");
+    fail_msg("%s: %s", run->size->file, what);
+}
+
+static void open_session(struct session *session) {
+    struct arena *arena = arena_create();
+    *session = (struct session){.arena = arena,
+                                .types = types_create(arena),
+                                .names = interner_create(arena),
+                                .diags = diags_create(arena),
+                                .codegen = &weft_codegen,
+                                .seed = 11,
+                                .threads = 2};
+    session->frontend = frontend_create(arena, session->types, session->names, session->diags);
+}
+
+static void request_all(struct model_run *run, const struct sizes *sizes) {
+    struct function **functions;
+    if (!entries_elaborate(&run->session, run->instance, NULL, sizes, &functions, &run->entry_count))
+        model_fail(run, "an entry is not elaborated");
+    struct function *init = instance_elaborate_init(run->instance);
+    if (!init)
+        model_fail(run, "init is not elaborated");
+    run->requests = ARENA_ARRAY(run->session.arena, struct request, run->entry_count + 1);
+    for (int i = 0; i <= run->entry_count; i++)
+        run->requests[i] = (struct request){i < run->entry_count ? functions[i] : init, sizes->bindings.at,
+                                            sizes->bindings.count};
+}
+
+struct model_run *model_open(const struct model_size *size) {
+    struct session session;
+    open_session(&session);
+    struct model_run *run = ARENA_NEW(session.arena, struct model_run);
+    *run = (struct model_run){.session = session, .size = size};
+    const char *path = arena_printf(session.arena, "%s/models/%s", getenv("SOURCE_DIR"), size->file);
+    struct model_name name;
+    int settings = 0;
+    while (size->settings[settings].name)
+        settings++;
+    if (!session_load(&run->session, path, &name) ||
+        !(run->instance = session_instantiate(&run->session, &name, size->settings, settings)))
+        model_fail(run, "no instance");
+    struct sizes *sizes = ARENA_NEW(session.arena, struct sizes);
+    for (int i = 0; size->bindings[i].name; i++)
+        assert_true(
+            sizes_bind(&run->session, sizes, size->bindings[i].name, size->bindings[i].value, "test"));
+    request_all(run, sizes);
+    return run;
+}
+
+struct graph *model_graph(struct model_run *run, const char *until) {
+    int count = run->entry_count + 1;
+    struct graph *graph =
+        session_bind(&run->session, instance_graph(run->instance), run->requests, count, run->session.arena);
+    if (!graph)
+        model_fail(run, "the sizes do not fit");
+    struct function **functions = ARENA_ARRAY(run->session.arena, struct function *, count);
+    for (int i = 0; i < count; i++)
+        functions[i] = graph_find_function(graph, run->requests[i].function->name);
+    struct pass_context context = {.functions = functions, .function_count = count};
+    if (until && !session_run_passes(&run->session, graph, &context, until))
+        model_fail(run, "a pass failed");
+    return graph;
+}
+
+void model_compile(struct model_run *run, const char *cpu) {
+    run->session.cpu = cpu;
+    run->plain = model_graph(run, "inline");
+    run->program = program_create(&run->session, instance_graph(run->instance), run->requests,
+                                  run->entry_count + 1, true);
+    if (!run->program || !memory_create(&run->session, run->program->plan, &run->memory))
+        model_fail(run, "it does not compile");
+}
+
+void model_close(struct model_run *run) {
+    memory_destroy(&run->memory);
+    program_destroy(&run->session, run->program);
+    weft_pool_destroy(run->session.pool);
+    arena_destroy(run->session.arena);
+}
+
+/* ---- calls ---- */
+
+static uint32_t next_random(uint32_t *seed) {
+    return (*seed = *seed * 1664525u + 1013904223u) >> 8;
+}
+
+static unsigned char *block(struct arena *arena, size_t size) {
+    unsigned char *bytes = arena_alloc(arena, size + 64);
+    return bytes + (64 - (uintptr_t)bytes % 64) % 64;
+}
+
+static void fill_input(struct arena *arena, const struct type *type, unsigned char *bytes, uint32_t *seed) {
+    struct tensor *tensor = tensor_create(arena, type);
+    for (int64_t i = 0; i < type_elements(type); i++)
+        if (dtype_is_float(type->dtype))
+            tensor->f[i] = next_random(seed) * 0x1p-24;
+        else
+            tensor->i[i] = next_random(seed) % 10;
+    tensor_to_bytes(tensor, bytes);
+}
+
+struct model_call *model_call_create(struct model_run *run, int entry, uint32_t seed) {
+    struct arena *arena = run->session.arena;
+    struct model_call *call = ARENA_NEW(arena, struct model_call);
+    *call = (struct model_call){.run = run, .entry = &run->program->entries[entry]};
+    const struct function_plan *plan = call->entry->plan;
+    call->args = ARENA_ARRAY(arena, unsigned char *, plan->arguments.count);
+    call->args[0] = run->memory.weights;
+    call->args[1] = run->memory.state;
+    for (int i = 2; i < plan->arguments.count; i++) {
+        const struct plan_argument *a = &plan->arguments.at[i];
+        call->args[i] = block(arena, (size_t)type_bytes(a->type));
+        if (a->role == WEFT_INPUT || a->role == WEFT_SEED)
+            fill_input(arena, a->type, call->args[i], &seed);
+    }
+    return call;
+}
+
+static bool is_output(const struct plan_argument *a) {
+    return a->role == WEFT_RESULT || a->role == WEFT_REPORT;
+}
+
+void model_call_run(struct model_call *call, const weft_exec *exec) {
+    const struct function_plan *plan = call->entry->plan;
+    size_t size = call->entry->workspace_bytes;
+    unsigned char *workspace = aligned_alloc(64, (size + 127) / 64 * 64);
+    memset(workspace, 0xff, size);
+    for (int i = 2; i < plan->arguments.count; i++)
+        if (is_output(&plan->arguments.at[i]))
+            memset(call->args[i], 0xff, (size_t)type_bytes(plan->arguments.at[i].type));
+    int code = call->entry->call((void *const *)call->args, workspace, exec);
+    free(workspace);
+    if (code != WEFT_OK)
+        fail_msg("%s:%s gives the code %d", call->run->size->file, call->entry->name, code);
+}
+
+struct snapshot model_snapshot(const struct model_call *call) {
+    const struct memory *memory = &call->run->memory;
+    const struct function_plan *plan = call->entry->plan;
+    struct snapshot s = {.size = memory->weights_bytes + memory->state_bytes};
+    for (int i = 2; i < plan->arguments.count; i++)
+        s.size += is_output(&plan->arguments.at[i]) ? (size_t)type_bytes(plan->arguments.at[i].type) : 0;
+    s.bytes = arena_alloc(call->run->session.arena, s.size);
+    unsigned char *at = s.bytes;
+    memcpy(at, memory->weights, memory->weights_bytes);
+    memcpy(at += memory->weights_bytes, memory->state, memory->state_bytes);
+    at += memory->state_bytes;
+    for (int i = 2; i < plan->arguments.count; i++)
+        if (is_output(&plan->arguments.at[i])) {
+            memcpy(at, call->args[i], (size_t)type_bytes(plan->arguments.at[i].type));
+            at += type_bytes(plan->arguments.at[i].type);
+        }
+    return s;
+}
+
+bool snapshot_equal(const struct snapshot *a, const struct snapshot *b) {
+    return a->size == b->size && memcmp(a->bytes, b->bytes, a->size) == 0;
+}
+
+void model_restore(struct model_call *call, const struct snapshot *s) {
+    struct memory *memory = &call->run->memory;
+    memcpy(memory->weights, s->bytes, memory->weights_bytes);
+    memcpy(memory->state, s->bytes + memory->weights_bytes, memory->state_bytes);
+}
+
+/* ---- states ---- */
+
+struct tensor *state_tensor(const struct model_run *run, const struct state *state) {
+    /* the plan knows the states of the program's graph, which are those of every copy in the same order */
+    return tensor_from_bytes(run->session.arena, state->type,
+                             memory_of_state(&run->memory, run->program->plan, state));
+}
+
+static bool is_zero(const struct tensor *t) {
+    for (int64_t i = 0; i < type_elements(t->type); i++)
+        if (t->f[i] != 0)
+            return false;
+    return true;
+}
+
+void model_start(struct model_run *run) {
+    struct model_call *init = model_call_create(run, run->entry_count, 5);
+    uint32_t seed = 17;
+    model_call_run(init, NULL);
+    for (int i = 0; i < run->program->graph->states.count; i++) {
+        const struct state *state = run->program->graph->states.at[i];
+        struct tensor *value = state_tensor(run, state);
+        if (state->kind != STATE_WEIGHT || !is_zero(value))
+            continue;
+        for (int64_t k = 0; k < type_elements(value->type); k++)
+            value->f[k] = 0.1 * (next_random(&seed) * 0x1p-23 - 1);
+        tensor_to_bytes(value, memory_of_state(&run->memory, run->program->plan, state));
+    }
+}
+
+struct eval *model_eval(struct model_run *run, struct graph *graph, enum eval_mode mode) {
+    struct eval *eval = eval_create(run->session.arena, graph, mode, run->session.diags);
+    for (int i = 0; i < graph->states.count; i++)
+        eval_set_state(eval, graph->states.at[i], state_tensor(run, graph->states.at[i]));
+    return eval;
+}

@@ -1,0 +1,66 @@
+/* tests/models/support_models.h: a model of models/ in every form at once: its graph with the gradients
+ * opened and nothing else done, for the evaluator; and the same functions compiled, with memory to call them
+ * in. */
+#ifndef TESTS_MODELS_SUPPORT_MODELS_H
+#define TESTS_MODELS_SUPPORT_MODELS_H
+
+#include "driver/session.h"
+#include "ir/eval.h"
+
+/* A model at a size that the evaluator bears. Lists end in a row without a name. */
+struct model_size {
+    const char *file;               /* in models/ */
+    struct setting settings[6];     /* hyper-parameters */
+    struct dim_binding bindings[5]; /* sizes and `int` parameters of entries, by name */
+};
+extern const struct model_size model_sizes[];
+extern const int model_count;
+
+struct model_run {
+    struct session session;
+    const struct model_size *size;
+    struct instance *instance;
+    struct request *requests; /* every entry in order of declaration, then init */
+    int entry_count;          /* without init, which is entry number entry_count */
+    struct graph *plain;      /* after differentiate and inline */
+    struct program *program;
+    struct memory memory;
+};
+
+/* Elaborates everything. Fails the test with what was reported where something is refused; so do all
+ * functions here. */
+struct model_run *model_open(const struct model_size *size);
+void model_compile(struct model_run *run, const char *cpu);
+/* The functions of the requests in a graph of their own, bound, after the passes up to `until`. */
+struct graph *model_graph(struct model_run *run, const char *until);
+void model_close(struct model_run *run);
+void model_fail(struct model_run *run, const char *what);
+
+/* What one call sees and leaves. args[0] and args[1] are the run's blocks of weights and state. */
+struct model_call {
+    struct model_run *run;
+    const struct program_entry *entry;
+    unsigned char **args;
+};
+/* Inputs from the seed: floats in [0, 1), integers in 0..9. */
+struct model_call *model_call_create(struct model_run *run, int entry, uint32_t seed);
+/* Calls it; the workspace and the results hold NaNs before. exec may be NULL. */
+void model_call_run(struct model_call *call, const weft_exec *exec);
+/* The bytes of weights, state, results and reports as they are now, in the session's arena. */
+struct snapshot {
+    unsigned char *bytes;
+    size_t size;
+};
+struct snapshot model_snapshot(const struct model_call *call);
+bool snapshot_equal(const struct snapshot *a, const struct snapshot *b);
+void model_restore(struct model_call *call, const struct snapshot *snapshot); /* weights and state */
+
+/* init, by the compiled code; then weights that begin as zeros (biases, last layers) get small random values,
+ * or half of the network would not be seen. */
+void model_start(struct model_run *run);
+
+/* The evaluator on a graph of the run, with the states of the compiled model. */
+struct eval *model_eval(struct model_run *run, struct graph *graph, enum eval_mode mode);
+struct tensor *state_tensor(const struct model_run *run, const struct state *state);
+
+#endif
