@@ -184,6 +184,10 @@ int diags_count(const struct diags *diags) {
     return diags->all.count;
 }
 
+struct diag *diags_last(const struct diags *diags) {
+    return diags->all.count > 0 ? VEC_LAST(&diags->all) : NULL;
+}
+
 void diags_clear(struct diags *diags) {
     diags->all.count = 0;
 }

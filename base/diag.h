@@ -43,6 +43,7 @@ void diag_chain(struct diag *diag, const struct site *site); /* the callers of s
 int diags_error_count(const struct diags *diags); /* errors and defects */
 bool diags_has_defect(const struct diags *diags);
 int diags_count(const struct diags *diags);
+struct diag *diags_last(const struct diags *diags); /* to say more of it; NULL: none */
 void diags_clear(struct diags *diags);              /* the REPL, between lines */
 void diags_truncate(struct diags *diags, int count); /* forget all but the first count: a trial that was given up */
 

@@ -31,7 +31,7 @@ static void refuse(struct elab *e, const struct builtin_call *c, int i, const ch
     for (int k = 0; k < i; k++)
         p += strcspn(p, " ") + 1;
     report_error(e, c->spans[i], datum_is_run_time(c->args[i]) ? E_TIME : E_TYPE,
-                 "the argument %.*s of %s must be %s, this is %s", (int)strcspn(p, "?* "), p,
+                 "the argument `%.*s` of `%s` must be %s, this is %s", (int)strcspn(p, "?* "), p,
                  c->builtin->name, wanted, describe(e, c->args[i]));
 }
 

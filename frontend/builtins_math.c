@@ -53,7 +53,8 @@ static struct datum run_stop_gradient(struct elab *e, const struct builtin_call 
 
 static bool both_tensors(struct elab *e, const struct builtin_call *c, int i, int k, struct value **x,
                          struct value **y) {
-    return to_tensors(e, c->args[i], c->args[k], c->spans[i], c->spans[k], x, y);
+    return to_tensors(e, c->args[i], c->args[k], c->spans[i], c->spans[k], x, y) &&
+           operands_fit(e, c->builtin->name, *x, *y, c->span, c->spans[i], c->spans[k]);
 }
 
 static struct datum run_atan2(struct elab *e, const struct builtin_call *c) {
@@ -90,6 +91,9 @@ static struct datum run_where(struct elab *e, const struct builtin_call *c) {
     struct value *condition = arg_tensor(e, c, 0, DTYPE_ANY), *x, *y;
     if (!condition || !both_tensors(e, c, 1, 2, &x, &y))
         return datum_error();
+    if (condition->type->dtype != DTYPE_bool)
+        return fail(e, c->spans[0], E_DTYPE, "the condition of `where` is bools, this is %s",
+                    type_text(e->types, condition->type));
     return datum_tensor(build_select(&e->b, condition, x, y));
 }
 

@@ -93,7 +93,9 @@ static struct datum combine(struct elab *e, const struct builtin_call *c, struct
     if (done)
         return d;
     struct value *x, *y;
-    if (!to_tensors(e, a, b, c->spans[0], c->spans[0], &x, &y))
+    struct span second = c->given[1] ? c->spans[1] : c->spans[0];
+    if (!to_tensors(e, a, b, c->spans[0], second, &x, &y) ||
+        !operands_fit(e, c->builtin->name, x, y, c->span, c->spans[0], second))
         return datum_error();
     return datum_tensor(build_binary(&e->b, reductions[which].pair, x, y));
 }

@@ -22,7 +22,15 @@ static bool fill_rest(struct elab *e, const struct builtin_call *c, const struct
     }
     if (rest < 0)
         return true;
-    struct datum size = divide_sizes(e, type_count(e->types, from), known, c->span);
+    const struct dim *all = type_count(e->types, from);
+    if (dim_is_const(all) && dim_is_const(known) &&
+        (dim_value(known) == 0 || dim_value(all) % dim_value(known) != 0)) {
+        report_error(e, c->spans[1], E_SHAPE,
+                     "no size makes this shape of %s: %s does not divide its %s elements",
+                     type_text(e->types, from), dim_text(e->types, known), dim_text(e->types, all));
+        return false;
+    }
+    struct datum size = divide_sizes(e, all, known, c->span);
     if (size.kind != DATUM_INT)
         return false;
     dims[rest] = size.size;
@@ -243,7 +251,11 @@ static struct datum run_chunk(struct elab *e, const struct builtin_call *c) {
     if (n < 1 || n > 65536 || x->type->rank == 0)
         return fail(e, c->spans[1], E_INDEX, "%s cannot be cut into %lld chunks",
                     type_text(e->types, x->type), (long long)n);
-    struct datum size = divide_sizes(e, x->type->dims[axis], dim_const(e->types, n), c->span);
+    const struct dim *whole = x->type->dims[axis];
+    if (dim_is_const(whole) && dim_value(whole) % n != 0)
+        return fail(e, c->spans[1], E_DIM, "axis %d of %s cannot be cut into %lld equal chunks", axis,
+                    type_text(e->types, x->type), (long long)n);
+    struct datum size = divide_sizes(e, whole, dim_const(e->types, n), c->span);
     if (size.kind != DATUM_INT)
         return datum_error();
     const struct dim **sizes = ARENA_ARRAY(e->arena, const struct dim *, n);
@@ -262,8 +274,9 @@ static struct datum run_split(struct elab *e, const struct builtin_call *c) {
     for (int i = 0; i < count; i++)
         sum = dim_add(e->types, sum, sizes[i]);
     if (x->type->rank == 0 || sum != x->type->dims[axis])
-        return fail(e, c->spans[1], E_SHAPE, "the sizes add up to %s, but the axis %d of %s has another size",
-                    dim_text(e->types, sum), axis, type_text(e->types, x->type));
+        return fail(e, c->spans[1], E_SHAPE, "the sizes add up to %s, but axis %d of %s is %s",
+                    dim_text(e->types, sum), axis, type_text(e->types, x->type),
+                    x->type->rank > 0 ? dim_text(e->types, x->type->dims[axis]) : "missing");
     return pieces(e, x, axis, sizes, count);
 }
 
@@ -288,8 +301,8 @@ static struct datum run_pad(struct elab *e, const struct builtin_call *c) {
     const struct dim **lo = ARENA_ARRAY(e->arena, const struct dim *, rank),
                      **hi = ARENA_ARRAY(e->arena, const struct dim *, rank);
     if (items->count != rank)
-        return fail(e, c->spans[1], E_SHAPE, "%d pairs for the %d axes of %s", items->count, rank,
-                    type_text(e->types, x->type));
+        return fail(e, c->spans[1], E_SHAPE, "%d pair%s for the %d axes of %s", items->count,
+                    items->count == 1 ? "" : "s", rank, type_text(e->types, x->type));
     for (int i = 0; i < rank; i++)
         if (!pad_pair(items->at[i], &lo[i], &hi[i]))
             return fail(e, c->spans[1], E_TYPE, "an axis is padded by a pair (before, behind), this is %s",

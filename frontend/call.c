@@ -189,7 +189,7 @@ static struct datum check_result(struct elab *e, const struct item *item, const 
 static bool prepare_self(struct elab *e, const struct closure *closure, const struct arguments *args,
                          const int *of, struct binder *binder, struct span span) {
     if (!closure->self || closure->self->body != BODY_WAITING)
-        return true;
+        return !closure->self || closure->self->body != BODY_BROKEN;
     binder->quiet = true;
     bind_formals(e, closure->item, args, of, binder, "");
     binder->quiet = false;

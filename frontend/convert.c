@@ -79,6 +79,12 @@ static int common_of_numbers(struct elab *e, struct datum a, struct datum b) {
     return a.kind == DATUM_FLOAT || b.kind == DATUM_FLOAT ? (int)default_float(e) : DTYPE_ANY;
 }
 
+static void label_last(struct elab *e, const struct value *x, struct span span) {
+    struct diag *diag = diags_last(e->diags);
+    if (diag)
+        label_operand(e, diag, x, span);
+}
+
 bool to_tensors(struct elab *e, struct datum a, struct datum b, struct span sa, struct span sb,
                 struct value **x, struct value **y) {
     int for_a = wanted_by(b), for_b = wanted_by(a);
@@ -86,5 +92,9 @@ bool to_tensors(struct elab *e, struct datum a, struct datum b, struct span sa, 
         for_a = for_b = common_of_numbers(e, a, b);
     *x = to_tensor(e, a, for_a, sa);
     *y = to_tensor(e, b, for_b, sb);
+    if (a.kind == DATUM_TENSOR && !*y) /* the number does not suit the tensor: show that too */
+        label_last(e, a.tensor, sa);
+    if (b.kind == DATUM_TENSOR && !*x)
+        label_last(e, b.tensor, sb);
     return *x && *y;
 }

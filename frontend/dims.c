@@ -137,7 +137,7 @@ static bool same_size(const struct match *m, const struct dim *wanted, const str
                                    dim_text(e->types, found));
     struct diag *diag = mismatch(m, E_SHAPE, why);
     if (by && span_is_known(by->span) && by->span.begin != m->span.begin)
-        diag_label(diag, by->span, "%s is %s since here", by->name, dim_text(e->types, wanted));
+        diag_label(diag, by->span, "`%s` is %s since here", by->name, dim_text(e->types, wanted));
     if (unknown)
         diag_hint(diag, "an `assert size %% n == 0` in front says what divides the size");
     return false;
@@ -165,7 +165,8 @@ static bool match_dim(const struct match *m, const struct expr *x, const struct 
         return true;
     if (unknown.count > 1) {
         if (!m->b->quiet)
-            report_error(e, x->span, E_DIM, "a dimension can have one unknown name");
+            diag_hint(report_error(e, x->span, E_DIM, "a dimension can have one unknown name"),
+                      "an int parameter of the fn makes a name known");
         return false;
     }
     if (m->b->quiet && unknown.count == 0)
@@ -181,7 +182,7 @@ static bool match_dim(const struct match *m, const struct expr *x, const struct 
     }
     if (!m->b->quiet)
         mismatch(m, E_DIM,
-                 arena_printf(e->arena, "but no %s makes axis %d of it %s", unknown.first, m->axis,
+                 arena_printf(e->arena, "but no `%s` makes axis %d of it %s", unknown.first, m->axis,
                               dim_text(e->types, actual)));
     return false;
 }
@@ -203,9 +204,9 @@ static bool match_rest(struct match *m, const struct dim_expr *rest, int count) 
             strbuf_init(&text, e->arena);
             datum_print(&text, e->types, found->datum);
             struct diag *diag =
-                mismatch(m, E_SHAPE, arena_printf(e->arena, "but ...%s is %s", name, text.text));
+                mismatch(m, E_SHAPE, arena_printf(e->arena, "but `...%s` is %s", name, text.text));
             if (span_is_known(found->span) && found->span.begin != m->span.begin)
-                diag_label(diag, found->span, "%s is bound here", name);
+                diag_label(diag, found->span, "`%s` is bound here", name);
         }
         return good;
     }
@@ -224,7 +225,8 @@ static bool match_dims(struct match *m) {
     if (spare < 0 || (spare > 0 && rests == 0)) {
         if (!m->b->quiet)
             mismatch(m, E_SHAPE,
-                     arena_printf(m->e->arena, "but %s%d axes are wanted", rests ? "at least " : "", fixed));
+                     arena_printf(m->e->arena, "but it must have %s%d ax%s", rests ? "at least " : "", fixed,
+                                  fixed == 1 ? "is" : "es"));
         return false;
     }
     bool good = true;
@@ -252,7 +254,7 @@ static bool wanted_dtype(struct elab *e, const struct type_expr *type, int *dtyp
     if (strcmp(type->name.text, "any") == 0 || strcmp(type->name.text, "num") == 0 ||
         strcmp(type->name.text, "float") == 0)
         return true;
-    report_error(e, type->name.span, E_DTYPE, "%s is no dtype", type->name.text);
+    unknown_dtype(e, type->name.text, type->name.span);
     return false;
 }
 
@@ -388,12 +390,20 @@ static const struct {
     {"any", "a value", bind_any},         {"num", "a number", bind_float},
 };
 
+/* A tensor in place of one of these is a value that comes too late; in place of a list it is another thing.
+ */
+static bool is_number_word(const char *wanted) {
+    return strcmp(wanted, "an int") == 0 || strcmp(wanted, "a number") == 0 ||
+           strcmp(wanted, "true or false") == 0;
+}
+
 static bool refuse(struct elab *e, const struct binder *b, struct datum d, const char *wanted,
                    struct span span) {
     if (b->quiet)
         return false;
-    struct diag *diag = report_error(e, span, datum_is_run_time(d) ? E_TIME : E_TYPE,
-                                     "%s must be %s, this is %s", b->what, wanted, describe(e, d));
+    bool is_late = datum_is_run_time(d) && is_number_word(wanted);
+    struct diag *diag = report_error(e, span, is_late ? E_TIME : E_TYPE, "%s must be %s, this is %s", b->what,
+                                     wanted, describe(e, d));
     if (datum_is_run_time(d) && strcmp(wanted, "a number") == 0)
         diag_hint(diag, "f32 in place of float takes a value of run time");
     else if (datum_is_run_time(d) && strcmp(wanted, "true or false") == 0)
@@ -408,13 +418,14 @@ static bool bind_plain(struct elab *e, const struct binder *b, const struct type
             return plain_types[i].bind(e, d) || refuse(e, b, *d, plain_types[i].wanted, span);
     if (b->quiet)
         return false;
-    struct diag *diag = report_error(e, type->name.span, E_NAME, "unknown type %s", type->name.text);
-    const char *names[sizeof plain_types / sizeof *plain_types];
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        names[i] = plain_types[i].name;
-    const char *near = nearest_name(type->name.text, names, (int)(sizeof names / sizeof *names));
-    if (near)
-        diag_hint(diag, "did you mean `%s`?", near);
+    unknown_type(e->diags, type->name.text, type->name.span);
+    return false;
+}
+
+bool is_type_word(const char *word) {
+    for (size_t i = 0; i < sizeof plain_types / sizeof *plain_types; i++)
+        if (strcmp(plain_types[i].name, word) == 0)
+            return true;
     return false;
 }
 
@@ -455,7 +466,7 @@ static bool bind_fields(struct elab *e, const struct binder *b, const struct typ
     for (const struct type_expr *field = type->inner; field; field = field->next, i++) {
         int from = field->field.text && d->list->names ? tuple_find(d->list, field->field.text) : i;
         if (from < 0)
-            return refuse(e, b, *d, arena_printf(e->arena, "a tuple with the field %s", field->field.text),
+            return refuse(e, b, *d, arena_printf(e->arena, "a tuple with the field `%s`", field->field.text),
                           span);
         at[i] = d->list->at[from];
         names[i] = field->field.text;
@@ -529,7 +540,7 @@ const struct type *resolve_type(struct elab *e, const struct binder *b, const st
         }
         const struct binding *rest = d->rest.text ? scope_find(b->scope, d->rest.text) : NULL;
         if (!rest || rest->datum.kind != DATUM_LIST) {
-            report_error(e, d->span, E_DIM, "how many axes ...%s stands for is not known here",
+            report_error(e, d->span, E_DIM, "how many axes `...%s` stands for is not known here",
                          d->rest.text ? d->rest.text : "");
             return NULL;
         }

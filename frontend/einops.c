@@ -18,7 +18,8 @@ struct notation {
     struct span span;
     VEC(const char *) names;
     VEC(const struct dim *) sizes; /* NULL: not known yet */
-    const char *p;                 /* what is left of the text */
+    VEC(int) parts;                /* of the text, in which the size was found */
+    const char *text, *p;          /* the whole text, and what is left of it */
 };
 
 static int axis_named(struct notation *n, const char *name) {
@@ -27,6 +28,7 @@ static int axis_named(struct notation *n, const char *name) {
             return i;
     VEC_PUSH(n->e->arena, &n->names, name);
     VEC_PUSH(n->e->arena, &n->sizes, (const struct dim *)NULL);
+    VEC_PUSH(n->e->arena, &n->parts, 0);
     return n->names.count - 1;
 }
 
@@ -45,9 +47,44 @@ static void add_axis(struct notation *n, struct axes *axes, int axis) {
     VEC_PUSH(n->e->arena, axes, axis);
 }
 
-static bool wrong(struct notation *n, const char *what) {
-    report_error(n->e, n->span, E_ARGUMENT, "%s", what);
+/* The place of a piece of the text, where it stands in the model as it is; else of the whole. */
+static struct span place_in_text(const struct notation *n, const char *at, size_t length) {
+    struct span span = n->span;
+    const char *written = span.source ? span.source->text + span.begin : "";
+    if (*written != '"' || strncmp(written + 1, n->text, strlen(n->text)) != 0)
+        return span;
+    span.begin += 1 + (uint32_t)(at - n->text);
+    span.end = span.begin + (uint32_t)length;
+    return span;
+}
+
+static bool is_word_character(char c) {
+    return isalnum((unsigned char)c) || c == '_';
+}
+
+/* Where an axis stands in a part of the text; parts are separated by a comma or an arrow. */
+static struct span mention(const struct notation *n, int part, const char *name) {
+    size_t length = strlen(name);
+    for (const char *p = n->text; *p; p++) {
+        part -= *p == ',' || strncmp(p, "->", 2) == 0;
+        bool starts = p == n->text || !is_word_character(p[-1]);
+        if (part == 0 && starts && strncmp(p, name, length) == 0 && !is_word_character(p[length]))
+            return place_in_text(n, p, length);
+    }
+    return n->span;
+}
+
+static bool wrong(struct notation *n, struct span span, const char *what) {
+    report_error(n->e, span, E_ARGUMENT, "%s", what);
     return false;
+}
+
+static struct span here(const struct notation *n) {
+    return place_in_text(n, n->p, *n->p ? 1 : 0);
+}
+
+static struct span behind(const struct notation *n, const char *word) {
+    return place_in_text(n, n->p - strlen(word), strlen(word));
 }
 
 static void skip_spaces(struct notation *n) {
@@ -68,7 +105,7 @@ static bool take(struct notation *n, const char *text) {
 static const char *take_word(struct notation *n) {
     skip_spaces(n);
     size_t length = 0;
-    while (isalnum((unsigned char)n->p[length]) || n->p[length] == '_')
+    while (is_word_character(n->p[length]))
         length++;
     const char *word = length > 0 ? intern_n(n->e->names, n->p, length) : NULL;
     n->p += length;
@@ -82,10 +119,12 @@ static const char *take_word(struct notation *n) {
 static bool parse_term(struct notation *n, const struct type *type, int *rest, struct axes *out) {
     struct axes before = {0}, after = {0};
     bool has_rest = false;
+    skip_spaces(n);
+    const char *begin = n->p;
     for (;;) {
         if (take(n, "...")) {
             if (has_rest)
-                return wrong(n, "an operand of einsum has one ...");
+                return wrong(n, behind(n, "..."), "an operand of einsum has one `...`");
             has_rest = true;
             continue;
         }
@@ -95,13 +134,19 @@ static bool parse_term(struct notation *n, const struct type *type, int *rest, s
         int axis = axis_named(n, word);
         if (has_axis(&before, axis) || has_axis(&after, axis))
             return wrong(
-                n, arena_printf(n->e->arena, "the axis %s stands twice in one operand of einsum", word));
+                n, behind(n, word),
+                arena_printf(n->e->arena, "the axis `%s` stands twice in one operand of einsum", word));
         add_axis(n, has_rest ? &after : &before, axis);
     }
     int named = before.count + after.count;
-    if (type && (type->rank < named || (type->rank > named && !has_rest)))
-        return wrong(
-            n, arena_printf(n->e->arena, "einsum names %d axes of %s", named, type_text(n->e->types, type)));
+    if (type && (type->rank < named || (type->rank > named && !has_rest))) {
+        size_t length = (size_t)(n->p - begin);
+        while (length > 0 && begin[length - 1] == ' ')
+            length--;
+        report_error(n->e, place_in_text(n, begin, length), E_SHAPE, "einsum names %d axes of %s", named,
+                     type_text(n->e->types, type));
+        return false;
+    }
     int spare = !has_rest ? 0 : type ? type->rank - named : *rest;
     if (spare > *rest)
         *rest = spare;
@@ -113,16 +158,25 @@ static bool parse_term(struct notation *n, const struct type *type, int *rest, s
     return true;
 }
 
-static bool learn_sizes(struct notation *n, const struct axes *axes, const struct type *type) {
+/* Of the operand that the part-th part of the text names. */
+static bool learn_sizes(struct notation *n, int part, const struct axes *axes, const struct type *type) {
     for (int i = 0; i < axes->count; i++) {
-        const struct dim **size = &n->sizes.at[axes->at[i]];
-        if (!*size)
-            *size = type->dims[i];
-        if (*size == type->dims[i])
+        int axis = axes->at[i];
+        const struct dim *size = n->sizes.at[axis];
+        if (!size) {
+            n->sizes.at[axis] = size = type->dims[i];
+            n->parts.at[axis] = part;
+        }
+        if (size == type->dims[i])
             continue;
-        report_error(n->e, n->span, E_SHAPE, "the axis %s is %s in one operand of einsum and %s in another",
-                     n->names.at[axes->at[i]], dim_text(n->e->types, *size),
-                     dim_text(n->e->types, type->dims[i]));
+        const char *name = n->names.at[axis], *first = dim_text(n->e->types, size),
+                   *second = dim_text(n->e->types, type->dims[i]);
+        struct span place = mention(n, part, name);
+        struct diag *diag = report_error(n->e, place, E_SHAPE,
+                                         "the axis `%s` of einsum is %s in one operand and %s in another",
+                                         name, first, second);
+        diag_label(diag, mention(n, n->parts.at[axis], name), "%s here", first);
+        diag_label(diag, place, "%s here, in %s", second, type_text(n->e->types, type));
         return false;
     }
     return true;
@@ -255,22 +309,24 @@ static bool parse_einsum(struct notation *n, struct term *terms, int count, stru
     int rest = 0;
     for (int t = 0; t < count; t++) {
         if (!parse_term(n, terms[t].x->type, &rest, &terms[t].axes) ||
-            !learn_sizes(n, &terms[t].axes, terms[t].x->type))
+            !learn_sizes(n, t, &terms[t].axes, terms[t].x->type))
             return false;
         if (!take(n, t + 1 < count ? "," : "->"))
-            return wrong(n, arena_printf(n->e->arena,
-                                         "einsum has %d operands, its text has the form \"a b, b c -> a c\"",
-                                         count));
+            return wrong(n, here(n),
+                         arena_printf(n->e->arena,
+                                      "einsum has %d operand%s, its text has the form \"a b, b c -> a c\"",
+                                      count, count == 1 ? "" : "s"));
     }
     if (!parse_term(n, NULL, &rest, result))
         return false;
     skip_spaces(n);
     if (*n->p)
-        return wrong(n, arena_printf(n->e->arena, "`%c` has no meaning in einsum's text", *n->p));
+        return wrong(n, here(n), arena_printf(n->e->arena, "`%c` has no meaning in einsum's text", *n->p));
     for (int i = 0; i < result->count; i++)
         if (!n->sizes.at[result->at[i]])
-            return wrong(n, arena_printf(n->e->arena, "no operand of einsum has the axis %s",
-                                         n->names.at[result->at[i]]));
+            return wrong(n, mention(n, count, n->names.at[result->at[i]]),
+                         arena_printf(n->e->arena, "no operand of einsum has the axis `%s`",
+                                      n->names.at[result->at[i]]));
     return true;
 }
 
@@ -281,7 +337,7 @@ static struct datum run_einsum(struct elab *e, const struct builtin_call *c) {
         return datum_error();
     if (operands->count == 0)
         return fail(e, c->span, E_ARGUMENT, "einsum wants operands");
-    struct notation n = {.e = e, .span = c->spans[0], .p = text};
+    struct notation n = {.e = e, .span = c->spans[0], .text = text, .p = text};
     struct term *terms = ARENA_ARRAY(e->arena, struct term, operands->count);
     int dtype = DTYPE_ANY;
     for (int t = 0; t < operands->count; t++)
@@ -320,7 +376,8 @@ static bool parse_axis(struct notation *n, struct side *s, int *members) {
         return true; /* an axis of no elements' worth: an empty group, or a member of size 1 */
     int axis = axis_named(n, word);
     if (has_axis(&s->axes, axis))
-        return wrong(n, arena_printf(n->e->arena, "the axis %s stands twice on one side of rearrange", word));
+        return wrong(n, behind(n, word),
+                     arena_printf(n->e->arena, "the axis `%s` stands twice on one side of rearrange", word));
     add_axis(n, &s->axes, axis);
     ++*members;
     return true;
@@ -341,7 +398,7 @@ static bool parse_side(struct notation *n, int rest, struct side *s) {
                 ;
             if (!take(n, ")"))
                 return diags_error_count(n->e->diags) == errors &&
-                       wrong(n, "a ) is missing in rearrange's text");
+                       wrong(n, here(n), "a `)` is missing in rearrange's text");
         } else if (!parse_axis(n, s, &members)) {
             return diags_error_count(n->e->diags) == errors;
         }
@@ -364,7 +421,7 @@ static int count_groups(const char *text) {
 static bool given_sizes(struct notation *n, const struct builtin_call *c, const struct list *sizes) {
     for (int i = 0; i < sizes->count; i++) {
         if (sizes->at[i].kind != DATUM_INT) {
-            report_error(n->e, c->span, E_TYPE, "the size of the axis %s is an int, this is %s",
+            report_error(n->e, c->span, E_TYPE, "the size of the axis `%s` is an int, this is %s",
                          sizes->names[i], describe(n->e, sizes->at[i]));
             return false;
         }
@@ -385,8 +442,17 @@ static bool solve_group(struct notation *n, const int *axes, int count, const st
         else if (open < 0)
             open = axes[i];
         else
-            return wrong(n, arena_printf(e->arena, "the sizes of %s and %s do not follow: give one of them",
-                                         n->names.at[open], n->names.at[axes[i]]));
+            return wrong(n, mention(n, 0, n->names.at[open]),
+                         arena_printf(e->arena,
+                                      "the sizes of `%s` and `%s` do not follow: give one, as in %s: 4",
+                                      n->names.at[open], n->names.at[axes[i]], n->names.at[open]));
+    }
+    if (open >= 0 && dim_is_const(whole) && dim_is_const(known) &&
+        (dim_value(known) == 0 || dim_value(whole) % dim_value(known) != 0)) {
+        report_error(e, mention(n, 0, n->names.at[open]), E_DIM,
+                     "no size of `%s` makes the axis %s: %s does not divide it", n->names.at[open],
+                     dim_text(e->types, whole), dim_text(e->types, known));
+        return false;
     }
     if (open >= 0) {
         struct datum size = divide_sizes(e, whole, known, n->span);
@@ -402,11 +468,15 @@ static bool solve_group(struct notation *n, const int *axes, int count, const st
     return false;
 }
 
-static bool same_axes(struct notation *n, const struct axes *a, const struct axes *b, const char *where) {
-    for (int i = 0; i < a->count; i++)
+/* Whether the axes of one part of the text stand in the other, too. */
+static bool same_axes(struct notation *n, const struct axes *a, const struct axes *b, int part) {
+    for (int i = 0; i < a->count; i++) {
+        const char *name = n->names.at[a->at[i]];
         if (!has_axis(b, a->at[i]))
-            return wrong(n, arena_printf(n->e->arena, "the axis %s is not on the %s of rearrange's text",
-                                         n->names.at[a->at[i]], where));
+            return wrong(n, mention(n, part, name),
+                         arena_printf(n->e->arena, "the axis `%s` is not on the %s side of rearrange's text",
+                                      name, part == 0 ? "right" : "left"));
+    }
     return true;
 }
 
@@ -432,7 +502,7 @@ static struct datum run_rearrange(struct elab *e, const struct builtin_call *c) 
     const char *text = x ? arg_string(e, c, 1) : NULL;
     if (!text)
         return datum_error();
-    struct notation n = {.e = e, .span = c->spans[1], .p = text};
+    struct notation n = {.e = e, .span = c->spans[1], .text = text, .p = text};
     int rest = x->type->rank - count_groups(text);
     struct side from = {{0}, {0}}, to = {{0}, {0}};
     if (!given_sizes(&n, c, c->args[2].list) || !parse_side(&n, rest > 0 ? rest : 0, &from))
@@ -442,13 +512,12 @@ static struct datum run_rearrange(struct elab *e, const struct builtin_call *c) 
     if (!parse_side(&n, rest > 0 ? rest : 0, &to))
         return datum_error();
     if (from.groups.count != x->type->rank)
-        return fail(e, c->spans[1], E_SHAPE, "rearrange names %d axes, its operand is %s", from.groups.count,
-                    type_text(e->types, x->type));
+        return fail(e, c->spans[1], E_SHAPE, "rearrange names %d ax%s, its operand is %s", from.groups.count,
+                    from.groups.count == 1 ? "is" : "es", type_text(e->types, x->type));
     for (int i = 0, at = 0; i < from.groups.count; at += from.groups.at[i++])
         if (!solve_group(&n, from.axes.at + at, from.groups.at[i], x->type->dims[i]))
             return datum_error();
-    if (!same_axes(&n, &from.axes, &to.axes, "right side") ||
-        !same_axes(&n, &to.axes, &from.axes, "left side"))
+    if (!same_axes(&n, &from.axes, &to.axes, 0) || !same_axes(&n, &to.axes, &from.axes, 1))
         return datum_error();
     return datum_tensor(build_rearrange(&n, x, &from, &to));
 }

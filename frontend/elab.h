@@ -17,6 +17,7 @@ enum { MAX_CALL_DEPTH = 256, MAX_LIST = 1 << 22, MAX_TEXT = 1 << 20, MAX_CONSTAN
 enum file_status { FILE_LOADING, FILE_LOADED, FILE_BROKEN };
 struct model_file {
     const char *path; /* as it was asked for, resolved */
+    struct span used; /* the `use` that it is being read for; unknown: nobody's */
     enum file_status status;
     const struct file_ast *ast;
     struct scope *scope;
@@ -33,6 +34,8 @@ struct frontend {
     struct map signatures; /* of builtins: struct builtin to what call.c made of its row */
     VEC(struct model_file *) files;
 };
+/* "nn" of the library's, else the path. */
+const char *file_title(struct frontend *fe, const struct model_file *file);
 struct model_file *frontend_find_file(const struct frontend *fe, const char *path); /* NULL: not loaded */
 /* A file without text, for the REPL; what it does not define is looked up in `outer` (NULL: the prelude). */
 struct model_file *frontend_empty_file(struct frontend *fe, const char *path, struct scope *outer);
@@ -190,10 +193,14 @@ struct datum fail(struct elab *e, struct span span, enum diag_code code, const c
 const char *describe(struct elab *e, struct datum d);
 /* "did you mean": where one of the names is near. */
 void hint_nearest(struct diag *diag, const char *name, const char *const *names, int count);
-void hint_nearest_in(struct elab *e, struct diag *diag, const char *name,
-                     const struct scope *scope); /* not around it */
+/* Of this scope alone. */
+void hint_nearest_in(struct arena *arena, struct diag *diag, const char *name, const struct scope *scope);
 /* What a name that means nothing here may have been meant to be (suggest.c). */
 void explain_unknown_name(struct elab *e, struct diag *diag, const char *name, struct span span);
+/* A word in the place of a type or dtype that is none; and whether it is one. */
+void unknown_type(struct diags *diags, const char *word, struct span span);
+void unknown_dtype(struct elab *e, const char *word, struct span span);
+bool is_type_word(const char *word);
 /* "`a`, `b` and `c`"; "nothing" of none. */
 const char *list_names(struct arena *arena, const char *const *names, int count);
 
@@ -221,6 +228,12 @@ bool to_tensors(struct elab *e, struct datum a, struct datum b, struct span sa, 
                 struct value **x, struct value **y);
 /* A nested list of numbers, or of tensors that are stacked (builtins_source.c). NULL: reported. */
 struct value *tensor_of_list(struct elab *e, struct datum d, int dtype, struct span span);
+/* Whether two operands of `word` have one dtype and shapes that broadcast; else reported, with both places.
+ */
+bool operands_fit(struct elab *e, const char *word, struct value *x, struct value *y, struct span span,
+                  struct span sx, struct span sy);
+/* Says what an operand is: where it was made if that is in the same function, else where it stands. */
+void label_operand(struct elab *e, struct diag *diag, const struct value *x, struct span span);
 enum dtype default_float(const struct elab *e);
 /* A size as a tensor. */
 struct value *size_tensor(struct elab *e, const struct dim *size, enum dtype dtype);

@@ -59,11 +59,11 @@ void hint_nearest(struct diag *diag, const char *name, const char *const *names,
         diag_hint(diag, "did you mean `%s`?", near);
 }
 
-void hint_nearest_in(struct elab *e, struct diag *diag, const char *name, const struct scope *scope) {
+void hint_nearest_in(struct arena *arena, struct diag *diag, const char *name, const struct scope *scope) {
     VEC(const char *) names = {0};
     for (int i = 0; i < scope->bindings.count; i++)
         if (scope->bindings.at[i].name)
-            VEC_PUSH(e->arena, &names, scope->bindings.at[i].name);
+            VEC_PUSH(arena, &names, scope->bindings.at[i].name);
     hint_nearest(diag, name, names.at, names.count);
 }
 

@@ -76,8 +76,10 @@ static struct datum evaluate_name_expr(struct elab *e, const struct expr *x) {
 static struct datum evaluate_dtype(struct elab *e, const struct expr *x) {
     enum dtype dtype;
     if (!dtype_find(x->name.text, strlen(x->name.text), &dtype))
-        return fail(e, x->span, E_DTYPE, "%s is no dtype", x->name.text);
-    return datum_dtype(dtype);
+        unknown_dtype(e, x->name.text, x->span);
+    else
+        return datum_dtype(dtype);
+    return datum_error();
 }
 
 static struct datum evaluate_number(struct elab *e, const struct expr *x) {
@@ -410,8 +412,8 @@ static struct datum namespace_field(struct elab *e, struct datum d, const char *
         return found->datum;
     if (d.scope->file->status == FILE_BROKEN) /* what is missing may be what could not be read */
         return datum_error();
-    const char *file = d.scope->file->path;
-    hint_nearest_in(e, report_error(e, span, E_NAME, "%s has no `%s`", file, name), name, d.scope);
+    const char *file = file_title(e->frontend, d.scope->file);
+    hint_nearest_in(e->arena, report_error(e, span, E_NAME, "%s has no `%s`", file, name), name, d.scope);
     return datum_error();
 }
 

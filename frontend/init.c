@@ -67,10 +67,10 @@ struct value *initial_value(struct elab *e, struct weight *w, struct span span) 
     if (w->source) /* a shadow starts where its model does */
         return initial_value(e, w->source, span);
     if (w->in_init) {
-        report_error(e, span, E_STATE, "the first value of %s depends on itself", weight_name(e, w));
+        report_error(e, span, E_STATE, "the first value of `%s` depends on itself", weight_name(e, w));
         return NULL;
     }
-    const struct type *type = w->state ? w->state->type : weight_type(e, w);
+    const struct type *type = w->state ? w->state->type : weight_type(e, w, span);
     if (!type)
         return NULL;
     w->in_init = true;

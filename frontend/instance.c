@@ -118,7 +118,7 @@ static void run_member(struct elab *e, struct instance *instance, const struct i
 
 bool instance_run_body(struct elab *e, struct instance *instance, struct span span) {
     if (instance->body != BODY_WAITING)
-        return true;
+        return instance->body != BODY_BROKEN;
     instance->body = BODY_RUNNING;
     int errors = diags_error_count(e->diags);
     struct site *site = site_of_call(e, instance->site->span, instance->module->name);
@@ -131,12 +131,13 @@ bool instance_run_body(struct elab *e, struct instance *instance, struct span sp
     struct ambient ambient = e->ambient;
     e->ambient.views = NULL; /* its members are the same however it is seen */
     declare_functions(e, instance);
-    for (const struct item *item = instance->module->item->members; item; item = item->next)
+    for (const struct item *item = instance->module->item->members; item && !frame.returned;
+         item = item->next)
         run_member(e, instance, item);
     e->ambient = ambient;
     frame_pop(e, &frame);
-    instance->body = BODY_DONE;
-    return diags_error_count(e->diags) == errors;
+    instance->body = diags_error_count(e->diags) == errors ? BODY_DONE : BODY_BROKEN;
+    return instance->body == BODY_DONE;
 }
 
 /* ---- members ---- */
@@ -181,7 +182,7 @@ static struct datum no_member(struct elab *e, const struct instance *instance, c
     struct diag *diag =
         report_error(e, span, E_NAME, "`%s` has no member `%s`", instance->module->name, name);
     diag_label(diag, instance->module->item->name.span, "it is declared here");
-    hint_nearest_in(e, diag, name, instance->scope);
+    hint_nearest_in(e->arena, diag, name, instance->scope);
     return datum_error();
 }
 

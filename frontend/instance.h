@@ -29,7 +29,7 @@ struct module {
 const struct module *module_create(struct arena *arena, const struct item *item, struct scope *scope);
 const struct item *module_find_fn(const struct module *module, const char *name); /* NULL: none */
 
-enum body_state { BODY_WAITING, BODY_RUNNING, BODY_DONE };
+enum body_state { BODY_WAITING, BODY_RUNNING, BODY_DONE, BODY_BROKEN };
 
 /* What `params` and the order of weights (N3) walk through, in order of declaration. */
 struct member {
@@ -95,7 +95,7 @@ struct view {
 /* Makes one; the arguments have been bound in `scope`. */
 struct instance *instance_create(struct elab *e, const struct module *module, struct scope *scope,
                                  struct span span);
-/* Runs the body if it waits. false: reported, or it runs already. */
+/* Runs the body if it waits. false: reported, now or earlier. */
 bool instance_run_body(struct elab *e, struct instance *instance, struct span span);
 bool instance_is_below(const struct instance *instance, const struct instance *root);
 /* "encoder.0" or "" for the root. */
@@ -132,7 +132,7 @@ const char *weight_name(struct elab *e, const struct weight *weight);
  */
 struct weight *weight_seen(struct elab *e, struct weight *w, bool *frozen);
 struct weight *shadow_weight(struct elab *e, struct shadow *shadow, struct weight *w);
-const struct type *weight_type(struct elab *e, struct weight *w); /* NULL: reported */
+const struct type *weight_type(struct elab *e, struct weight *w, struct span span); /* NULL: reported */
 /* The weight's state in the graph, made if it does not exist yet. NULL: reported. */
 struct state *weight_state(struct elab *e, struct weight *w, struct span span);
 

@@ -34,6 +34,15 @@ struct model_file *frontend_find_file(const struct frontend *fe, const char *pat
 
 /* ---- where texts come from ---- */
 
+static const char library_place[] = "<lib>/";
+
+const char *file_title(struct frontend *fe, const struct model_file *file) {
+    size_t place = sizeof library_place - 1, end = strlen(file->path) - strlen(".weft");
+    if (strncmp(file->path, library_place, place) != 0)
+        return file->path;
+    return arena_printf(fe->arena, "`%.*s`", (int)(end - place), file->path + place);
+}
+
 static const char *folder_of(struct arena *arena, const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? arena_strndup(arena, path, (size_t)(slash - path) + 1) : "";
@@ -60,10 +69,12 @@ static const struct source *library_source(struct frontend *fe, const char *file
     return NULL;
 }
 
-static bool load_text(struct frontend *fe, const struct source *source, struct model_file **out);
+/* `use`: the place that asks for it, or unknown. */
+static bool load_text(struct frontend *fe, const struct source *source, struct span use,
+                      struct model_file **out);
 
 /* The file of a library name: read before, or read now. NULL: the library has none. */
-static struct model_file *library_file_get(struct frontend *fe, const char *file) {
+static struct model_file *library_file_get(struct frontend *fe, const char *file, struct span use) {
     const char *path = fe->library_folder ? arena_printf(fe->arena, "%s/%s", fe->library_folder, file)
                                           : arena_printf(fe->arena, "<lib>/%s", file);
     struct model_file *known = frontend_find_file(fe, path);
@@ -72,7 +83,7 @@ static struct model_file *library_file_get(struct frontend *fe, const char *file
     const struct source *source = library_source(fe, file);
     struct model_file *loaded = NULL;
     if (source)
-        load_text(fe, source, &loaded);
+        load_text(fe, source, use, &loaded);
     return loaded;
 }
 
@@ -80,7 +91,7 @@ static bool load_prelude(struct frontend *fe) {
     if (fe->prelude)
         return true;
     fe->prelude = fe->builtins; /* what the prelude itself sees */
-    const struct model_file *file = library_file_get(fe, "prelude.weft");
+    const struct model_file *file = library_file_get(fe, "prelude.weft", (struct span){0});
     if (file)
         fe->prelude = file->scope;
     return !file || file->status == FILE_LOADED;
@@ -123,30 +134,57 @@ static void define_item(struct frontend *fe, struct model_file *file, const stru
 
 /* ---- use ---- */
 
+static void refuse_missing_file(struct frontend *fe, const struct item *item, const char *why) {
+    if (item->source_is_file) {
+        diag_error(fe->diags, item->span, E_USE, "cannot use \"%s\": %s", item->source, why);
+        return;
+    }
+    struct diag *diag = diag_error(fe->diags, item->span, E_USE,
+                                   "there is no `%s` in the library, and no %s beside this file",
+                                   item->source, file_of_name(fe->arena, item->source));
+    VEC(const char *) names = {0};
+    for (int i = 0; i < library_file_count; i++)
+        if (strcmp(library_files[i].name, "prelude.weft") != 0)
+            VEC_PUSH(fe->arena, &names,
+                     arena_strndup(fe->arena, library_files[i].name,
+                                   strlen(library_files[i].name) - strlen(".weft")));
+    diag_note(diag, "the library has %s", list_names(fe->arena, names.at, names.count));
+    hint_nearest(diag, item->source, names.at, names.count);
+}
+
+/* Every file that was opened since `file` was, uses the next one. */
+static void refuse_cycle(struct frontend *fe, const struct model_file *file, const struct item *item) {
+    struct diag *diag =
+        diag_error(fe->diags, item->span, E_USE, "%s uses itself, by way of this line", file->path);
+    bool on_the_way = false;
+    for (int i = 0; i < fe->files.count; i++) {
+        const struct model_file *other = fe->files.at[i];
+        if (on_the_way && other->status == FILE_LOADING)
+            diag_label(diag, other->used, "%s is used here", other->path);
+        on_the_way |= other == file;
+    }
+}
+
 /* The file that a `use` means: the library's, then one beside the user. NULL: reported. */
 static struct model_file *used_file(struct frontend *fe, struct model_file *user, const struct item *item) {
     struct model_file *file = NULL;
     const char *name = item->source_is_file ? item->source : file_of_name(fe->arena, item->source),
                *why = "there is no such file";
     if (!item->source_is_file)
-        file = library_file_get(fe, name);
+        file = library_file_get(fe, name, item->span);
     if (!file) {
         const char *path =
             name[0] == '/' ? name : arena_printf(fe->arena, "%s%s", folder_of(fe->arena, user->path), name);
         file = frontend_find_file(fe, path);
         const struct source *source = file ? NULL : source_read(fe->arena, path, &why);
         if (source)
-            load_text(fe, source, &file);
+            load_text(fe, source, item->span, &file);
     }
-    if (!file) {
-        diag_error(fe->diags, item->span, E_USE, "cannot use %s: %s", item->source, why);
-        return NULL;
-    }
-    if (file->status == FILE_LOADING) {
-        diag_error(fe->diags, item->span, E_USE, "%s uses itself, by way of this line", file->path);
-        return NULL;
-    }
-    return file;
+    if (!file)
+        refuse_missing_file(fe, item, why);
+    else if (file->status == FILE_LOADING)
+        refuse_cycle(fe, file, item);
+    return file && file->status != FILE_LOADING ? file : NULL;
 }
 
 static const char *stem_of(struct frontend *fe, const struct item *item) {
@@ -167,14 +205,11 @@ static void bring_names(struct frontend *fe, struct model_file *user, const stru
             define(fe, user->scope, name->name.text, found->datum, name->name.span);
             continue;
         }
-        struct diag *diag =
-            diag_error(fe->diags, name->name.span, E_NAME, "%s has no %s", item->source, name->name.text);
-        VEC(const char *) names = {0};
-        for (int i = 0; i < file->scope->bindings.count; i++)
-            VEC_PUSH(fe->arena, &names, file->scope->bindings.at[i].name);
-        const char *near = nearest_name(name->name.text, names.at, names.count);
-        if (near)
-            diag_hint(diag, "did you mean `%s`?", near);
+        if (file->status != FILE_BROKEN) { /* what is missing may be what could not be read */
+            struct diag *diag = diag_error(fe->diags, name->name.span, E_NAME, "%s has no `%s`",
+                                           file_title(fe, file), name->name.text);
+            hint_nearest_in(fe->arena, diag, name->name.text, file->scope);
+        }
         scope_bind(user->scope, name->name.text, datum_error(), name->name.span);
     }
 }
@@ -195,9 +230,11 @@ static void run_use(struct frontend *fe, struct model_file *user, const struct i
 
 /* ---- loading ---- */
 
-static bool load_text(struct frontend *fe, const struct source *source, struct model_file **out) {
+static bool load_text(struct frontend *fe, const struct source *source, struct span use,
+                      struct model_file **out) {
     struct model_file *file = ARENA_NEW(fe->arena, struct model_file);
     *out = file;
+    file->used = use;
     file->path = source->name;
     file->status = FILE_LOADING;
     file->scope = scope_create(fe->arena, SCOPE_FILE, fe->prelude);
@@ -221,7 +258,7 @@ bool frontend_load_source(struct frontend *fe, const struct source *source) {
     struct model_file *file = frontend_find_file(fe, source->name);
     if (file)
         return file->status == FILE_LOADED;
-    return load_prelude(fe) && load_text(fe, source, &file);
+    return load_prelude(fe) && load_text(fe, source, (struct span){0}, &file);
 }
 
 bool frontend_load(struct frontend *fe, const char *path) {

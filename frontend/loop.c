@@ -25,7 +25,7 @@ static bool names_after(struct passage *p, struct leaves *after) {
         if (datum_is_error(now->datum))
             return false;
         if (!is_carriable(now->datum)) {
-            fail(e, now->span, E_LOOP, "%s is carried by the loop and cannot become %s", c->name,
+            fail(e, now->span, E_LOOP, "`%s` is carried by the loop and cannot become %s", c->name,
                  describe(e, now->datum));
             return false;
         }
@@ -37,7 +37,7 @@ static bool names_after(struct passage *p, struct leaves *after) {
             same = after->at[from + k]->type == p->leaves.at[c->first + k]->type;
         if (!same) {
             struct diag *diag = report_error(
-                e, now->span, E_LOOP, "%s is carried by the loop: it is %s before the turn and %s after it",
+                e, now->span, E_LOOP, "`%s` is carried by the loop: it is %s before the turn and %s after it",
                 c->name, describe(e, c->before), describe(e, now->datum));
             diag_label(diag, c->span, "its value before the loop");
             return false;

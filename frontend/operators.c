@@ -10,8 +10,16 @@ struct operands {
 };
 
 static struct datum mismatch(struct elab *e, enum binary_op op, const struct operands *o) {
-    return fail(e, o->span, E_TYPE, "%s does not go with %s and %s", binary_op_text(op), describe(e, o->a),
-                describe(e, o->b));
+    struct diag *diag = report_error(e, o->span, E_TYPE, "`%s` does not go with %s and %s",
+                                     binary_op_text(op), describe(e, o->a), describe(e, o->b));
+    if ((o->a.kind == DATUM_LIST && datum_is_run_time(o->b)) ||
+        (o->b.kind == DATUM_LIST && datum_is_run_time(o->a)))
+        diag_hint(diag, "tensor(list) makes a tensor of a list of numbers, stack(list) of a list of tensors");
+    else if (o->a.kind == DATUM_STRING || o->b.kind == DATUM_STRING)
+        diag_hint(diag, "string(x) makes a string of a value, \"{x}\" puts it into one");
+    else if (datum_is_none(o->a) || datum_is_none(o->b))
+        diag_hint(diag, "it was left out: x == none asks whether there is a value");
+    return datum_error();
 }
 
 /* ---- sizes ---- */
@@ -42,8 +50,8 @@ struct datum divide_sizes(struct elab *e, const struct dim *a, const struct dim 
     const struct dim *q = dim_div(e->types, a, b);
     int64_t n = q ? denominator(e, q) : 0;
     if (n == 0) {
-        struct diag *diag = report_error(e, span, E_DIM, "%s / %s is not exact", dim_text(e->types, a),
-                                         dim_text(e->types, b));
+        struct diag *diag = report_error(e, span, E_DIM, "%s does not divide %s", dim_text(e->types, b),
+                                         dim_text(e->types, a));
         diag_hint(diag, "floordiv(a, b) rounds down; write a number as 3.0 for a float division");
         return datum_error();
     }
@@ -54,7 +62,7 @@ struct datum divide_sizes(struct elab *e, const struct dim *a, const struct dim 
 
 static struct datum modulo_sizes(struct elab *e, const struct dim *a, const struct dim *b, struct span span) {
     if (!dim_is_const(b) || dim_value(b) <= 0)
-        return fail(e, span, E_DIM, "%% wants a known positive divisor, this is %s", dim_text(e->types, b));
+        return fail(e, span, E_DIM, "`%%` wants a known positive divisor, this is %s", dim_text(e->types, b));
     int64_t n = dim_value(b);
     if (dim_is_const(a)) {
         int64_t r = dim_value(a) % n;
@@ -68,7 +76,7 @@ static struct datum modulo_sizes(struct elab *e, const struct dim *a, const stru
 
 static struct datum power_sizes(struct elab *e, const struct operands *o) {
     if (!datum_is_known_int(o->b))
-        return fail(e, o->sb, E_TIME, "the exponent %s is not known at elaboration", describe(e, o->b));
+        return fail(e, o->sb, E_TIME, "the exponent is not known at elaboration: %s", describe(e, o->b));
     int64_t n = dim_value(o->b.size);
     if (n < 0) {
         if (!datum_is_known_int(o->a))
@@ -200,13 +208,13 @@ struct value *build_matmul(struct elab *e, struct value *x, struct value *y, str
         return NULL;
     int rx = x->type->rank, ry = y->type->rank;
     if (rx == 0 || ry == 0) {
-        report_error(e, span, E_SHAPE, "@ wants at least one axis on both sides, these are %s and %s",
+        report_error(e, span, E_SHAPE, "`@` wants at least one axis on both sides, these are %s and %s",
                      type_text(e->types, x->type), type_text(e->types, y->type));
         return NULL;
     }
     int batch = ry > 2 ? ry - 2 : 0;
     if (batch > 0 && rx - 2 != batch) {
-        report_error(e, span, E_SHAPE, "@ wants the same leading axes, these are %s and %s",
+        report_error(e, span, E_SHAPE, "`@` wants the same leading axes, these are %s and %s",
                      type_text(e->types, x->type), type_text(e->types, y->type));
         return NULL;
     }
@@ -271,10 +279,11 @@ static struct datum power_tensors(struct elab *e, struct operands *o) {
 
 static struct datum divide_tensors(struct elab *e, const struct operands *o) {
     struct value *x, *y;
-    if (!to_tensors(e, o->a, o->b, o->sa, o->sb, &x, &y))
+    if (!to_tensors(e, o->a, o->b, o->sa, o->sb, &x, &y) ||
+        !operands_fit(e, "/", x, y, o->span, o->sa, o->sb))
         return datum_error();
     if (dtype_is_int(x->type->dtype)) {
-        struct diag *diag = report_error(e, o->span, E_DTYPE, "/ divides floats, these are %s and %s",
+        struct diag *diag = report_error(e, o->span, E_DTYPE, "`/` divides floats, these are %s and %s",
                                          type_text(e->types, x->type), type_text(e->types, y->type));
         diag_hint(diag, "floordiv(a, b) divides integers and rounds down; f32(a) casts");
         return datum_error();
@@ -293,6 +302,25 @@ static const struct {
     [BINARY_SUB] = {OP_sub, false}, [BINARY_MUL] = {OP_mul, false}, [BINARY_MOD] = {OP_mod, false},
 };
 
+/* x[..., k] @ y[..., k, n] */
+static bool inner_sizes_fit(struct elab *e, const struct value *x, const struct value *y,
+                            const struct operands *o) {
+    const struct type *a = x->type, *b = y->type;
+    if (a->rank == 0 || b->rank == 0)
+        return true; /* build_matmul says it */
+    const struct dim *k = a->dims[a->rank - 1], *m = b->dims[b->rank == 1 ? 0 : b->rank - 2];
+    if (k == m)
+        return true;
+    struct diag *diag = report_error(
+        e, o->span, E_SHAPE, "the inner sizes of `@` differ: %s and %s, of %s and %s", dim_text(e->types, k),
+        dim_text(e->types, m), type_text(e->types, a), type_text(e->types, b));
+    label_operand(e, diag, x, o->sa);
+    label_operand(e, diag, y, o->sb);
+    if (b->rank > 1 && b->dims[b->rank - 1] == k)
+        diag_hint(diag, "the last sizes agree: transpose the right side, x @ transpose(w)");
+    return false;
+}
+
 static struct datum binary_tensors(struct elab *e, enum binary_op op, struct operands *o) {
     if (op == BINARY_POW)
         return power_tensors(e, o);
@@ -302,7 +330,9 @@ static struct datum binary_tensors(struct elab *e, enum binary_op op, struct ope
     if (!to_tensors(e, o->a, o->b, o->sa, o->sb, &x, &y))
         return datum_error();
     if (op == BINARY_MATMUL)
-        return datum_tensor(build_matmul(e, x, y, o->span));
+        return inner_sizes_fit(e, x, y, o) ? datum_tensor(build_matmul(e, x, y, o->span)) : datum_error();
+    if (!operands_fit(e, binary_op_text(op), x, y, o->span, o->sa, o->sb))
+        return datum_error();
     bool swap = tensor_ops[op].swap;
     return datum_tensor(build_binary(&e->b, tensor_ops[op].code, swap ? y : x, swap ? x : y));
 }
@@ -325,7 +355,7 @@ static struct datum make_range(struct elab *e, const struct operands *o) {
     for (int i = 0; i < 2; i++)
         if (ends[i].kind != DATUM_INT &&
             !(ends[i].kind == DATUM_TENSOR && ends[i].tensor->type == type_scalar(e->types, DTYPE_i32)))
-            return fail(e, spans[i], E_TYPE, "the end of a range is an int or i32[], this is %s",
+            return fail(e, spans[i], E_TYPE, "the ends of a range are ints or i32[], this is %s",
                         describe(e, ends[i]));
     struct range *range = ARENA_NEW(e->arena, struct range);
     range->lo = o->a;
@@ -446,5 +476,5 @@ struct datum apply_unary(struct elab *e, enum unary_op op, struct datum a, struc
     default:
         break;
     }
-    return fail(e, span, E_TYPE, "%s does not go with %s", negate ? "-" : "not", describe(e, a));
+    return fail(e, span, E_TYPE, "`%s` does not go with %s", negate ? "-" : "not", describe(e, a));
 }

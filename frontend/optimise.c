@@ -31,7 +31,7 @@ static struct value *reached_version(struct elab *e, const struct map *seen, con
             continue;
         if (found) {
             struct diag *diag =
-                report_error(e, span, E_GRAD, "the loss depends on two versions of %s", w->state->name);
+                report_error(e, span, E_GRAD, "the loss depends on two versions of `%s`", w->state->name);
             diag_label(diag, found->span, "one is read here");
             diag_label(diag, v->span, "another here, after an update");
             *several = true;
@@ -186,8 +186,13 @@ static bool choose_weights(struct step *step) {
     }
     if (step->weights.at.count > 0)
         return true;
-    fail(e, step->s->span, E_GRAD, "the loss depends on no weight %s",
-         step->s->over ? "of those that it is minimized over" : "that can be trained");
+    struct span place = step->s->over ? step->s->over->span : step->s->value->span;
+    struct diag *diag =
+        report_error(e, place, E_GRAD, "the loss depends on no weight %s",
+                     step->s->over ? "of those that it is minimized over" : "that can be trained");
+    if (step->s->over)
+        diag_label(diag, step->s->value->span, "the loss");
+    diag_hint(diag, "what is frozen, or read through stop_gradient, is not trained");
     return false;
 }
 
@@ -200,8 +205,8 @@ static bool choose_optimizer(struct step *step) {
         return true;
     }
     if (!datum_is_error(d))
-        fail(e, x->span, E_TYPE, "`using` wants an optimizer, like nn.Adam(lr: 1e-3), this is %s",
-             describe(e, d));
+        diag_hint(report_error(e, x->span, E_TYPE, "`using` wants an optimizer, this is %s", describe(e, d)),
+                  "an optimizer is made with its parameters: nn.Adam(lr: 1e-3)");
     return false;
 }
 
@@ -268,7 +273,8 @@ static void update_weights(struct step *step, struct datum *gradients) {
     struct elab *e = step->e;
     const struct item *fn = module_find_fn(step->optimizer->module, intern(e->names, "call"));
     if (!fn) {
-        fail(e, step->s->optimizer->span, E_TYPE, "%s has no fn call(p, g)", step->optimizer->module->name);
+        fail(e, step->s->optimizer->span, E_TYPE, "`%s` has no `fn call(p, g)`",
+             step->optimizer->module->name);
         return;
     }
     if (!prepare(step, gradients, step->weights.at.count))

@@ -87,11 +87,11 @@ static bool has_float_word(const struct weight *w) {
 static struct weight *readable(struct elab *e, struct weight *w, bool *frozen, struct span span) {
     *frozen = false;
     if (e->in_constant) {
-        report_error(e, span, E_TIME, "a constant cannot depend on the weight %s", w->name);
+        report_error(e, span, E_TIME, "a constant cannot depend on the weight `%s`", w->name);
         return NULL;
     }
     if (!e->region) { /* the body of the model itself: no function is being built */
-        diag_hint(report_error(e, span, E_TIME, "the %s %s has no value yet where a module's body runs",
+        diag_hint(report_error(e, span, E_TIME, "the %s `%s` has no value yet where a module's body runs",
                                w->kind == STATE_WEIGHT ? "weight" : "buffer", w->name),
                   "compute what depends on it in a fn");
         return NULL;
@@ -125,11 +125,11 @@ bool state_write(struct elab *e, struct weight *w, struct value *value, struct s
     if (!value || !(w = readable(e, w, &frozen, span)))
         return false;
     if (e->in_init) {
-        report_error(e, span, E_STATE, "%s cannot be updated here", w->name);
+        report_error(e, span, E_STATE, "`%s` cannot be updated here", w->name);
         return false;
     }
     if (frozen) {
-        report_error(e, span, E_STATE, "%s is frozen", weight_name(e, w));
+        report_error(e, span, E_STATE, "`%s` is frozen: it cannot be updated", weight_name(e, w));
         return false;
     }
     if (!weight_state(e, w, span))
@@ -137,8 +137,8 @@ bool state_write(struct elab *e, struct weight *w, struct value *value, struct s
     if (value->type != w->state->type) {
         struct diag *diag =
             report_error(e, span, value->type->dtype == w->state->type->dtype ? E_SHAPE : E_DTYPE,
-                         "%s is %s, it cannot become %s", w->state->name, type_text(e->types, w->state->type),
-                         type_text(e->types, value->type));
+                         "`%s` is %s, it cannot become %s", w->state->name,
+                         type_text(e->types, w->state->type), type_text(e->types, value->type));
         diag_label(diag, w->state->site->span, "it is declared here");
         return false;
     }

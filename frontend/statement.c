@@ -32,7 +32,7 @@ void assign_place(struct elab *e, const struct stmt *s, struct datum value) {
     }
     const struct binding *found = scope_find(e->frame->scope, place->name.text);
     if (found && found->datum.kind == DATUM_WEIGHT && e->frame->scope->kind != SCOPE_INSTANCE) {
-        struct diag *diag = report_error(e, s->span, E_STATE, "%s is a %s of the module", place->name.text,
+        struct diag *diag = report_error(e, s->span, E_STATE, "`%s` is a %s of the module", place->name.text,
                                          found->datum.weight->kind == STATE_WEIGHT ? "param" : "buffer");
         diag_hint(diag, "`update %s = ...` gives it a new value", place->name.text);
         return;
@@ -178,8 +178,12 @@ static bool set_ambient(struct elab *e, const struct arg *arg) {
     for (size_t i = 0; i < sizeof ambients / sizeof *ambients; i++)
         if (strcmp(ambients[i].name, arg->name.text) == 0)
             return ambients[i].set(e, d, arg->value->span);
-    fail(e, arg->name.span, E_NAME, "`with` sets training, precision, weights or rng, not %s",
-         arg->name.text);
+    const char *names[sizeof ambients / sizeof *ambients];
+    for (size_t i = 0; i < sizeof ambients / sizeof *ambients; i++)
+        names[i] = ambients[i].name;
+    hint_nearest(report_error(e, arg->name.span, E_NAME,
+                              "`with` sets training, precision, weights or rng, not `%s`", arg->name.text),
+                 arg->name.text, names, (int)(sizeof ambients / sizeof *ambients));
     return false;
 }
 
@@ -195,7 +199,8 @@ static enum flow run_with(struct elab *e, const struct stmt *s) {
     bool good = true;
     for (const struct arg *arg = s->args; arg && good; arg = arg->next)
         good = set_ambient(e, arg);
-    enum flow flow = good ? run_statements(e, s->body.first) : FLOW_NEXT;
+    (void)good; /* the names that the block makes are wanted behind it all the same */
+    enum flow flow = run_statements(e, s->body.first);
     if (pins)
         stream_pop(e, &stream);
     e->ambient = ambient;
@@ -250,9 +255,15 @@ static void assert_expr(struct elab *e, const struct stmt *s, const struct expr 
         fail(e, x->span, E_TYPE, "a bool is wanted, this is %s", describe(e, d));
 }
 
+/* What follows a failed assertion relies on it: the call ends. */
 static enum flow run_assert(struct elab *e, const struct stmt *s) {
+    int errors = diags_error_count(e->diags);
     assert_expr(e, s, s->cond ? s->cond : s->value, assert_message(e, s));
-    return FLOW_NEXT;
+    if (diags_error_count(e->diags) == errors)
+        return FLOW_NEXT;
+    e->frame->result = datum_error();
+    e->frame->returned = true;
+    return FLOW_RETURN;
 }
 
 /* ---- effects ---- */
@@ -313,7 +324,7 @@ static void run_report_of(struct elab *e, const struct arg *arg) {
     const char *name = report_name(e, arg);
     for (int i = 0; i < e->report_names.count; i++)
         if (e->report_names.at[i] == name) {
-            fail(e, arg->span, E_DUPLICATE, "%s is reported twice", name);
+            fail(e, arg->span, E_DUPLICATE, "`%s` is reported twice", name);
             return;
         }
     VEC_PUSH(e->arena, &e->report_names, name);

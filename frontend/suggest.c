@@ -56,6 +56,47 @@ static bool explain_by_assignment(struct elab *e, struct diag *diag, const char 
     return span_is_known(s.behind);
 }
 
+/* ---- types ---- */
+
+/* What other languages call them. */
+static const struct {
+    const char *theirs, *ours;
+} foreign_types[] = {
+    {"float16", "f16"},     {"half", "f16"},      {"bfloat16", "bf16"},    {"float32", "f32"},
+    {"single", "f32"},      {"float64", "f64"},   {"double", "f64"},       {"int8", "i8"},
+    {"int32", "i32"},       {"int64", "i64"},     {"long", "i64"},         {"uint8", "u8"},
+    {"byte", "u8"},         {"uint32", "u32"},    {"integer", "int"},      {"boolean", "bool"},
+    {"str", "string"},      {"String", "string"}, {"tensor", "f32[B, 3]"}, {"Tensor", "f32[B, 3]"},
+    {"array", "f32[B, 3]"}, {"callable", "fn"},   {"Module", "module"},
+};
+
+static bool hint_foreign(struct diag *diag, const char *word) {
+    for (size_t i = 0; i < sizeof foreign_types / sizeof *foreign_types; i++)
+        if (strcmp(foreign_types[i].theirs, word) == 0) {
+            diag_hint(diag, "write `%s`", foreign_types[i].ours);
+            return true;
+        }
+    return false;
+}
+
+void unknown_type(struct diags *diags, const char *word, struct span span) {
+    static const char *const words[] = {"int", "float", "bool", "string", "list", "module",
+                                        "any", "num",   "fn",   "f16",    "bf16", "f32",
+                                        "f64", "i8",    "u8",   "i32",    "u32",  "i64"};
+    struct diag *diag = diag_error(diags, span, E_NAME, "unknown type `%s`", word);
+    if (!hint_foreign(diag, word))
+        hint_nearest(diag, word, words, (int)(sizeof words / sizeof *words));
+}
+
+void unknown_dtype(struct elab *e, const char *word, struct span span) {
+    const char *words[DTYPE_COUNT];
+    for (int i = 0; i < DTYPE_COUNT; i++)
+        words[i] = dtype_text((enum dtype)i);
+    struct diag *diag = report_error(e, span, E_DTYPE, "`%s` is no dtype", word);
+    if (!hint_foreign(diag, word))
+        hint_nearest(diag, word, words, DTYPE_COUNT);
+}
+
 /* ---- other files ---- */
 
 static bool explain_by_file(struct elab *e, struct diag *diag, const char *name) {

@@ -87,18 +87,21 @@ static struct weight *weight_of_state(const struct elab *e, const struct state *
     return NULL;
 }
 
-const struct type *weight_type(struct elab *e, struct weight *w) {
+const struct type *weight_type(struct elab *e, struct weight *w, struct span span) {
     if (!w->item)
         return w->type;
+    const struct site *site = e->frame ? e->frame->site : NULL;
+    if (span.source != w->item->name.span.source) /* read from outside: that place is the user's */
+        site = site_of_call(e, span, NULL);
     struct frame frame; /* of its own: the caller's dtype variables are not the weight's */
-    frame_push(e, &frame, w->owner->scope, w->owner, e->frame ? e->frame->site : NULL);
+    frame_push(e, &frame, w->owner->scope, w->owner, site);
     struct binder binder = {.scope = w->owner->scope, .self = w->owner, .what = "the weight"};
     const struct type *type = resolve_type(e, &binder, w->item->type);
     frame_pop(e, &frame);
     if (type && !type_is_static(type)) {
-        struct diag *diag =
-            report_error(e, w->item->type->span, E_DIM, "the shape %s of %s depends on the size of an input",
-                         type_text(e->types, type), weight_name(e, w));
+        struct diag *diag = report_error(e, w->item->type->span, E_DIM,
+                                         "the shape %s of `%s` depends on the size of an input",
+                                         type_text(e->types, type), weight_name(e, w));
         diag_hint(diag, "make the size a hyper-parameter");
         return NULL;
     }
@@ -112,7 +115,7 @@ static bool has_place(struct elab *e, const struct weight *w, struct span span) 
             name_anonymous(e, e->root, i, NULL);
         } else if (!i->path) {
             struct diag *diag =
-                report_error(e, span, E_STATE, "%s of %s has no place in the model, so it has no name",
+                report_error(e, span, E_STATE, "`%s` of `%s` has no place in the model, so it has no name",
                              w->name, i->module->name);
             diag_label(diag, i->site->span, "the instance is made here: give it a `let`");
             return false;
@@ -125,7 +128,7 @@ static struct state *existing_state(struct elab *e, struct weight *w, struct sta
     const struct weight *other = weight_of_state(e, state);
     if (other && other->item == w->item && state->type == type && other->shadow == w->shadow)
         return state;
-    struct diag *diag = report_error(e, span, E_STATE, "two weights have the name %s", state->name);
+    struct diag *diag = report_error(e, span, E_STATE, "two weights have the name `%s`", state->name);
     diag_label(diag, state->site->span, "the other is declared here, %s", type_text(e->types, state->type));
     if (w->item)
         diag_label(diag, w->item->name.span, "this one here, %s", type_text(e->types, type));
@@ -135,7 +138,7 @@ static struct state *existing_state(struct elab *e, struct weight *w, struct sta
 struct state *weight_state(struct elab *e, struct weight *w, struct span span) {
     if (w->state)
         return w->state;
-    const struct type *type = weight_type(e, w);
+    const struct type *type = weight_type(e, w, span);
     if (!type || !has_place(e, w, span))
         return NULL;
     const char *name = intern(e->names, weight_name(e, w));

@@ -6,7 +6,9 @@ struct branch {
     struct region region;
     struct leaves after; /* of the names, then of the expression's value */
     VEC(struct datum) names;
+    VEC(struct span) spans; /* where the names were bound last */
     struct datum value;
+    struct span value_span;
 };
 struct merged { /* a result of the cond */
     int name;   /* index in the passage; -1: the expression's value */
@@ -52,8 +54,11 @@ static void open_side(struct when *w, struct branch *side) {
 /* Keeps what the side left in the names, and gives them back their values from before. */
 static void close_side(struct when *w, struct branch *side) {
     struct elab *e = w->e;
-    for (int i = 0; i < w->passage.names.count; i++)
-        VEC_PUSH(e->arena, &side->names, alive_binding(e, w->passage.names.at[i].name)->datum);
+    for (int i = 0; i < w->passage.names.count; i++) {
+        const struct binding *now = alive_binding(e, w->passage.names.at[i].name);
+        VEC_PUSH(e->arena, &side->names, now->datum);
+        VEC_PUSH(e->arena, &side->spans, now->span);
+    }
     passage_restore(&w->passage);
     e->frame->barrier--;
     region_pop(e, &side->region);
@@ -81,7 +86,8 @@ static bool same_types(const struct leaves *a, const struct leaves *b) {
 }
 
 /* Both sides' values as tensors of equal types: a number takes the dtype of the other side. */
-static bool merge(struct when *w, struct datum a, struct datum b, const char *what, struct span span) {
+static bool merge(struct when *w, struct datum a, struct datum b, const char *what,
+                  const struct span *spans) {
     struct elab *e = w->e;
     struct datum values[2] = {a, b};
     struct leaves leaves[2] = {{0}, {0}};
@@ -89,7 +95,7 @@ static bool merge(struct when *w, struct datum a, struct datum b, const char *wh
         return false;
     for (int i = 0; i < 2; i++)
         if (!is_carriable(values[i])) {
-            fail(e, span, E_TYPE, "%s is %s on one side of `when`, only tensors can be merged", what,
+            fail(e, spans[i], E_TYPE, "%s is %s on one side of `when`, only tensors can be merged", what,
                  describe(e, values[i]));
             return false;
         }
@@ -97,14 +103,17 @@ static bool merge(struct when *w, struct datum a, struct datum b, const char *wh
     for (int k = 0; k < 2; k++) {
         int i = k == 0 ? first : 1 - first;
         in_side(w, &w->sides[i]);
-        bool good = flatten(e, values[i], k == 0 ? NULL : &leaves[first], &leaves[i], span);
+        bool good = flatten(e, values[i], k == 0 ? NULL : &leaves[first], &leaves[i], spans[i]);
         leave_side(w, &w->sides[i]);
         if (!good)
             return false;
     }
     if (!same_types(&leaves[0], &leaves[1])) {
-        fail(e, span, E_TYPE, "%s is %s on one side of `when` and %s on the other", what, describe(e, a),
-             describe(e, b));
+        struct diag *diag =
+            report_error(e, spans[1], E_TYPE, "%s is %s on one side of `when` and %s on the other", what,
+                         describe(e, a), describe(e, b));
+        diag_label(diag, spans[0], "this is %s", describe(e, a));
+        diag_label(diag, spans[1], "this is %s", describe(e, b));
         return false;
     }
     for (int i = 0; i < 2; i++)
@@ -121,13 +130,16 @@ static bool merge_values(struct when *w, bool has_value) {
         if (datum_equal(e->types, a, b))
             continue;
         VEC_PUSH(e->arena, &w->merged, ((struct merged){i, w->sides[0].after.count}));
-        if (!merge(w, a, b, w->passage.names.at[i].name, w->span))
+        const struct span spans[] = {w->sides[0].spans.at[i], w->sides[1].spans.at[i]};
+        const char *what = arena_printf(e->arena, "`%s`", w->passage.names.at[i].name);
+        if (!merge(w, a, b, what, spans))
             return false;
     }
     if (!has_value)
         return true;
     VEC_PUSH(e->arena, &w->merged, ((struct merged){-1, w->sides[0].after.count}));
-    return merge(w, w->sides[0].value, w->sides[1].value, "the value", w->span);
+    const struct span spans[] = {w->sides[0].value_span, w->sides[1].value_span};
+    return merge(w, w->sides[0].value, w->sides[1].value, "the value", spans);
 }
 
 /* Each side yields its values, and the states that either side writes. */
@@ -240,6 +252,7 @@ struct datum evaluate_when(struct elab *e, const struct expr *x) {
     for (int i = 0; i < 2; i++) {
         open_side(&w, &w.sides[i]);
         w.sides[i].value = evaluate(e, values[i]);
+        w.sides[i].value_span = values[i]->span;
         close_side(&w, &w.sides[i]);
     }
     struct datum value = datum_error();

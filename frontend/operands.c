@@ -1,0 +1,75 @@
+/* frontend/operands.c: two operands that must go together, and what is said where they do not. */
+#include "frontend/elab.h"
+
+/* Whether the value was made in the call that runs now: an input or a weight of it, or an expression. A value
+ * that came out of another call is better known by the expression that stands here. */
+static bool was_made_here(const struct elab *e, const struct value *x, struct span span) {
+    const struct site *made = x->def ? x->def->site : NULL, *call = e->frame->site;
+    if (!made || !span_is_known(made->span) || made->span.source != span.source)
+        return false;
+    if (x->def->code == OP_read)
+        return true;
+    return x->def->code == OP_input ? call && !call->caller : made->caller == call;
+}
+
+void label_operand(struct elab *e, struct diag *diag, const struct value *x, struct span span) {
+    bool here = was_made_here(e, x, span);
+    const char *type = type_text(e->types, x->type);
+    if (here && x->name)
+        diag_label(diag, x->def->site->span, "`%s` is %s", x->name, type);
+    else
+        diag_label(diag, here ? x->def->site->span : span, "this is %s", type);
+}
+
+static struct diag *refuse(struct elab *e, enum diag_code code, const char *message, const struct value *x,
+                           const struct value *y, struct span span, struct span sx, struct span sy) {
+    struct diag *diag = report_error(e, span, code, "%s", message);
+    label_operand(e, diag, x, sx);
+    label_operand(e, diag, y, sy);
+    return diag;
+}
+
+/* The first axis from the end on which the types differ; 0: none, one of them is a prefix of the other. */
+static int differing_axis(const struct elab *e, const struct type *a, const struct type *b) {
+    for (int i = 1; i <= a->rank && i <= b->rank; i++) {
+        const struct dim *m = a->dims[a->rank - i], *n = b->dims[b->rank - i], *one = dim_const(e->types, 1);
+        if (m != n && m != one && n != one)
+            return i;
+    }
+    return 0;
+}
+
+/* f32[B] beside f32[B,10]: the axes of the one are the first axes of the other. */
+static bool is_prefix(const struct type *a, const struct type *b) {
+    if (a->rank == 0 || a->rank >= b->rank)
+        return false;
+    for (int i = 0; i < a->rank; i++)
+        if (a->dims[i] != b->dims[i])
+            return false;
+    return true;
+}
+
+bool operands_fit(struct elab *e, const char *word, struct value *x, struct value *y, struct span span,
+                  struct span sx, struct span sy) {
+    const struct type *a = x->type, *b = y->type;
+    const char *ta = type_text(e->types, a), *tb = type_text(e->types, b);
+    if (a->dtype != b->dtype) {
+        const char *message =
+            arena_printf(e->arena, "`%s` wants one dtype, these are %s and %s", word, ta, tb);
+        struct diag *diag = refuse(e, E_DTYPE, message, x, y, span, sx, sy);
+        enum dtype wanted = dtype_is_float(b->dtype) && !dtype_is_float(a->dtype) ? b->dtype : a->dtype;
+        diag_hint(diag, "%s(x) casts a tensor", dtype_text(wanted));
+        return false;
+    }
+    if (type_broadcast(e->types, a, b))
+        return true;
+    int axis = differing_axis(e, a, b);
+    const char *axes = axis == 1 ? "their last axes are" : arena_printf(e->arena, "their axes -%d are", axis);
+    const char *why = arena_printf(e->arena, "`%s` does not fit %s and %s: %s %s and %s", word, ta, tb, axes,
+                                   dim_text(e->types, a->dims[a->rank - axis]),
+                                   dim_text(e->types, b->dims[b->rank - axis]));
+    struct diag *diag = refuse(e, E_SHAPE, why, x, y, span, sx, sy);
+    if (is_prefix(a, b) || is_prefix(b, a))
+        diag_hint(diag, "shapes are aligned at their last axes: v[..., none] puts an axis of size 1 behind");
+    return false;
+}
