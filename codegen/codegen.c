@@ -61,6 +61,10 @@ static bool link_objects(struct loaded *loaded, const struct compiled *compiled,
 }
 
 static struct loaded *load(struct compiled *compiled, struct diags *diags) {
+    if (compiled->options.no_jit) {
+        diag_defect(diags, (struct span){0}, "what was compiled without code for this process is loaded into it");
+        return NULL;
+    }
     double begin = seconds_now();
     struct arena *arena = arena_create();
     const char *why = "out of memory";

@@ -16,6 +16,7 @@ struct codegen_options {
     bool use_openblas;     /* contractions through cblas_sgemm */
     bool debug_info;       /* DWARF lines of the model text */
     bool explain;          /* keep why each kernel is what it is */
+    bool no_jit;           /* lower alone: for object, header, loops and assembly; load refuses */
 };
 
 /* What the compiler did, for --time. Seconds. */
@@ -48,9 +49,10 @@ struct codegen_api {
     /* Bytes of workspace for an entry under a width. */
     size_t (*workspace)(const struct compiled *compiled, const char *function, int width);
     /* The object file (one module, emitted once) and the C header, as bytes in the arena of the compiled. `prefix` is
-     * the C name's prefix (vae). NULL: reported. */
-    const void *(*object)(struct compiled *compiled, const char *prefix, size_t *size, struct diags *diags);
-    const char *(*header)(struct compiled *compiled, const char *prefix);
+     * the C name's prefix (vae). weights: a block of plan->weights_bytes that the object holds as PREFIX_weights, or
+     * NULL. NULL: reported. */
+    const void *(*object)(struct compiled *compiled, const char *prefix, const void *weights, size_t *size, struct diags *diags);
+    const char *(*header)(struct compiled *compiled, const char *prefix, bool holds_weights);
     const char *(*loops)(const struct compiled *compiled);    /* loop IR of all kernels, for dump */
     const char *(*assembly)(struct compiled *compiled, struct diags *diags); /* for :asm and dump */
     const char *(*explain)(const struct compiled *compiled);

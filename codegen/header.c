@@ -113,7 +113,7 @@ static void print_states(struct strbuf *out, const struct compiled *c, const cha
         prefix);
 }
 
-const char *header_write(struct compiled *compiled, const char *prefix) {
+const char *header_write(struct compiled *compiled, const char *prefix, bool holds_weights) {
     struct strbuf out;
     strbuf_init(&out, compiled->arena);
     const char *guard = upper(compiled->arena, prefix);
@@ -136,6 +136,12 @@ const char *header_write(struct compiled *compiled, const char *prefix) {
                   "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n",
                   WEFT_ABI_MAJOR);
     print_states(&out, compiled, prefix);
+    if (holds_weights)
+        strbuf_printf(
+            &out,
+            "/* The weights block that the object holds, %lld bytes, for entries that only read it. */\n"
+            "extern const unsigned char %s_weights[];\n\n",
+            (long long)compiled->plan->weights_bytes, prefix);
     for (int i = 0; i < compiled->functions.count; i++) {
         struct c_function f = c_function_of(compiled, &compiled->functions.at[i], prefix);
         print_function(&out, &f);

@@ -11,6 +11,7 @@ struct object {
     struct emitter *e;
     struct compiled *compiled;
     const char *prefix;
+    const void *weights; /* to be held in the object, or NULL */
     struct entry_module entries;
     LLVMTypeRef tensor_info, arg_info; /* weft_tensor_info, weft_arg_info */
 };
@@ -114,6 +115,13 @@ static void emit_argument_list(const struct object *o, const struct c_function *
     const char *name = arena_printf(o->e->arena, "%s_args", f->name);
     rows[plan->arguments.count] = LLVMConstNull(o->arg_info);
     add_constant(o, name, LLVMConstArray2(o->arg_info, rows, (uint64_t)plan->arguments.count + 1), true);
+}
+
+/* const unsigned char PREFIX_weights[]: the block as vae_pack_weights would fill it. */
+static void emit_weights(const struct object *o) {
+    unsigned size = (unsigned)o->compiled->plan->weights_bytes;
+    LLVMValueRef bytes = LLVMConstStringInContext(o->e->context, o->weights, size, true);
+    LLVMSetAlignment(add_constant(o, name_of(o, "weights"), bytes, true), PLAN_ALIGNMENT);
 }
 
 static void emit_size(const struct object *o, const char *suffix, int64_t bytes) {
@@ -309,6 +317,8 @@ static bool emit_all(struct object *o, struct diags *diags) {
     entry_module_init(&o->entries, o->e, o->compiled, true);
     emit_tensor_list(o, "weights_info", true);
     emit_tensor_list(o, "state_info", false);
+    if (o->weights)
+        emit_weights(o);
     emit_size(o, "weights_size", o->compiled->plan->weights_bytes);
     emit_size(o, "state_size", o->compiled->plan->state_bytes);
     emit_packing(o, true);
@@ -346,13 +356,15 @@ static const void *generate(struct object *o, size_t *size, struct diags *diags)
     return NULL;
 }
 
-const void *object_emit(struct compiled *compiled, const char *prefix, size_t *size, struct diags *diags) {
+const void *object_emit(struct compiled *compiled, const char *prefix, const void *weights, size_t *size,
+                        struct diags *diags) {
     struct emitter e;
     if (!emitter_init(&e, compiled->target, compiled->arena, prefix)) {
         diag_defect(diags, (struct span){0}, "LLVM has no target machine for %s", compiled->target->triple);
         return NULL;
     }
-    struct object o = {.e = &e, .compiled = compiled, .prefix = c_identifier(compiled->arena, prefix)};
+    struct object o = {
+        .e = &e, .compiled = compiled, .prefix = c_identifier(compiled->arena, prefix), .weights = weights};
     const void *bytes = emit_all(&o, diags) ? generate(&o, size, diags) : NULL;
     emitter_finish(&e);
     return bytes;

@@ -204,7 +204,7 @@ struct compiled *session_compile(struct graph *graph, struct function *const *fu
     c->times.lower = seconds_now() - begin;
     c->times.kernels = c->kernels.count;
     c->times.distinct = c->units.count;
-    if (!compile_objects(c, diags))
+    if (!options->no_jit && !compile_objects(c, diags))
         return NULL;
     c->times.compile = seconds_now() - begin;
     return c;

@@ -51,22 +51,32 @@ static const char *beside(struct build *b, const char *output, const char *endin
     return arena_printf(b->session.arena, "%.*s%s", (int)(dot - output), output, ending);
 }
 
-static bool write_weights(struct build *b, const char *output) {
+/* The weights file, in memory as the entries want it; without one b->memory stays empty. */
+static bool load_weights(struct build *b) {
     const char *weights = option_text(b->invocation, OPT_weights, NULL);
     const struct fitting touched = {.into = ".", .prefix = "", .ignore = (const char *const[]){"*"}, .ignore_count = 1};
     if (!weights)
-        return true;
+        return !option_given(b->invocation, OPT_embed_weights) ||
+               session_fail(&b->session, E_ARGUMENT, "--embed-weights wants --weights FILE");
     return memory_create(&b->session, b->program->plan, &b->memory) &&
-           weights_load(&b->session, b->program->graph, b->program->plan, &b->memory, weights, &touched, false) &&
-           write_file(b, beside(b, output, ".weights"), b->memory.weights, b->memory.weights_bytes);
+           weights_load(&b->session, b->program->graph, b->program->plan, &b->memory, weights, &touched, false);
 }
 
 static bool write_object(struct build *b, const char *output) {
+    if (!load_weights(b))
+        return false;
     size_t size;
-    const void *object = b->session.codegen->object(b->program->compiled, b->prefix, &size, b->session.diags);
-    const char *header = object ? b->session.codegen->header(b->program->compiled, b->prefix) : NULL;
-    return object && write_weights(b, output) && write_file(b, beside(b, output, ".h"), header, strlen(header)) &&
-           write_file(b, output, object, size);
+    bool embeds = option_given(b->invocation, OPT_embed_weights);
+    const struct codegen_api *codegen = b->session.codegen;
+    struct compiled *compiled = b->program->compiled;
+    const void *held = embeds ? b->memory.weights : NULL;
+    const void *object = codegen->object(compiled, b->prefix, held, &size, b->session.diags);
+    const char *header = object ? codegen->header(compiled, b->prefix, embeds) : NULL;
+    bool writes_weights = b->memory.weights && !embeds;
+    return object &&
+           (!writes_weights ||
+            write_file(b, beside(b, output, ".weights"), b->memory.weights, b->memory.weights_bytes)) &&
+           write_file(b, beside(b, output, ".h"), header, strlen(header)) && write_file(b, output, object, size);
 }
 
 static bool build(struct build *b, const char *output) {

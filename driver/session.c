@@ -221,7 +221,7 @@ static bool compile_program(struct session *session, struct program *p, bool lin
     if (!session_run_passes(session, p->graph, &context, NULL) || !need_codegen(session) || !need_pool(session))
         return false;
     p->plan = context.plan;
-    const struct codegen_options options = {.cpu = session->cpu, .cache = session->cache};
+    const struct codegen_options options = {.cpu = session->cpu, .cache = session->cache, .no_jit = !link};
     p->compiled = session->codegen->compile(p->graph, functions, p->entry_count, p->plan, &options, p->arena, session->diags);
     if (!p->compiled)
         return false;

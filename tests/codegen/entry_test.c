@@ -198,7 +198,8 @@ static void openblas_gives_the_same_but_for_rounding(void **state) {
     assert_int_equal(call_entry(run, weft_codegen.entry(run->loaded, "f"), after, NULL), 0);
     expect_evaluated(run, before, after, 1e-5);
     assert_non_null(strstr(weft_codegen.loops(run->compiled), "gemm 700 x 300 x 48: "));
-    assert_non_null(strstr(weft_codegen.header(run->compiled, "layer"), "Link layer.o and libopenblas"));
+    assert_non_null(
+        strstr(weft_codegen.header(run->compiled, "layer", false), "Link layer.o and libopenblas"));
     entry_run_destroy(run);
 }
 
@@ -366,7 +367,7 @@ static void a_user_builds_with_the_header(void **state) {
     struct entry_run *run = entry_run_create(model, &plain);
     void *library = object_open(run, "vae", folder);
     dlclose(library);
-    const char *header = weft_codegen.header(run->compiled, "vae");
+    const char *header = weft_codegen.header(run->compiled, "vae", false);
     write_file(arena_printf(run->arena, "%s/vae.h", folder), header, strlen(header));
     write_file(arena_printf(run->arena, "%s/user.c", folder), user, strlen(user));
     const char *build =
@@ -387,6 +388,28 @@ static void a_user_builds_with_the_header(void **state) {
     assert_non_null(
         strstr(header, "int vae_sum(const void *weights, const float *x, float *total_out, void *workspace, "
                        "const weft_exec *exec);"));
+    entry_run_destroy(run);
+}
+
+static void an_object_may_hold_its_weights(void **state) {
+    (void)state;
+    const struct codegen_options options = {.no_jit = true};
+    struct entry_run *run = entry_run_compile(model, &options);
+    struct call_memory *m = call_memory_create(run, "sum", 1, 4);
+    size_t size;
+    const void *object = weft_codegen.object(run->compiled, "held", m->weights, &size, run->diags);
+    assert_non_null(object);
+    write_file(arena_printf(run->arena, "%s/held.o", folder), object, size);
+    assert_int_equal(system(arena_printf(run->arena, "cd %s && cc -shared -o held.so held.o -lm", folder)),
+                     0);
+    void *library = dlopen(arena_printf(run->arena, "%s/held.so", folder), RTLD_NOW | RTLD_LOCAL);
+    const unsigned char *held = dlsym(library, "held_weights");
+    assert_int_equal((uintptr_t)held % 64, 0);
+    assert_memory_equal(held, m->weights, (size_t)run->plan->weights_bytes);
+    assert_non_null(strstr(weft_codegen.header(run->compiled, "held", true),
+                           "extern const unsigned char held_weights[];"));
+    assert_null(weft_codegen.load(run->compiled, run->diags)); /* there is nothing to run in this process */
+    dlclose(library);
     entry_run_destroy(run);
 }
 
@@ -442,7 +465,7 @@ static void objects_are_made_for_every_kind_of_cpu(void **state) {
         const struct codegen_options options = {.workers = 2, .cpu = targets[i].cpu};
         struct entry_run *run = entry_run_compile(layer, &options);
         size_t size;
-        const unsigned char *object = weft_codegen.object(run->compiled, "layer", &size, run->diags);
+        const unsigned char *object = weft_codegen.object(run->compiled, "layer", NULL, &size, run->diags);
         assert_non_null(object);
         assert_memory_equal(object, "\177ELF", 4);
         assert_int_equal(object[18], targets[i].machine);
@@ -492,6 +515,7 @@ int main(void) {
         cmocka_unit_test(openblas_takes_matrices_as_they_lie),
         cmocka_unit_test(a_failed_check_is_a_code_with_a_message),
         cmocka_unit_test(a_user_builds_with_the_header),
+        cmocka_unit_test(an_object_may_hold_its_weights),
         cmocka_unit_test(a_size_of_another_build_is_an_error_code),
         cmocka_unit_test(another_cpu_is_an_error_code),
         cmocka_unit_test(objects_are_made_for_every_kind_of_cpu),
