@@ -129,12 +129,15 @@ bool instance_run_body(struct elab *e, struct instance *instance, struct span sp
     frame_push(e, &frame, instance->scope, instance, site);
     frame.is_body = true;
     struct ambient ambient = e->ambient;
-    e->ambient.views = NULL; /* its members are the same however it is seen */
+    e->ambient.views = NULL; /* its members are the same however it is seen, */
+    bool in_constant = e->in_constant;
+    e->in_constant = false; /* and whoever asks first */
     declare_functions(e, instance);
     for (const struct item *item = instance->module->item->members; item && !frame.returned;
          item = item->next)
         run_member(e, instance, item);
     e->ambient = ambient;
+    e->in_constant = in_constant;
     frame_pop(e, &frame);
     instance->body = diags_error_count(e->diags) == errors ? BODY_DONE : BODY_BROKEN;
     return instance->body == BODY_DONE;
