@@ -1,4 +1,5 @@
-/* codegen/emission.h: what the emit_*.c of loops, expressions and operators share. See emit.h for the idea. */
+/* codegen/emission.h: what the emit_*.c of loops, expressions and operators share. See emit.h for the idea.
+ */
 #ifndef CODEGEN_EMISSION_H
 #define CODEGEN_EMISSION_H
 
@@ -22,9 +23,9 @@ struct scope {
 
 /* What is known of an expression while the scopes stand as they do. */
 struct expr_facts {
-    int stamp;   /* of the emission when they were found */
-    int depth;   /* the innermost scope that one of its variables is bound in */
-    bool varies; /* from lane to lane */
+    int stamp;      /* of the emission when they were found */
+    int depth;      /* the innermost scope that one of its variables is bound in */
+    bool varies;    /* from lane to lane */
     bool is_fickle; /* reads a mutable variable or written memory: valid until the next SET, STORE or loop */
     bool has_load;
 };
@@ -38,8 +39,8 @@ struct binding {
     LLVMValueRef value; /* scalar, or vector where is_vector; of a mutable variable: the current one */
     int depth;
     bool is_vector;
-    /* A sum over several turns of a vector loop keeps its lanes until it is read: how they combine, and with what. 0: no
-     * such sum. */
+    /* A sum over several turns of a vector loop keeps its lanes until it is read: how they combine, and with
+     * what. 0: no such sum. */
     enum opcode pending;
     enum dtype dtype;
     LLVMValueRef start;
@@ -61,12 +62,12 @@ struct emission {
     LLVMValueRef data, fn;
     int argument_count;
     int64_t worker_bytes;
-    LLVMValueRef *buffers;     /* by position in function->buffers: pointers, NULL: not yet asked for */
-    LLVMValueRef entry_end;    /* the end of the entry block, where buffers and stack arrays are made */
+    LLVMValueRef *buffers;  /* by position in function->buffers: pointers, NULL: not yet asked for */
+    LLVMValueRef entry_end; /* the end of the entry block, where buffers and stack arrays are made */
     VEC(struct scope) scopes;
-    struct expr_facts *facts;  /* by expression id */
+    struct expr_facts *facts; /* by expression id */
     struct memory_of_expr *memory;
-    struct binding *bindings;  /* by variable id */
+    struct binding *bindings; /* by variable id */
     struct lanes lanes;
     int stamp, epoch;
 };
@@ -90,14 +91,15 @@ void emit_store(struct emission *em, const struct loop_stmt *s);
 LLVMValueRef emit_from_memory(struct emitter *e, enum dtype dtype, LLVMValueRef raw);
 LLVMValueRef emit_to_memory(struct emitter *e, enum dtype dtype, LLVMValueRef value);
 
-/* emit_op.c: an elementwise operator on registers; `of` is the arguments' dtype. All args are scalars or all vectors
- * of one length; integers may be narrower than their dtype where their range allows it (see index_is_narrow). */
+/* emit_op.c: an elementwise operator on registers; `of` is the arguments' dtype. All args are scalars or all
+ * vectors of one length; integers may be narrower than their dtype where their range allows it (see
+ * index_is_narrow). */
 LLVMValueRef emit_operator(struct emission *em, const struct loop_expr *x, LLVMValueRef *args);
 LLVMValueRef emit_cast(struct emitter *e, LLVMValueRef value, enum dtype from, enum dtype to);
 LLVMTypeRef type_like(LLVMTypeRef element, LLVMTypeRef shape); /* element, or a vector as long as shape is */
 LLVMValueRef const_like(LLVMTypeRef type, double value);       /* float or integer, or a splat of it */
-LLVMValueRef emit_intrinsic2(struct emitter *e, const char *name, LLVMTypeRef a, LLVMTypeRef b, LLVMValueRef *args,
-                             int count);
+LLVMValueRef emit_intrinsic2(struct emitter *e, const char *name, LLVMTypeRef a, LLVMTypeRef b,
+                             LLVMValueRef *args, int count);
 /* NaN where x or y is NaN. */
 LLVMValueRef emit_max(struct emitter *e, LLVMValueRef x, LLVMValueRef y);
 LLVMValueRef emit_min(struct emitter *e, LLVMValueRef x, LLVMValueRef y);
@@ -117,7 +119,8 @@ bool begin_pending_sum(struct emission *em, const struct loop_stmt *acc);
 LLVMValueRef pending_sum(struct emission *em, const struct binding *sum);
 
 /* emit.c */
-void emit_serial_loop(struct emission *em, const struct loop_stmt *s, LLVMValueRef lo, LLVMValueRef hi, bool surely_runs);
+void emit_serial_loop(struct emission *em, const struct loop_stmt *s, LLVMValueRef lo, LLVMValueRef hi,
+                      bool surely_runs);
 /* The mutable variables that statements from `first` on (and what they hold) assign and do not declare. */
 struct var_list {
     VEC(const struct loop_stmt *) sets; /* the first SET of each */

@@ -1,6 +1,6 @@
-/* codegen/emit.c: loop functions to LLVM functions: statements, serial loops, branches. SSA is made on the way: the
- * loop IR is structured, so a mutable variable needs a phi exactly at the head of a loop that sets it and behind a
- * branch that does. */
+/* codegen/emit.c: loop functions to LLVM functions: statements, serial loops, branches. SSA is made on the
+ * way: the loop IR is structured, so a mutable variable needs a phi exactly at the head of a loop that sets
+ * it and behind a branch that does. */
 #include "codegen/emission.h"
 
 #include <assert.h>
@@ -21,7 +21,8 @@ static bool is_listed(const struct var_list *list, const struct loop_var *var) {
     return false;
 }
 
-static void collect_sets(struct emission *em, const struct loop_stmt *s, struct var_list *out, struct var_list *own) {
+static void collect_sets(struct emission *em, const struct loop_stmt *s, struct var_list *out,
+                         struct var_list *own) {
     for (; s; s = s->next) {
         if (s->kind == LSTMT_ACC)
             VEC_PUSH(em->e->arena, &own->sets, s);
@@ -58,10 +59,13 @@ void emit_serial_loop(struct emission *em, const struct loop_stmt *s, LLVMValueR
     struct var_list vars;
     assigned_variables(em, s->body, &vars);
     int count = vars.sets.count;
-    LLVMValueRef *before = current_values(em, &vars), *phis = ARENA_ARRAY(em->e->arena, LLVMValueRef, count + 1);
-    LLVMBasicBlockRef preheader = LLVMGetInsertBlock(b), body = emit_block(em, "loop"), after = emit_block(em, "done");
-    LLVMValueRef enter = surely_runs ? LLVMBuildBr(b, body)
-                                     : LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSLT, lo, hi, ""), body, after);
+    LLVMValueRef *before = current_values(em, &vars),
+                 *phis = ARENA_ARRAY(em->e->arena, LLVMValueRef, count + 1);
+    LLVMBasicBlockRef preheader = LLVMGetInsertBlock(b), body = emit_block(em, "loop"),
+                      after = emit_block(em, "done");
+    LLVMValueRef enter = surely_runs
+                             ? LLVMBuildBr(b, body)
+                             : LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSLT, lo, hi, ""), body, after);
     LLVMPositionBuilderAtEnd(b, body);
     LLVMValueRef i = LLVMBuildPhi(b, em->e->i64, s->var->name);
     for (int k = 0; k < count; k++)
@@ -79,11 +83,13 @@ void emit_serial_loop(struct emission *em, const struct loop_stmt *s, LLVMValueR
     LLVMValueRef *ends = current_values(em, &vars);
     LLVMPositionBuilderAtEnd(b, after);
     for (int k = 0; k < count; k++) {
-        LLVMAddIncoming(phis[k], (LLVMValueRef[]){before[k], ends[k]}, (LLVMBasicBlockRef[]){preheader, latch}, 2);
+        LLVMAddIncoming(phis[k], (LLVMValueRef[]){before[k], ends[k]},
+                        (LLVMBasicBlockRef[]){preheader, latch}, 2);
         LLVMValueRef end = ends[k];
         if (!surely_runs) {
             end = LLVMBuildPhi(b, LLVMTypeOf(end), "");
-            LLVMAddIncoming(end, (LLVMValueRef[]){before[k], ends[k]}, (LLVMBasicBlockRef[]){preheader, latch}, 2);
+            LLVMAddIncoming(end, (LLVMValueRef[]){before[k], ends[k]},
+                            (LLVMBasicBlockRef[]){preheader, latch}, 2);
         }
         set_current(em, vars.sets.at[k]->var, end);
     }
@@ -168,7 +174,8 @@ static void emit_if(struct emission *em, const struct loop_stmt *s) {
         if (!is_listed(&vars, other.sets.at[i]->var))
             VEC_PUSH(em->e->arena, &vars.sets, other.sets.at[i]);
     LLVMValueRef *before = current_values(em, &vars);
-    LLVMBasicBlockRef yes = emit_block(em, "then"), no = emit_block(em, "else"), after = emit_block(em, "endif");
+    LLVMBasicBlockRef yes = emit_block(em, "then"), no = emit_block(em, "else"),
+                      after = emit_block(em, "endif");
     LLVMBuildCondBr(b, condition, yes, no);
     emit_branch(em, s->body, yes, after);
     LLVMBasicBlockRef yes_end = LLVMGetInsertBlock(b);
@@ -181,7 +188,8 @@ static void emit_if(struct emission *em, const struct loop_stmt *s) {
     LLVMPositionBuilderAtEnd(b, after);
     for (int i = 0; i < vars.sets.count; i++) {
         LLVMValueRef phi = LLVMBuildPhi(b, LLVMTypeOf(yes_values[i]), "");
-        LLVMAddIncoming(phi, (LLVMValueRef[]){yes_values[i], no_values[i]}, (LLVMBasicBlockRef[]){yes_end, no_end}, 2);
+        LLVMAddIncoming(phi, (LLVMValueRef[]){yes_values[i], no_values[i]},
+                        (LLVMBasicBlockRef[]){yes_end, no_end}, 2);
         set_current(em, vars.sets.at[i]->var, phi);
     }
 }
@@ -213,12 +221,24 @@ static void emit_gemm(struct emission *em, const struct loop_stmt *s) {
     LLVMValueRef library = LLVMGetNamedFunction(e->module, "cblas_sgemm");
     if (!library)
         library = LLVMAddFunction(e->module, "cblas_sgemm", type);
-    int numbers[14] = {CBLAS_ROW_MAJOR, g->a_turned ? CBLAS_TRANS : CBLAS_NO_TRANS,
-                       g->b_turned ? CBLAS_TRANS : CBLAS_NO_TRANS, g->m, g->n, g->k, 1, 0, g->a_row, 0, g->b_row, 0, 0,
+    int numbers[14] = {CBLAS_ROW_MAJOR,
+                       g->a_turned ? CBLAS_TRANS : CBLAS_NO_TRANS,
+                       g->b_turned ? CBLAS_TRANS : CBLAS_NO_TRANS,
+                       g->m,
+                       g->n,
+                       g->k,
+                       1,
+                       0,
+                       g->a_row,
+                       0,
+                       g->b_row,
+                       0,
+                       0,
                        g->c_row};
     LLVMValueRef args[14];
     for (int i = 0; i < 14; i++)
-        args[i] = types[i] == e->f32 ? LLVMConstReal(e->f32, numbers[i]) : LLVMConstInt(e->i32, (unsigned)numbers[i], true);
+        args[i] = types[i] == e->f32 ? LLVMConstReal(e->f32, numbers[i])
+                                     : LLVMConstInt(e->i32, (unsigned)numbers[i], true);
     args[7] = emit_element(em, g->a, emit_scalar(em, s->args[0]));
     args[9] = emit_element(em, g->b, emit_scalar(em, s->args[1]));
     args[12] = emit_element(em, g->c, emit_scalar(em, s->args[2]));
@@ -226,9 +246,10 @@ static void emit_gemm(struct emission *em, const struct loop_stmt *s) {
 }
 
 static void (*const statements[])(struct emission *, const struct loop_stmt *) = {
-    [LSTMT_FOR] = emit_for,     [LSTMT_LET] = emit_let, [LSTMT_ACC] = emit_acc,   [LSTMT_SET] = emit_set,
-    [LSTMT_STORE] = emit_store, [LSTMT_IF] = emit_if,   [LSTMT_TILE] = emit_tile, [LSTMT_PHILOX] = emit_philox,
-    [LSTMT_CHECK] = emit_check, [LSTMT_GEMM] = emit_gemm,
+    [LSTMT_FOR] = emit_for,   [LSTMT_LET] = emit_let,       [LSTMT_ACC] = emit_acc,
+    [LSTMT_SET] = emit_set,   [LSTMT_STORE] = emit_store,   [LSTMT_IF] = emit_if,
+    [LSTMT_TILE] = emit_tile, [LSTMT_PHILOX] = emit_philox, [LSTMT_CHECK] = emit_check,
+    [LSTMT_GEMM] = emit_gemm,
 };
 
 void emit_statements(struct emission *em, const struct loop_stmt *first) {

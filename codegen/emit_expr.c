@@ -42,7 +42,8 @@ int lane_count(LLVMValueRef value) {
 }
 
 LLVMTypeRef type_like(LLVMTypeRef element, LLVMTypeRef shape) {
-    return LLVMGetTypeKind(shape) == LLVMVectorTypeKind ? LLVMVectorType(element, LLVMGetVectorSize(shape)) : element;
+    return LLVMGetTypeKind(shape) == LLVMVectorTypeKind ? LLVMVectorType(element, LLVMGetVectorSize(shape))
+                                                        : element;
 }
 
 LLVMValueRef const_like(LLVMTypeRef type, double value) {
@@ -116,16 +117,21 @@ void emit_scope_pop(struct emission *em) {
 }
 
 void emit_bind(struct emission *em, const struct loop_var *var, LLVMValueRef value) {
-    em->bindings[var->id] = (struct binding){
-        .value = value, .depth = em->scopes.count - 1, .is_vector = lane_count(value) > 0};
+    em->bindings[var->id] =
+        (struct binding){.value = value, .depth = em->scopes.count - 1, .is_vector = lane_count(value) > 0};
 }
 
-void emit_lanes_begin(struct emission *em, const struct loop_var *var, LLVMValueRef base, int lanes, LLVMValueRef mask) {
+void emit_lanes_begin(struct emission *em, const struct loop_var *var, LLVMValueRef base, int lanes,
+                      LLVMValueRef mask) {
     assert(!em->lanes.count);
     emit_scope_push(em);
-    em->lanes = (struct lanes){
-        .var = var, .base = base, .mask = mask, .count = lanes, .active = mask ? -1 : lanes, .first = -1,
-        .depth = em->scopes.count - 1};
+    em->lanes = (struct lanes){.var = var,
+                               .base = base,
+                               .mask = mask,
+                               .count = lanes,
+                               .active = mask ? -1 : lanes,
+                               .first = -1,
+                               .depth = em->scopes.count - 1};
     em->bindings[var->id] = (struct binding){.value = base, .depth = em->scopes.count - 1};
 }
 
@@ -234,7 +240,8 @@ static LLVMValueRef lanes_of_var(struct emission *em, const struct loop_expr *x)
 
 static LLVMValueRef leaf(struct emission *em, const struct loop_expr *x) {
     LLVMTypeRef type = emit_value_type(em, x->dtype);
-    return x->kind == LEXPR_INT ? LLVMConstInt(type, (unsigned long long)x->i, true) : LLVMConstReal(type, x->f);
+    return x->kind == LEXPR_INT ? LLVMConstInt(type, (unsigned long long)x->i, true)
+                                : LLVMConstReal(type, x->f);
 }
 
 /* A uniform value as a vector. Index values become 32 bits wide where all their parts are. */
@@ -271,7 +278,8 @@ static LLVMValueRef known_remainders(struct emission *em, const int64_t *offsets
 }
 
 /* A division or remainder of an index whose lanes are known but for lane 0. */
-static bool is_known_in_lanes(struct emission *em, const struct loop_expr *x, enum emit_form form, int64_t *offsets) {
+static bool is_known_in_lanes(struct emission *em, const struct loop_expr *x, enum emit_form form,
+                              int64_t *offsets) {
     bool divides = x->kind == LEXPR_OP && (x->code == OP_div || x->code == OP_mod);
     return form == FORM_VECTOR && divides && index_is_narrow(x) && lane_offsets(em, x, offsets);
 }
@@ -296,8 +304,8 @@ static LLVMValueRef compute(struct emission *em, const struct loop_expr *x, enum
     return emit_operator(em, x, args);
 }
 
-/* Each part finds its own place, and the builder must not stand in a preheader meanwhile: so parts come first, and
- * `compute` finds them remembered. */
+/* Each part finds its own place, and the builder must not stand in a preheader meanwhile: so parts come
+ * first, and `compute` finds them remembered. */
 static void prepare(struct emission *em, const struct loop_expr *x, enum emit_form form) {
     if (x->kind == LEXPR_LOAD)
         prepare_load(em, x, form);

@@ -1,9 +1,11 @@
-/* codegen/emit_lanes.c: FOR marked VECTOR. The body is emitted on vectors for as many whole vectors as there are, then
- * once more for the rest: under a mask where the target masks memory in one instruction, else as a serial loop.
+/* codegen/emit_lanes.c: FOR marked VECTOR. The body is emitted on vectors for as many whole vectors as there
+ * are, then once more for the rest: under a mask where the target masks memory in one instruction, else as a
+ * serial loop.
  *
- * Note [Wide lanes] A light body runs on several registers at once, by giving LLVM vectors of 2 or 4 times the
- * machine's length: that hides the latency of sums and saves the loop's own instructions. How many lanes a loop has
- * depends on its body, its trip count and the target, so that the order of a sum's terms is fixed with them. */
+ * Note [Wide lanes] A light body runs on several registers at once, by giving LLVM vectors of 2 or 4 times
+ * the machine's length: that hides the latency of sums and saves the loop's own instructions. How many lanes
+ * a loop has depends on its body, its trip count and the target, so that the order of a sum's terms is fixed
+ * with them. */
 #include "codegen/emission.h"
 
 #include <assert.h>
@@ -11,11 +13,11 @@
 
 /* What a loop's body looks like to who chooses its lanes. */
 struct body_facts {
-    int widest;       /* bytes of the widest element in memory */
+    int widest; /* bytes of the widest element in memory */
     int narrowest;
-    int operators;    /* distinct operators */
-    bool is_heavy;    /* gathers, transcendental functions, random bits */
-    bool has_sum;     /* accumulates, over the lanes or in each */
+    int operators; /* distinct operators */
+    bool is_heavy; /* gathers, transcendental functions, random bits */
+    bool has_sum;  /* accumulates, over the lanes or in each */
     VEC(const struct loop_expr *) seen;
 };
 
@@ -63,7 +65,8 @@ static void look_at_body(struct emission *em, const struct loop_stmt *loop, cons
     }
 }
 
-static int choose_lanes(const struct emission *em, const struct body_facts *facts, const struct loop_stmt *s) {
+static int choose_lanes(const struct emission *em, const struct body_facts *facts,
+                        const struct loop_stmt *s) {
     const struct target *t = em->e->target;
     int one = facts->narrowest >= 8 ? target_lanes(t, 8) : target_lanes(t, 4);
     double most = (double)s->hi->max - (double)s->lo->min;
@@ -104,9 +107,11 @@ static LLVMValueRef neutral(struct emission *em, enum opcode reduce, enum dtype 
     return reduce == OP_max ? lowest_of(em->e, dtype) : highest_of(em->e, dtype);
 }
 
-static LLVMValueRef combine(struct emission *em, enum opcode reduce, enum dtype dtype, LLVMValueRef a, LLVMValueRef b) {
+static LLVMValueRef combine(struct emission *em, enum opcode reduce, enum dtype dtype, LLVMValueRef a,
+                            LLVMValueRef b) {
     const struct loop_expr of = {.kind = LEXPR_FLOAT, .dtype = dtype};
-    const struct loop_expr x = {.kind = LEXPR_OP, .dtype = dtype, .code = reduce, .arg_count = 2, .args = {&of, &of}};
+    const struct loop_expr x = {
+        .kind = LEXPR_OP, .dtype = dtype, .code = reduce, .arg_count = 2, .args = {&of, &of}};
     return emit_operator(em, &x, (LLVMValueRef[]){a, b});
 }
 
@@ -196,7 +201,8 @@ static void sums_end(struct emission *em, struct vector_loop *v) {
 }
 
 /* The body of a vector turn is a loop body like any other, but for its variable's lanes. */
-static void emit_turn(struct emission *em, const struct vector_loop *v, LLVMValueRef base, LLVMValueRef mask) {
+static void emit_turn(struct emission *em, const struct vector_loop *v, LLVMValueRef base,
+                      LLVMValueRef mask) {
     const struct loop_expr *lo = v->s->lo, *hi = v->s->hi;
     emit_lanes_begin(em, v->s->var, base, v->lanes, mask);
     em->lanes.first = lo->kind == LEXPR_INT ? lo->i : -1;
@@ -213,8 +219,8 @@ static LLVMValueRef *sum_values(struct emission *em, const struct vector_loop *v
     return values;
 }
 
-static void merge_sums(struct emission *em, const struct vector_loop *v, LLVMValueRef *a, LLVMBasicBlockRef from_a,
-                       LLVMValueRef *z, LLVMBasicBlockRef from_z) {
+static void merge_sums(struct emission *em, const struct vector_loop *v, LLVMValueRef *a,
+                       LLVMBasicBlockRef from_a, LLVMValueRef *z, LLVMBasicBlockRef from_z) {
     for (int i = 0; i < v->sums.sets.count; i++) {
         LLVMValueRef phi = LLVMBuildPhi(em->e->b, LLVMTypeOf(a[i]), "");
         LLVMAddIncoming(phi, (LLVMValueRef[]){a[i], z[i]}, (LLVMBasicBlockRef[]){from_a, from_z}, 2);
@@ -225,10 +231,12 @@ static void merge_sums(struct emission *em, const struct vector_loop *v, LLVMVal
 static void emit_main(struct emission *em, struct vector_loop *v) {
     LLVMBuilderRef b = em->e->b;
     LLVMValueRef *before = sum_values(em, v);
-    LLVMBasicBlockRef preheader = LLVMGetInsertBlock(b), body = emit_block(em, "lanes"), after = emit_block(em, "rest");
-    LLVMValueRef enter = v->main_surely_runs
-                             ? LLVMBuildBr(b, body)
-                             : LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSLT, v->lo, v->main_hi, ""), body, after);
+    LLVMBasicBlockRef preheader = LLVMGetInsertBlock(b), body = emit_block(em, "lanes"),
+                      after = emit_block(em, "rest");
+    LLVMValueRef enter =
+        v->main_surely_runs
+            ? LLVMBuildBr(b, body)
+            : LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSLT, v->lo, v->main_hi, ""), body, after);
     LLVMPositionBuilderAtEnd(b, body);
     LLVMValueRef base = LLVMBuildPhi(b, em->e->i64, v->s->var->name);
     LLVMValueRef *phis = ARENA_ARRAY(em->e->arena, LLVMValueRef, v->sums.sets.count + 1);
@@ -245,7 +253,8 @@ static void emit_main(struct emission *em, struct vector_loop *v) {
     LLVMAddIncoming(base, (LLVMValueRef[]){v->lo, next}, (LLVMBasicBlockRef[]){preheader, latch}, 2);
     LLVMValueRef *ends = sum_values(em, v);
     for (int i = 0; i < v->sums.sets.count; i++)
-        LLVMAddIncoming(phis[i], (LLVMValueRef[]){before[i], ends[i]}, (LLVMBasicBlockRef[]){preheader, latch}, 2);
+        LLVMAddIncoming(phis[i], (LLVMValueRef[]){before[i], ends[i]},
+                        (LLVMBasicBlockRef[]){preheader, latch}, 2);
     LLVMPositionBuilderAtEnd(b, after);
     if (!v->main_surely_runs)
         merge_sums(em, v, before, preheader, ends, latch);
@@ -304,7 +313,8 @@ static const struct loop_stmt *find_sum(const struct loop_stmt *s, const struct 
 
 bool begin_pending_sum(struct emission *em, const struct loop_stmt *acc) {
     int depth = 0;
-    const struct loop_stmt *loop = acc->reduce && !em->lanes.count ? find_sum(acc->next, acc->var, &depth) : NULL;
+    const struct loop_stmt *loop =
+        acc->reduce && !em->lanes.count ? find_sum(acc->next, acc->var, &depth) : NULL;
     if (!loop || !depth)
         return false;
     struct body_facts facts;
@@ -329,7 +339,8 @@ void emit_vector_loop(struct emission *em, const struct loop_stmt *s) {
     bounds(em, &v);
     /* A rest of known length is loaded and stored piece by piece, which needs no masks in hardware. */
     bool known = s->lo->kind == LEXPR_INT && s->hi->kind == LEXPR_INT;
-    bool masked = known || (em->e->target->has_masked_memory && (facts.narrowest >= 4 || em->e->target->vector_bits >= 512));
+    bool masked = known || (em->e->target->has_masked_memory &&
+                            (facts.narrowest >= 4 || em->e->target->vector_bits >= 512));
     if (!v.main_runs && !masked) {
         emit_serial_loop(em, s, v.lo, v.hi, v.rest_surely_runs);
         return;

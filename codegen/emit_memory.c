@@ -1,5 +1,5 @@
-/* codegen/emit_memory.c: elements between memory and registers. In lanes, a load whose index moves by 1 is a vector
- * load; by another constant, a few vector loads and a shuffle, or one load a lane; by 0, a splat. */
+/* codegen/emit_memory.c: elements between memory and registers. In lanes, a load whose index moves by 1 is a
+ * vector load; by another constant, a few vector loads and a shuffle, or one load a lane; by 0, a splat. */
 #include "codegen/emission.h"
 
 #include <string.h>
@@ -16,8 +16,8 @@ static LLVMValueRef bf16_to_float(struct emitter *e, LLVMValueRef raw) {
     return LLVMBuildBitCast(e->b, bits, type_like(e->f32, shape), "");
 }
 
-/* To nearest, ties to even: adds half of the last place, less one where the kept part is even. NaN keeps its top bits
- * and becomes quiet. */
+/* To nearest, ties to even: adds half of the last place, less one where the kept part is even. NaN keeps its
+ * top bits and becomes quiet. */
 static LLVMValueRef float_to_bf16(struct emitter *e, LLVMValueRef x) {
     LLVMBuilderRef b = e->b;
     LLVMTypeRef shape = LLVMTypeOf(x), wide = type_like(e->i32, shape);
@@ -31,36 +31,46 @@ static LLVMValueRef float_to_bf16(struct emitter *e, LLVMValueRef x) {
     return LLVMBuildTrunc(b, kept, type_like(i16, shape), "");
 }
 
-/* x86 before AVX2 may lack F16C, and then LLVM calls a function that nobody links: integers do it. The exponent is
- * moved by a multiplication, which also makes subnormals right (Giesen, "half to float done quick"). */
+/* x86 before AVX2 may lack F16C, and then LLVM calls a function that nobody links: integers do it. The
+ * exponent is moved by a multiplication, which also makes subnormals right (Giesen, "half to float done
+ * quick"). */
 static LLVMValueRef half_to_float(struct emitter *e, LLVMValueRef raw) {
     LLVMBuilderRef b = e->b;
     LLVMTypeRef shape = LLVMTypeOf(raw), wide = type_like(e->i32, shape), floats = type_like(e->f32, shape);
     LLVMValueRef h = LLVMBuildZExt(b, raw, wide, "");
-    LLVMValueRef magnitude = LLVMBuildShl(b, LLVMBuildAnd(b, h, const_like(wide, 0x7fff), ""), const_like(wide, 13), "");
-    LLVMValueRef scaled = LLVMBuildFMul(b, LLVMBuildBitCast(b, magnitude, floats, ""), const_like(floats, 0x1p112), "");
+    LLVMValueRef magnitude =
+        LLVMBuildShl(b, LLVMBuildAnd(b, h, const_like(wide, 0x7fff), ""), const_like(wide, 13), "");
+    LLVMValueRef scaled =
+        LLVMBuildFMul(b, LLVMBuildBitCast(b, magnitude, floats, ""), const_like(floats, 0x1p112), "");
     LLVMValueRef bits = LLVMBuildBitCast(b, scaled, wide, "");
     LLVMValueRef is_special = LLVMBuildICmp(b, LLVMIntUGE, magnitude, const_like(wide, 0x7c00 << 13), "");
     LLVMValueRef special = LLVMBuildOr(b, magnitude, const_like(wide, 0x7f800000), "");
     bits = LLVMBuildSelect(b, is_special, special, bits, "");
-    LLVMValueRef sign = LLVMBuildShl(b, LLVMBuildAnd(b, h, const_like(wide, 0x8000), ""), const_like(wide, 16), "");
+    LLVMValueRef sign =
+        LLVMBuildShl(b, LLVMBuildAnd(b, h, const_like(wide, 0x8000), ""), const_like(wide, 16), "");
     return LLVMBuildBitCast(b, LLVMBuildOr(b, bits, sign, ""), floats, "");
 }
 
-/* The other way: normal results by integer rounding, subnormal ones by adding a number whose last place is theirs. */
+/* The other way: normal results by integer rounding, subnormal ones by adding a number whose last place is
+ * theirs. */
 static LLVMValueRef float_to_half(struct emitter *e, LLVMValueRef x) {
     LLVMBuilderRef b = e->b;
     LLVMTypeRef shape = LLVMTypeOf(x), wide = type_like(e->i32, shape), floats = type_like(e->f32, shape);
     LLVMValueRef bits = LLVMBuildBitCast(b, x, wide, "");
-    LLVMValueRef sign = LLVMBuildAnd(b, LLVMBuildLShr(b, bits, const_like(wide, 16), ""), const_like(wide, 0x8000), "");
+    LLVMValueRef sign =
+        LLVMBuildAnd(b, LLVMBuildLShr(b, bits, const_like(wide, 16), ""), const_like(wide, 0x8000), "");
     LLVMValueRef m = LLVMBuildAnd(b, bits, const_like(wide, 0x7fffffff), "");
-    LLVMValueRef odd = LLVMBuildAnd(b, LLVMBuildLShr(b, m, const_like(wide, 13), ""), const_like(wide, 1), "");
+    LLVMValueRef odd =
+        LLVMBuildAnd(b, LLVMBuildLShr(b, m, const_like(wide, 13), ""), const_like(wide, 1), "");
     LLVMValueRef bias = const_like(wide, 0xfff - (112 << 23));
-    LLVMValueRef normal = LLVMBuildLShr(b, LLVMBuildAdd(b, LLVMBuildAdd(b, m, bias, ""), odd, ""), const_like(wide, 13), "");
+    LLVMValueRef normal =
+        LLVMBuildLShr(b, LLVMBuildAdd(b, LLVMBuildAdd(b, m, bias, ""), odd, ""), const_like(wide, 13), "");
     LLVMValueRef magic = const_like(floats, 0.5); /* its last place is 2^-24, half's smallest number */
     LLVMValueRef sum = LLVMBuildFAdd(b, LLVMBuildBitCast(b, m, floats, ""), magic, "");
-    LLVMValueRef tiny = LLVMBuildSub(b, LLVMBuildBitCast(b, sum, wide, ""), LLVMBuildBitCast(b, magic, wide, ""), "");
-    LLVMValueRef r = LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntULT, m, const_like(wide, 113 << 23), ""), tiny, normal, "");
+    LLVMValueRef tiny =
+        LLVMBuildSub(b, LLVMBuildBitCast(b, sum, wide, ""), LLVMBuildBitCast(b, magic, wide, ""), "");
+    LLVMValueRef r = LLVMBuildSelect(b, LLVMBuildICmp(b, LLVMIntULT, m, const_like(wide, 113 << 23), ""),
+                                     tiny, normal, "");
     LLVMValueRef too_big = LLVMBuildICmp(b, LLVMIntUGE, m, const_like(wide, 143 << 23), "");
     r = LLVMBuildSelect(b, too_big, const_like(wide, 0x7c00), r, "");
     LLVMValueRef is_nan = LLVMBuildFCmp(b, LLVMRealUNO, x, x, "");
@@ -145,18 +155,20 @@ LLVMValueRef emit_buffer(struct emission *em, struct buffer *buffer) {
 }
 
 LLVMValueRef emit_element(struct emission *em, struct buffer *buffer, LLVMValueRef index) {
-    return LLVMBuildGEP2(em->e->b, emit_memory_type(em, buffer->dtype), emit_buffer(em, buffer), &index, 1, "");
+    return LLVMBuildGEP2(em->e->b, emit_memory_type(em, buffer->dtype), emit_buffer(em, buffer), &index, 1,
+                         "");
 }
 
 /* ---- loads ---- */
 
-/* What lanes touch. Where the distances between them are known, `base` is lane 0's index; else each has its own. */
+/* What lanes touch. Where the distances between them are known, `base` is lane 0's index; else each has its
+ * own. */
 struct access {
     struct buffer *buffer;
-    LLVMValueRef base;  /* scalar */
-    LLVMValueRef each;  /* vector of indices, or NULL */
-    LLVMValueRef mask;  /* lanes that may touch memory, or NULL */
-    int lanes, active;  /* the first `active` lanes do, whatever the mask; -1: not known */
+    LLVMValueRef base;               /* scalar */
+    LLVMValueRef each;               /* vector of indices, or NULL */
+    LLVMValueRef mask;               /* lanes that may touch memory, or NULL */
+    int lanes, active;               /* the first `active` lanes do, whatever the mask; -1: not known */
     int64_t offsets[128], low, high; /* from lane 0; the least and greatest of active lanes */
 };
 
@@ -164,8 +176,8 @@ static LLVMValueRef both_masks(struct emission *em, LLVMValueRef a, LLVMValueRef
     return !a ? b : !b ? a : LLVMBuildAnd(em->e->b, a, b, "");
 }
 
-static void access_begin(struct emission *em, struct access *a, struct buffer *buffer, const struct loop_expr *index,
-                         LLVMValueRef own_mask) {
+static void access_begin(struct emission *em, struct access *a, struct buffer *buffer,
+                         const struct loop_expr *index, LLVMValueRef own_mask) {
     *a = (struct access){.buffer = buffer, .lanes = em->lanes.count};
     a->mask = both_masks(em, own_mask, em->lanes.mask);
     a->active = own_mask ? -1 : em->lanes.active;
@@ -190,8 +202,8 @@ static bool is_contiguous(const struct access *a) {
 
 static bool is_all_or_none(struct emission *em, const struct loop_expr *x) {
     int64_t offsets[128];
-    if (!x->mask || em->lanes.mask || expr_facts(em, x->mask)->varies || x->buffer->elements < em->lanes.count ||
-        !lane_offsets(em, x->index, offsets))
+    if (!x->mask || em->lanes.mask || expr_facts(em, x->mask)->varies ||
+        x->buffer->elements < em->lanes.count || !lane_offsets(em, x->index, offsets))
         return false;
     for (int i = 0; i < em->lanes.count; i++)
         if (offsets[i] != i)
@@ -210,7 +222,8 @@ void prepare_load(struct emission *em, const struct loop_expr *x, enum emit_form
     emit_form(em, x->index, known ? FORM_SCALAR : FORM_VECTOR);
 }
 
-static LLVMValueRef load_at(struct emission *em, struct buffer *buffer, LLVMTypeRef type, LLVMValueRef index) {
+static LLVMValueRef load_at(struct emission *em, struct buffer *buffer, LLVMTypeRef type,
+                            LLVMValueRef index) {
     LLVMValueRef v = LLVMBuildLoad2(em->e->b, type, emit_element(em, buffer, index), "");
     LLVMSetAlignment(v, (unsigned)dtype_bytes(buffer->dtype));
     return v;
@@ -222,7 +235,8 @@ static LLVMValueRef load_scalar(struct emission *em, const struct loop_expr *x) 
     LLVMTypeRef type = emit_memory_type(em, x->dtype);
     if (!x->mask)
         return emit_from_memory(em->e, x->dtype, load_at(em, x->buffer, type, index));
-    LLVMValueRef mask = emit_form(em, x->mask, FORM_SCALAR), otherwise = emit_form(em, x->otherwise, FORM_SCALAR);
+    LLVMValueRef mask = emit_form(em, x->mask, FORM_SCALAR),
+                 otherwise = emit_form(em, x->otherwise, FORM_SCALAR);
     if (!x->buffer->elements)
         return otherwise;
     LLVMValueRef safe = LLVMBuildSelect(b, mask, index, emit_i64(em, 0), "");
@@ -246,7 +260,8 @@ static LLVMValueRef load_run(struct emission *em, const struct access *a, int64_
     return load_at(em, a->buffer, type, index);
 }
 
-/* Whether two runs of `lanes` elements, from the lowest and up to the highest, hold what all active lanes want. */
+/* Whether two runs of `lanes` elements, from the lowest and up to the highest, hold what all active lanes
+ * want. */
 static bool fits_two_runs(const struct access *a) {
     if (a->active < 0 || a->each)
         return false;
@@ -265,7 +280,8 @@ static LLVMValueRef load_shuffled(struct emission *em, const struct access *a) {
     LLVMValueRef picks[128];
     for (int i = 0; i < a->lanes; i++) {
         int64_t at = i < a->active ? a->offsets[i] - a->low : 0;
-        picks[i] = LLVMConstInt(em->e->i32, (unsigned long long)(at < run ? at : at - (second - a->low) + run), false);
+        picks[i] = LLVMConstInt(em->e->i32,
+                                (unsigned long long)(at < run ? at : at - (second - a->low) + run), false);
     }
     return LLVMBuildShuffleVector(em->e->b, low, high, LLVMConstVector(picks, (unsigned)a->lanes), "");
 }
@@ -299,7 +315,8 @@ static LLVMValueRef load_each(struct emission *em, const struct access *a) {
     return v;
 }
 
-/* A mask that is the same for all lanes: the first elements of the buffer are good to read where it is false. */
+/* A mask that is the same for all lanes: the first elements of the buffer are good to read where it is false.
+ */
 static LLVMValueRef load_all_or_none(struct emission *em, const struct loop_expr *x) {
     LLVMBuilderRef b = em->e->b;
     struct access a;

@@ -1,12 +1,13 @@
-/* codegen/emit_op.c: elementwise operators on registers, scalar or vector alike, with the meaning that ir/ops.def
- * gives them. No flag that changes a float's meaning is ever set, and nothing is contracted behind our back. */
+/* codegen/emit_op.c: elementwise operators on registers, scalar or vector alike, with the meaning that
+ * ir/ops.def gives them. No flag that changes a float's meaning is ever set, and nothing is contracted behind
+ * our back. */
 #include "codegen/emission.h"
 
 #include <assert.h>
 #include <string.h>
 
-LLVMValueRef emit_intrinsic2(struct emitter *e, const char *name, LLVMTypeRef a, LLVMTypeRef b, LLVMValueRef *args,
-                             int count) {
+LLVMValueRef emit_intrinsic2(struct emitter *e, const char *name, LLVMTypeRef a, LLVMTypeRef b,
+                             LLVMValueRef *args, int count) {
     LLVMTypeRef types[] = {a, b};
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     LLVMValueRef callee = LLVMGetIntrinsicDeclaration(e->module, id, types, 2);
@@ -14,7 +15,8 @@ LLVMValueRef emit_intrinsic2(struct emitter *e, const char *name, LLVMTypeRef a,
     return LLVMBuildCall2(e->b, type, callee, args, (unsigned)count, "");
 }
 
-/* An operator at work: dtype of the arguments (of the last one: a select's condition comes first) and of the result. */
+/* An operator at work: dtype of the arguments (of the last one: a select's condition comes first) and of the
+ * result. */
 struct work {
     struct emitter *e;
     LLVMBuilderRef b;
@@ -51,10 +53,11 @@ static bool is_plain_division(const struct work *w) {
     return d->kind == LEXPR_INT && d->i > 0 && (a->min >= 0 || w->class == CLASS_UNSIGNED);
 }
 
-/* A divisor that the machine may divide by: 0 becomes 1; so does -1 under the least number, whose quotient overflows:
- * x / -1 is made by hand (see int_div). */
+/* A divisor that the machine may divide by: 0 becomes 1; so does -1 under the least number, whose quotient
+ * overflows: x / -1 is made by hand (see int_div). */
 static LLVMValueRef safe_divisor(struct work *w, LLVMValueRef d) {
-    LLVMValueRef one = const_like(w->type, 1), bad = LLVMBuildICmp(w->b, LLVMIntEQ, d, LLVMConstNull(w->type), "");
+    LLVMValueRef one = const_like(w->type, 1),
+                 bad = LLVMBuildICmp(w->b, LLVMIntEQ, d, LLVMConstNull(w->type), "");
     if (w->class == CLASS_SIGNED)
         bad = LLVMBuildOr(w->b, bad, LLVMBuildICmp(w->b, LLVMIntEQ, d, const_like(w->type, -1), ""), "");
     return LLVMBuildSelect(w->b, bad, one, d, "");
@@ -116,7 +119,8 @@ static bool is_number(LLVMValueRef x) {
     return LLVMIsConstant(x) && !LLVMIsUndef(x);
 }
 
-/* select(x > y, x, y) is one instruction of x86 and gives y where either is NaN: enough where x can be no NaN. */
+/* select(x > y, x, y) is one instruction of x86 and gives y where either is NaN: enough where x can be no
+ * NaN. */
 static LLVMValueRef float_order(struct emitter *e, LLVMValueRef x, LLVMValueRef y, LLVMRealPredicate better) {
     LLVMBuilderRef b = e->b;
     if (is_number(y)) {
@@ -139,7 +143,8 @@ LLVMValueRef emit_min(struct emitter *e, LLVMValueRef x, LLVMValueRef y) {
 
 static LLVMValueRef int_order(struct work *w, LLVMIntPredicate with_sign, LLVMIntPredicate without) {
     LLVMIntPredicate p = w->class == CLASS_SIGNED ? with_sign : without;
-    return LLVMBuildSelect(w->b, LLVMBuildICmp(w->b, p, w->args[0], w->args[1], ""), w->args[0], w->args[1], "");
+    return LLVMBuildSelect(w->b, LLVMBuildICmp(w->b, p, w->args[0], w->args[1], ""), w->args[0], w->args[1],
+                           "");
 }
 
 static LLVMValueRef op_max(struct work *w) {
@@ -194,7 +199,8 @@ static LLVMValueRef op_sign(struct work *w) {
     LLVMValueRef x = w->args[0], zero = LLVMConstNull(w->type);
     LLVMValueRef one = const_like(w->type, 1), minus_one = const_like(w->type, -1);
     if (is_float(w)) {
-        LLVMValueRef r = LLVMBuildSelect(w->b, LLVMBuildFCmp(w->b, LLVMRealOLT, x, zero, ""), minus_one, x, "");
+        LLVMValueRef r =
+            LLVMBuildSelect(w->b, LLVMBuildFCmp(w->b, LLVMRealOLT, x, zero, ""), minus_one, x, "");
         return LLVMBuildSelect(w->b, LLVMBuildFCmp(w->b, LLVMRealOGT, x, zero, ""), one, r, "");
     }
     LLVMValueRef positive = LLVMBuildSelect(w->b, LLVMBuildICmp(w->b, LLVMIntNE, x, zero, ""), one, zero, "");
@@ -272,10 +278,12 @@ static LLVMValueRef float_to_int(struct emitter *e, LLVMValueRef x, enum dtype t
 }
 
 static LLVMValueRef int_to_float(struct emitter *e, LLVMValueRef x, enum dtype from, LLVMTypeRef type) {
-    return dtype_class(from) == CLASS_SIGNED ? LLVMBuildSIToFP(e->b, x, type, "") : LLVMBuildUIToFP(e->b, x, type, "");
+    return dtype_class(from) == CLASS_SIGNED ? LLVMBuildSIToFP(e->b, x, type, "")
+                                             : LLVMBuildUIToFP(e->b, x, type, "");
 }
 
-static LLVMValueRef int_to_int(struct emitter *e, LLVMValueRef x, enum dtype from, enum dtype to, LLVMTypeRef type) {
+static LLVMValueRef int_to_int(struct emitter *e, LLVMValueRef x, enum dtype from, enum dtype to,
+                               LLVMTypeRef type) {
     if (to == DTYPE_bool)
         return LLVMBuildICmp(e->b, LLVMIntNE, x, LLVMConstNull(LLVMTypeOf(x)), "");
     return LLVMBuildIntCast2(e->b, x, type, dtype_class(from) == CLASS_SIGNED, "");
@@ -307,22 +315,51 @@ static LLVMValueRef op_cast(struct work *w) {
 static LLVMValueRef op_bitcast(struct work *w) {
     LLVMValueRef raw = emit_to_memory(w->e, w->of, w->args[0]);
     enum dtype to = w->x->dtype;
-    LLVMTypeRef memory = to == DTYPE_f32 ? w->e->f32 : to == DTYPE_f64 ? w->e->f64
-                                                      : LLVMIntTypeInContext(w->e->context, 8 * (unsigned)dtype_bytes(to));
+    LLVMTypeRef memory = to == DTYPE_f32 ? w->e->f32
+                         : to == DTYPE_f64
+                             ? w->e->f64
+                             : LLVMIntTypeInContext(w->e->context, 8 * (unsigned)dtype_bytes(to));
     LLVMValueRef bits = LLVMBuildBitCast(w->b, raw, type_like(memory, w->type), "");
     return emit_from_memory(w->e, to, bits);
 }
 
 static LLVMValueRef (*const operators[OP_COUNT])(struct work *) = {
-    [OP_add] = op_add,       [OP_sub] = op_sub,       [OP_mul] = op_mul,     [OP_div] = op_div,
-    [OP_mod] = op_mod,       [OP_pow] = op_math,      [OP_max] = op_max,     [OP_min] = op_min,
-    [OP_atan2] = op_math,    [OP_neg] = op_neg,       [OP_abs] = op_abs,     [OP_sign] = op_sign,
-    [OP_floor] = op_math,    [OP_round] = op_math,    [OP_exp] = op_math,    [OP_expm1] = op_math,
-    [OP_log] = op_math,      [OP_log1p] = op_math,    [OP_sqrt] = op_math,   [OP_sin] = op_math,
-    [OP_cos] = op_math,      [OP_tanh] = op_math,     [OP_erf] = op_math,    [OP_eq] = op_eq,
-    [OP_ne] = op_ne,         [OP_lt] = op_lt,         [OP_le] = op_le,       [OP_and] = op_and,
-    [OP_or] = op_or,         [OP_xor] = op_xor,       [OP_not] = op_not,     [OP_shl] = op_shl,
-    [OP_shr] = op_shr,       [OP_select] = op_select, [OP_cast] = op_cast,   [OP_bitcast] = op_bitcast,
+    [OP_add] = op_add,
+    [OP_sub] = op_sub,
+    [OP_mul] = op_mul,
+    [OP_div] = op_div,
+    [OP_mod] = op_mod,
+    [OP_pow] = op_math,
+    [OP_max] = op_max,
+    [OP_min] = op_min,
+    [OP_atan2] = op_math,
+    [OP_neg] = op_neg,
+    [OP_abs] = op_abs,
+    [OP_sign] = op_sign,
+    [OP_floor] = op_math,
+    [OP_round] = op_math,
+    [OP_exp] = op_math,
+    [OP_expm1] = op_math,
+    [OP_log] = op_math,
+    [OP_log1p] = op_math,
+    [OP_sqrt] = op_math,
+    [OP_sin] = op_math,
+    [OP_cos] = op_math,
+    [OP_tanh] = op_math,
+    [OP_erf] = op_math,
+    [OP_eq] = op_eq,
+    [OP_ne] = op_ne,
+    [OP_lt] = op_lt,
+    [OP_le] = op_le,
+    [OP_and] = op_and,
+    [OP_or] = op_or,
+    [OP_xor] = op_xor,
+    [OP_not] = op_not,
+    [OP_shl] = op_shl,
+    [OP_shr] = op_shr,
+    [OP_select] = op_select,
+    [OP_cast] = op_cast,
+    [OP_bitcast] = op_bitcast,
     [OP_stop_gradient] = op_same,
 };
 

@@ -1,6 +1,7 @@
-/* codegen/emit_pattern.c: what is known of a vector loop's lanes while its code is made. Lane 0 stands at a multiple of
- * the number of lanes behind the loop's first turn, so w / 2 in 8 lanes is w0 / 2 + 0, 0, 1, 1, 2, 2, 3, 3 whatever w0
- * is: upsampling, pooling's gradient and strided access become whole loads and a shuffle. */
+/* codegen/emit_pattern.c: what is known of a vector loop's lanes while its code is made. Lane 0 stands at a
+ * multiple of the number of lanes behind the loop's first turn, so w / 2 in 8 lanes is w0 / 2 + 0, 0, 1, 1,
+ * 2, 2, 3, 3 whatever w0 is: upsampling, pooling's gradient and strided access become whole loads and a
+ * shuffle. */
 #include "codegen/emission.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
-/* codegen/lexpr.c: expressions of the loop IR. Equal expressions of a function are one object, so that the lowering
- * can remember what it has computed by pointer. Index arithmetic is kept in a normal form: a sum of coefficient * atom
- * with the atoms in order of creation (outer loops first) and the constant last, where an atom is a variable, a load,
- * or a division or remainder that the ranges of the variables do not dissolve. */
+/* codegen/lexpr.c: expressions of the loop IR. Equal expressions of a function are one object, so that the
+ * lowering can remember what it has computed by pointer. Index arithmetic is kept in a normal form: a sum of
+ * coefficient * atom with the atoms in order of creation (outer loops first) and the constant last, where an
+ * atom is a variable, a load, or a division or remainder that the ranges of the variables do not dissolve. */
 #include "codegen/loops.h"
 
 #include "base/map.h"
@@ -11,7 +11,8 @@
 #include <string.h>
 
 enum { FIRST_TABLE_SIZE = 256 };
-static const int64_t UNBOUNDED = INT64_MAX / 4; /* ranges saturate here: sums of two of them do not overflow */
+static const int64_t UNBOUNDED =
+    INT64_MAX / 4; /* ranges saturate here: sums of two of them do not overflow */
 
 static int64_t clamp_range(double x) {
     return x > (double)UNBOUNDED ? UNBOUNDED : x < -(double)UNBOUNDED ? -UNBOUNDED : (int64_t)x;
@@ -24,20 +25,21 @@ static int64_t floor_div(int64_t a, int64_t b) {
 /* ---- one object for equal expressions ---- */
 
 static uint64_t expr_hash(const struct loop_expr *x) {
-    uint64_t parts[] = {(uint64_t)x->kind,       (uint64_t)x->dtype,      (uint64_t)x->i,
-                        0,                       (uintptr_t)x->var,       (uintptr_t)x->buffer,
-                        (uintptr_t)x->index,     (uintptr_t)x->mask,      (uintptr_t)x->otherwise,
-                        (uint64_t)x->code,       (uint64_t)x->arg_count,  (uintptr_t)x->args[0],
-                        (uintptr_t)x->args[1],   (uintptr_t)x->args[2]};
+    uint64_t parts[] = {
+        (uint64_t)x->kind,       (uint64_t)x->dtype,   (uint64_t)x->i,         0,
+        (uintptr_t)x->var,       (uintptr_t)x->buffer, (uintptr_t)x->index,    (uintptr_t)x->mask,
+        (uintptr_t)x->otherwise, (uint64_t)x->code,    (uint64_t)x->arg_count, (uintptr_t)x->args[0],
+        (uintptr_t)x->args[1],   (uintptr_t)x->args[2]};
     memcpy(&parts[3], &x->f, sizeof(x->f));
     return hash_bytes(0, parts, sizeof(parts));
 }
 
 static bool expr_equal(const struct loop_expr *a, const struct loop_expr *b) {
-    return a->kind == b->kind && a->dtype == b->dtype && a->i == b->i && !memcmp(&a->f, &b->f, sizeof(a->f)) &&
-           a->var == b->var && a->buffer == b->buffer && a->index == b->index && a->mask == b->mask &&
-           a->otherwise == b->otherwise && a->code == b->code && a->arg_count == b->arg_count &&
-           a->args[0] == b->args[0] && a->args[1] == b->args[1] && a->args[2] == b->args[2];
+    return a->kind == b->kind && a->dtype == b->dtype && a->i == b->i &&
+           !memcmp(&a->f, &b->f, sizeof(a->f)) && a->var == b->var && a->buffer == b->buffer &&
+           a->index == b->index && a->mask == b->mask && a->otherwise == b->otherwise && a->code == b->code &&
+           a->arg_count == b->arg_count && a->args[0] == b->args[0] && a->args[1] == b->args[1] &&
+           a->args[2] == b->args[2];
 }
 
 static void table_grow(struct loop_function *f) {
@@ -72,8 +74,8 @@ static const struct loop_expr *expr_unique(struct loop_function *f, const struct
 /* ---- leaves ---- */
 
 const struct loop_expr *lexpr_int(struct loop_function *f, enum dtype dtype, int64_t value) {
-    return expr_unique(f, &(struct loop_expr){
-                              .kind = LEXPR_INT, .dtype = dtype, .i = value, .min = value, .max = value});
+    return expr_unique(
+        f, &(struct loop_expr){.kind = LEXPR_INT, .dtype = dtype, .i = value, .min = value, .max = value});
 }
 
 const struct loop_expr *lexpr_index(struct loop_function *f, int64_t i) {
@@ -103,7 +105,8 @@ static void range_of_dtype(enum dtype dtype, int64_t *min, int64_t *max) {
         *min = -((int64_t)1 << (bits - 1)), *max = ((int64_t)1 << (bits - 1)) - 1;
 }
 
-const struct loop_expr *lexpr_load(struct loop_function *f, struct buffer *buffer, const struct loop_expr *index) {
+const struct loop_expr *lexpr_load(struct loop_function *f, struct buffer *buffer,
+                                   const struct loop_expr *index) {
     return lexpr_load_masked(f, buffer, index, NULL, NULL);
 }
 
@@ -162,8 +165,9 @@ static void sum_add(struct sum *s, const struct loop_expr *x, int64_t factor) {
         sum_add_term(s, x, factor);
 }
 
-/* a - (a / n) * n = a mod n, read from right to left: c * n * (a / n) + c * (a mod n) = c * a, and the same one level
- * up: c * n * ((a / n) mod m) + c * (a mod n) = c * (a mod (n * m)). Flattening what was unflattened ends here. */
+/* a - (a / n) * n = a mod n, read from right to left: c * n * (a / n) + c * (a mod n) = c * a, and the same
+ * one level up: c * n * ((a / n) mod m) + c * (a mod n) = c * (a mod (n * m)). Flattening what was
+ * unflattened ends here. */
 static const struct loop_expr *rejoined(struct loop_function *f, const struct loop_expr *high,
                                         const struct loop_expr *low, int64_t n) {
     const struct loop_expr *a = low->args[0];
@@ -211,8 +215,9 @@ static void sum_normalise(struct loop_function *f, struct sum *s) {
         }
 }
 
-static const struct loop_expr *raw_binary(struct loop_function *f, enum opcode code, const struct loop_expr *a,
-                                          const struct loop_expr *b, double min, double max) {
+static const struct loop_expr *raw_binary(struct loop_function *f, enum opcode code,
+                                          const struct loop_expr *a, const struct loop_expr *b, double min,
+                                          double max) {
     return expr_unique(f, &(struct loop_expr){.kind = LEXPR_OP,
                                               .dtype = DTYPE_i64,
                                               .code = code,
@@ -234,7 +239,8 @@ static const struct loop_expr *sum_build(struct loop_function *f, struct sum *s)
     const struct loop_expr *x = NULL;
     for (int i = 0; i < s->terms.count; i++) {
         const struct loop_expr *t = raw_scale(f, s->terms.at[i].atom, s->terms.at[i].coefficient);
-        x = x ? raw_binary(f, OP_add, x, t, (double)x->min + (double)t->min, (double)x->max + (double)t->max) : t;
+        x = x ? raw_binary(f, OP_add, x, t, (double)x->min + (double)t->min, (double)x->max + (double)t->max)
+              : t;
     }
     if (!x)
         return lexpr_index(f, s->constant);
@@ -250,7 +256,8 @@ static struct sum sum_of(struct loop_function *f, const struct loop_expr *x) {
     return s;
 }
 
-const struct loop_expr *lexpr_add(struct loop_function *f, const struct loop_expr *a, const struct loop_expr *b) {
+const struct loop_expr *lexpr_add(struct loop_function *f, const struct loop_expr *a,
+                                  const struct loop_expr *b) {
     struct sum s = sum_of(f, a);
     sum_add(&s, b, 1);
     return sum_build(f, &s);
@@ -288,10 +295,11 @@ static int64_t gcd(int64_t a, int64_t b) {
     return a;
 }
 
-/* x = g * high + low with 0 <= low < g, for the greatest g > 1 that divides the divisor: 784 * t + 28 * y + x is
- * 784 * t and less than 784. Then x / d = high / (d / g), and x mod d = g * (high mod (d / g)) + low. 0: no such g. */
-static int64_t sum_layers(struct loop_function *f, const struct sum *s, int64_t divisor, const struct loop_expr **high,
-                          const struct loop_expr **low) {
+/* x = g * high + low with 0 <= low < g, for the greatest g > 1 that divides the divisor: 784 * t + 28 * y + x
+ * is 784 * t and less than 784. Then x / d = high / (d / g), and x mod d = g * (high mod (d / g)) + low. 0:
+ * no such g. */
+static int64_t sum_layers(struct loop_function *f, const struct sum *s, int64_t divisor,
+                          const struct loop_expr **high, const struct loop_expr **low) {
     int64_t tried = divisor + 1;
     for (;;) {
         int64_t g = 1;
@@ -420,8 +428,8 @@ bool lexpr_is_false(const struct loop_expr *condition) {
 }
 
 /* A comparison that the ranges decide, or NULL. */
-static const struct loop_expr *compare_ranges(struct loop_function *f, enum opcode code, const struct loop_expr *a,
-                                              const struct loop_expr *b) {
+static const struct loop_expr *compare_ranges(struct loop_function *f, enum opcode code,
+                                              const struct loop_expr *a, const struct loop_expr *b) {
     if (a->dtype != DTYPE_i64)
         return NULL;
     if (code == OP_lt && (a->max < b->min || a->min >= b->max))
@@ -435,8 +443,8 @@ static const struct loop_expr *compare_ranges(struct loop_function *f, enum opco
     return NULL;
 }
 
-static const struct loop_expr *fold_index(struct loop_function *f, enum opcode code, const struct loop_expr *a,
-                                          const struct loop_expr *b) {
+static const struct loop_expr *fold_index(struct loop_function *f, enum opcode code,
+                                          const struct loop_expr *a, const struct loop_expr *b) {
     bool constant = b->kind == LEXPR_INT;
     switch (code) {
     case OP_add:
@@ -491,7 +499,8 @@ const struct loop_expr *lexpr_binary(struct loop_function *f, enum opcode code, 
     return lexpr_op(f, code, dtype, args, 2);
 }
 
-const struct loop_expr *lexpr_and(struct loop_function *f, const struct loop_expr *a, const struct loop_expr *b) {
+const struct loop_expr *lexpr_and(struct loop_function *f, const struct loop_expr *a,
+                                  const struct loop_expr *b) {
     if (!a || (b && lexpr_is_false(b)))
         return b;
     if (!b || lexpr_is_false(a) || a == b)
@@ -501,14 +510,16 @@ const struct loop_expr *lexpr_and(struct loop_function *f, const struct loop_exp
     return lexpr_binary(f, OP_and, DTYPE_bool, a, b);
 }
 
-const struct loop_expr *lexpr_within(struct loop_function *f, const struct loop_expr *x, int64_t low, int64_t high) {
+const struct loop_expr *lexpr_within(struct loop_function *f, const struct loop_expr *x, int64_t low,
+                                     int64_t high) {
     const struct loop_expr *above = lexpr_binary(f, OP_le, DTYPE_bool, lexpr_index(f, low), x);
     const struct loop_expr *below = lexpr_binary(f, OP_lt, DTYPE_bool, x, lexpr_index(f, high));
     const struct loop_expr *both = lexpr_and(f, above, below);
     return both->kind == LEXPR_INT && both->i ? NULL : both;
 }
 
-const struct loop_expr *lexpr_known(struct loop_function *f, const struct loop_expr *x, int64_t low, int64_t high) {
+const struct loop_expr *lexpr_known(struct loop_function *f, const struct loop_expr *x, int64_t low,
+                                    int64_t high) {
     struct loop_expr **slot = &f->table[expr_hash(x) & (uint64_t)(f->table_size - 1)];
     for (struct loop_expr *own = *slot; own; own = own->chain)
         if (own == x) {

@@ -14,8 +14,8 @@ struct loop_function *loop_function_create(struct arena *arena) {
     return f;
 }
 
-struct buffer *loop_add_buffer(struct loop_function *f, enum buffer_space space, enum dtype dtype, int64_t elements,
-                               const char *name) {
+struct buffer *loop_add_buffer(struct loop_function *f, enum buffer_space space, enum dtype dtype,
+                               int64_t elements, const char *name) {
     struct buffer *b = ARENA_NEW(f->arena, struct buffer);
     *b = (struct buffer){.name = name,
                          .dtype = dtype,
@@ -53,7 +53,8 @@ struct loop_stmt *loop_append(struct loop_function *f, struct loop_list *list, e
 }
 
 struct loop_stmt *loop_for(struct loop_function *f, struct loop_list *list, struct loop_var *var,
-                           const struct loop_expr *lo, const struct loop_expr *hi, int64_t step, enum loop_kind kind) {
+                           const struct loop_expr *lo, const struct loop_expr *hi, int64_t step,
+                           enum loop_kind kind) {
     assert(step > 0);
     struct loop_stmt *s = loop_append(f, list, LSTMT_FOR);
     s->loop = kind;

@@ -1,5 +1,6 @@
-/* codegen/loops_print.c: the text of a loop function. It holds all that determines the code, in an order that depends
- * on nothing else: it is hashed for the cache. What is used more than once is named where it is used first. */
+/* codegen/loops_print.c: the text of a loop function. It holds all that determines the code, in an order that
+ * depends on nothing else: it is hashed for the cache. What is used more than once is named where it is used
+ * first. */
 #include "codegen/loops.h"
 
 #include "base/map.h"
@@ -159,7 +160,8 @@ static void print_body(struct printer *p, const struct loop_stmt *body) {
 }
 
 static void print_for(struct printer *p, const struct loop_stmt *s) {
-    static const char *const kinds[] = {[LOOP_SERIAL] = "", [LOOP_VECTOR] = " vector", [LOOP_UNROLL] = " unroll"};
+    static const char *const kinds[] = {
+        [LOOP_SERIAL] = "", [LOOP_VECTOR] = " vector", [LOOP_UNROLL] = " unroll"};
     strbuf_puts(p->out, "for ");
     print_var(p, s->var);
     strbuf_puts(p->out, " in ");
@@ -258,7 +260,8 @@ static void print_check(struct printer *p, const struct loop_stmt *s) {
     strbuf_putc(p->out, '\n');
 }
 
-static void print_matrix(struct printer *p, const char *name, const struct loop_expr *begin, bool turned, int row) {
+static void print_matrix(struct printer *p, const char *name, const struct loop_expr *begin, bool turned,
+                         int row) {
     strbuf_printf(p->out, "%s%s[", name, turned ? "^T" : "");
     print_expr(p, begin);
     strbuf_printf(p->out, " row %d]", row);
@@ -276,9 +279,10 @@ static void print_gemm(struct printer *p, const struct loop_stmt *s) {
 }
 
 static void (*const statement_printers[])(struct printer *, const struct loop_stmt *) = {
-    [LSTMT_FOR] = print_for,     [LSTMT_LET] = print_let, [LSTMT_ACC] = print_acc,   [LSTMT_SET] = print_set,
-    [LSTMT_STORE] = print_store, [LSTMT_IF] = print_if,   [LSTMT_TILE] = print_tile, [LSTMT_PHILOX] = print_philox,
-    [LSTMT_CHECK] = print_check, [LSTMT_GEMM] = print_gemm,
+    [LSTMT_FOR] = print_for,   [LSTMT_LET] = print_let,       [LSTMT_ACC] = print_acc,
+    [LSTMT_SET] = print_set,   [LSTMT_STORE] = print_store,   [LSTMT_IF] = print_if,
+    [LSTMT_TILE] = print_tile, [LSTMT_PHILOX] = print_philox, [LSTMT_CHECK] = print_check,
+    [LSTMT_GEMM] = print_gemm,
 };
 
 static void print_statement(struct printer *p, const struct loop_stmt *s) {
@@ -311,8 +315,9 @@ static void print_buffer(struct printer *p, const struct buffer *b) {
     else if (b->space == SPACE_SHARED || b->space == SPACE_WORKER)
         strbuf_printf(p->out, " at %lld", (long long)b->offset);
     else if (b->space == SPACE_CONSTANT)
-        strbuf_printf(p->out, " hash %016llx",
-                      (unsigned long long)hash_bytes(0, b->bytes, (size_t)b->elements * (size_t)dtype_bytes(b->dtype)));
+        strbuf_printf(
+            p->out, " hash %016llx",
+            (unsigned long long)hash_bytes(0, b->bytes, (size_t)b->elements * (size_t)dtype_bytes(b->dtype)));
     strbuf_puts(p->out, b->is_written ? " written\n" : "\n");
 }
 

@@ -1,9 +1,11 @@
-/* codegen/lower_nest.c: kernels of kind nest to loop functions. Results of one number of elements share their loops; a
- * reduction that many rows or tasks would compute again gets phases of its own. For each function:
- *   1. a trial over the refined space shows which loops the reductions' indices vary in: they are the row, and go outside;
+/* codegen/lower_nest.c: kernels of kind nest to loop functions. Results of one number of elements share their
+ * loops; a reduction that many rows or tasks would compute again gets phases of its own. For each function:
+ *   1. a trial over the refined space shows which loops the reductions' indices vary in: they are the row,
+ * and go outside;
  *   2. loops that always move together are merged, and a second trial shows how memory is walked;
  *   3. from that: which loop becomes a vector, which loops are shared out to tasks;
- *   4. a third trial, if there are reductions, finds sweeps that can be one and values worth keeping between them;
+ *   4. a third trial, if there are reductions, finds sweeps that can be one and values worth keeping between
+ * them;
  *   5. the same again writes the function. */
 #include "codegen/nest.h"
 
@@ -19,7 +21,7 @@ enum {
     SPLIT_WORK = 131072, /* a reduction of so much work to few results is split, */
     CHUNK_WORK = 32768,  /* into chunks of so much */
     SPLIT_UNITS = 16,
-    REDO_LIMIT = 4096    /* elements that a reduction may read again in each task or row */
+    REDO_LIMIT = 4096 /* elements that a reduction may read again in each task or row */
 };
 
 struct dimension {
@@ -38,13 +40,15 @@ struct root {
 struct shape {
     struct nest *nest;
     VEC(struct root) roots;
-    int64_t elements, chunks; /* of each root; chunks of a split reduction, 0: these are results */
+    int64_t elements, chunks;   /* of each root; chunks of a split reduction, 0: these are results */
     VEC(struct dimension) dims; /* outermost first */
-    int vector;   /* the place in dims of the vector loop that holds reductions, or of the innermost loop; -1: none */
+    int vector; /* the place in dims of the vector loop that holds reductions, or of the innermost loop; -1:
+                   none */
     int shared_out; /* how many leading dims are divided among the tasks */
     int64_t per_task;
     VEC(const struct value *) row_results; /* results that are written for each row on the way */
-    struct loop_var *turn, *whole; /* of the loop over what a task does: the trials and the writing use the same */
+    struct loop_var *turn,
+        *whole; /* of the loop over what a task does: the trials and the writing use the same */
 };
 
 /* ---- what is in the kernel ---- */
@@ -76,7 +80,8 @@ static void find_ids(struct nest *n) {
     n->id_count = high - low + 1;
 }
 
-/* What an element costs beside a load and an addition: transcendental functions and random bits weigh more. */
+/* What an element costs beside a load and an addition: transcendental functions and random bits weigh more.
+ */
 static int64_t weight_of(const struct nest *n) {
     int64_t weight = 1;
     FOR_EACH_OP (op, n->body)
@@ -110,7 +115,8 @@ static struct phase *phase_create(struct nest *n) {
     return p;
 }
 
-/* RUN_ROWS notes which sweeps ask for dear values, RUN_RECALL which of these a later sweep wants from the first. */
+/* RUN_ROWS notes which sweeps ask for dear values, RUN_RECALL which of these a later sweep wants from the
+ * first. */
 enum run_kind { RUN_SPACE, RUN_ROWS, RUN_RECALL, RUN_WRITE };
 
 static void phase_begin(struct phase *p, enum run_kind kind) {
@@ -329,13 +335,14 @@ static void rows_go_outside(struct shape *s) {
     }
 }
 
-/* An innermost loop of 2 or 4 turns is half a vector: with the loop around it, its index is the remainder of a lane's
- * number, which the emitter knows. */
+/* An innermost loop of 2 or 4 turns is half a vector: with the loop around it, its index is the remainder of
+ * a lane's number, which the emitter knows. */
 static void merge_short(const struct phase *p, struct shape *s) {
     int lanes = target_lanes(p->nest->l->target, 4);
     while (s->dims.count > 1) {
         struct dimension *outer = &s->dims.at[s->dims.count - 2], inner = s->dims.at[s->dims.count - 1];
-        bool adjacent = outer->is_row == inner.is_row && outer->stride == inner.size * inner.stride && inner.stride;
+        bool adjacent =
+            outer->is_row == inner.is_row && outer->stride == inner.size * inner.stride && inner.stride;
         if (!adjacent || inner.size >= lanes || lanes % inner.size)
             return;
         *outer = (struct dimension){outer->size * inner.size, inner.stride, inner.is_row, inner.var};
@@ -347,7 +354,8 @@ static void merge_dims(const struct phase *p, struct shape *s) {
     int kept = 0;
     for (int i = 1; i < s->dims.count; i++) {
         struct dimension *outer = &s->dims.at[kept], inner = s->dims.at[i];
-        bool adjacent = outer->is_row == inner.is_row && outer->stride == inner.size * inner.stride && inner.stride;
+        bool adjacent =
+            outer->is_row == inner.is_row && outer->stride == inner.size * inner.stride && inner.stride;
         if (adjacent && can_merge_all(p, outer->var, inner.var, inner.size)) {
             /* what is merged with this pair must move with its innermost variable */
             *outer = (struct dimension){outer->size * inner.size, inner.stride, inner.is_row, inner.var};
@@ -496,7 +504,8 @@ static void choose_tasks(const struct phase *p, struct shape *s) {
     s->shared_out = 0;
     int64_t turns = 1;
     int64_t weight = p->nest->weight;
-    while (s->shared_out < candidates && (turns < 64 || work_of_turn(p, s, s->shared_out) * weight > TASK_WORK))
+    while (s->shared_out < candidates &&
+           (turns < 64 || work_of_turn(p, s, s->shared_out) * weight > TASK_WORK))
         turns *= s->dims.at[s->shared_out++].size;
     if (!s->shared_out)
         return;
@@ -558,7 +567,8 @@ static bool wants_own_phase(const struct phase *p, const struct shape *s, const 
         is_root |= s->roots.at[i].value == a->op->out[0];
     if (s->chunks && is_root)
         return false;
-    int64_t kept = type_elements(a->op->out[0]->type), each = kept ? type_elements(a->op->in[0]->type) / kept : 0;
+    int64_t kept = type_elements(a->op->out[0]->type),
+            each = kept ? type_elements(a->op->in[0]->type) / kept : 0;
     int64_t times = repetitions(p, s, a);
     return (times > 1 && each * times > REDO_LIMIT) || (kept < SPLIT_UNITS && chunks_for(n, a->op) > 1);
 }
@@ -566,15 +576,17 @@ static bool wants_own_phase(const struct phase *p, const struct shape *s, const 
 static bool lower_roots(struct nest *n, struct shape *s);
 
 /* One phase for all such reductions over the same elements at the same depth. */
-static bool lower_own_phase(struct nest *n, const struct phase *p, const struct shape *of, const struct asked *first) {
+static bool lower_own_phase(struct nest *n, const struct phase *p, const struct shape *of,
+                            const struct asked *first) {
     int64_t chunks = chunks_for(n, first->op), kept = type_elements(first->op->out[0]->type);
     struct shape s = {.nest = n, .elements = kept, .chunks = chunks};
     int depth = n->depth[nest_slot(n, first->op->out[0])];
     for (int i = 0; i < p->asked.count; i++) {
         const struct asked *a = &p->asked.at[i];
         const struct value *v = a->op->out[0];
-        if (a->op->code != first->op->code || !wants_own_phase(p, of, a) || n->depth[nest_slot(n, v)] != depth ||
-            type_elements(v->type) != kept || a->op->in[0]->type->dims != first->op->in[0]->type->dims)
+        if (a->op->code != first->op->code || !wants_own_phase(p, of, a) ||
+            n->depth[nest_slot(n, v)] != depth || type_elements(v->type) != kept ||
+            a->op->in[0]->type->dims != first->op->in[0]->type->dims)
             continue;
         int64_t bytes = align64(chunks * kept * dtype_bytes(v->type->dtype));
         VEC_PUSH(n->arena, &n->stored, ((struct stored){v, n->out->shared_bytes, chunks, kept}));
@@ -604,7 +616,8 @@ static void shape_begin(struct nest *n, struct shape *s) {
     if (s->chunks > 1)
         VEC_PUSH(n->arena, &s->dims, ((struct dimension){.size = s->chunks}));
     for (int i = 0; i < space.axes.count; i++)
-        VEC_PUSH(n->arena, &s->dims, ((struct dimension){.size = space.axes.at[i].size, .stride = space.axes.at[i].stride}));
+        VEC_PUSH(n->arena, &s->dims,
+                 ((struct dimension){.size = space.axes.at[i].size, .stride = space.axes.at[i].stride}));
     s->vector = -1;
     s->shared_out = 0;
 }

@@ -1,6 +1,7 @@
-/* codegen/lower_routine.c: kernels of kind routine: one operator whose elements depend on run-time indices or on the
- * element before. Each writes its loops through the writer of contract_write.c. Parallel over what is independent: the
- * order within is that of the operator's definition, so that no result depends on the number of threads. */
+/* codegen/lower_routine.c: kernels of kind routine: one operator whose elements depend on run-time indices or
+ * on the element before. Each writes its loops through the writer of contract_write.c. Parallel over what is
+ * independent: the order within is that of the operator's definition, so that no result depends on the number
+ * of threads. */
 #include "codegen/contract.h"
 
 #include <assert.h>
@@ -68,8 +69,9 @@ static int64_t inner_part(const struct lines *n) {
     return part;
 }
 
-/* Opens the loops over lines that are independent of each other, shared out to tasks: gives the place of the line's
- * first element. The innermost loop, over `part` inner elements, is a vector loop. Close with close_lines. */
+/* Opens the loops over lines that are independent of each other, shared out to tasks: gives the place of the
+ * line's first element. The innermost loop, over `part` inner elements, is a vector loop. Close with
+ * close_lines. */
 static expr open_lines(struct writer *w, const struct lines *n, int64_t *tasks) {
     int64_t part = inner_part(n), parts = n->inner ? ceil_div(n->inner, part) : 0, work = part * n->axis;
     int64_t turns = n->outer * parts, per = work ? TASK_ELEMENTS / work : turns;
@@ -129,8 +131,10 @@ static bool lower_scan(struct writer *w, const struct op *op) {
     expr at = plus(w, line, times(w, step, n.inner));
     if (exclusive)
         writer_store(w, y, at, lexpr_var(w->f, sum));
-    /* The element is read before it may be overwritten, and the sum has a name, as the store changes nothing of it. */
-    expr next = lexpr_binary(w->f, combining(kind, type->dtype), type->dtype, lexpr_var(w->f, sum), lexpr_load(w->f, x, at));
+    /* The element is read before it may be overwritten, and the sum has a name, as the store changes nothing
+     * of it. */
+    expr next = lexpr_binary(w->f, combining(kind, type->dtype), type->dtype, lexpr_var(w->f, sum),
+                             lexpr_load(w->f, x, at));
     set(w, sum, next);
     if (!exclusive)
         writer_store(w, y, at, lexpr_var(w->f, sum));
@@ -148,8 +152,8 @@ static expr combined(struct writer *w, const char *kind, expr old, expr update) 
     return lexpr_binary(w->f, combining(kind, old->dtype), old->dtype, old, update);
 }
 
-/* x as [batch * outer, axis, inner], the rows as [batch * outer, indices, inner]: a task copies its lines of x and then
- * takes the indices in order. An index that is out of range moves nothing. */
+/* x as [batch * outer, axis, inner], the rows as [batch * outer, indices, inner]: a task copies its lines of
+ * x and then takes the indices in order. An index that is out of range moves nothing. */
 static bool lower_scatter(struct writer *w, const struct op *op) {
     const struct type *type = op->out[0]->type, *index_type = op->in[1]->type;
     int64_t axis = op_int(op, ATTR_axis), batch = op_int(op, ATTR_batch), indices = 1, outer = 1;
@@ -167,8 +171,10 @@ static bool lower_scatter(struct writer *w, const struct op *op) {
     writer_end(w);
     expr k = writer_count(w, "k", indices);
     int64_t whole = n.axis * n.inner;
-    expr slab = whole ? lexpr_div(w->f, line, whole) : line, inner = whole ? lexpr_mod(w->f, line, n.inner) : line;
-    expr place = lexpr_load(w->f, index, plus(w, times(w, lexpr_div(w->f, slab, outer > 0 ? outer : 1), indices), k));
+    expr slab = whole ? lexpr_div(w->f, line, whole) : line,
+         inner = whole ? lexpr_mod(w->f, line, n.inner) : line;
+    expr place =
+        lexpr_load(w->f, index, plus(w, times(w, lexpr_div(w->f, slab, outer > 0 ? outer : 1), indices), k));
     place = as_index(w, place);
     expr row = plus(w, times(w, plus(w, times(w, slab, indices), k), n.inner), inner);
     expr at = plus(w, line, lexpr_binary(w->f, OP_mul, DTYPE_i64, place, index_of(w, n.inner)));
@@ -205,7 +211,8 @@ static bool lower_dynamic_update(struct writer *w, const struct op *op) {
         stride /= at_least(type_size(type, axis), 1);
         own /= at_least(type_size(part, axis), 1);
         expr start = as_index(w, lexpr_load(w->f, writer_argument(w, 2 + axis), index_of(w, 0)));
-        start = least(w, most(w, start, index_of(w, 0)), index_of(w, type_size(type, axis) - type_size(part, axis)));
+        start = least(w, most(w, start, index_of(w, 0)),
+                      index_of(w, type_size(type, axis) - type_size(part, axis)));
         expr turn = writer_for(w, "i", index_of(w, 0), index_of(w, type_size(part, axis)),
                                axis == type->rank - 1 ? LOOP_VECTOR : LOOP_SERIAL);
         at = plus(w, at, lexpr_binary(w->f, OP_mul, DTYPE_i64, plus(w, start, turn), index_of(w, stride)));
@@ -227,7 +234,8 @@ struct sorting {
     bool descending;
 };
 
-/* right comes strictly before left: then it is taken first; equal ones keep their order. NaN is behind all. */
+/* right comes strictly before left: then it is taken first; equal ones keep their order. NaN is behind all.
+ */
 static expr comes_before(struct writer *w, const struct sorting *s, expr right, expr left) {
     expr a = s->descending ? left : right, b = s->descending ? right : left;
     expr less = lexpr_binary(w->f, OP_lt, DTYPE_bool, a, b);
@@ -235,7 +243,8 @@ static expr comes_before(struct writer *w, const struct sorting *s, expr right, 
         return less;
     expr left_is_nan = lexpr_binary(w->f, OP_ne, DTYPE_bool, left, left);
     expr right_is_number = lexpr_binary(w->f, OP_eq, DTYPE_bool, right, right);
-    return lexpr_binary(w->f, OP_or, DTYPE_bool, less, lexpr_binary(w->f, OP_and, DTYPE_bool, left_is_nan, right_is_number));
+    return lexpr_binary(w->f, OP_or, DTYPE_bool, less,
+                        lexpr_binary(w->f, OP_and, DTYPE_bool, left_is_nan, right_is_number));
 }
 
 static void merge_runs(struct writer *w, const struct sorting *s, int64_t width, int from) {
@@ -249,8 +258,10 @@ static void merge_runs(struct writer *w, const struct sorting *s, int64_t width,
     expr left_at = lexpr_var(w->f, i), right_at = lexpr_var(w->f, j);
     expr has_left = writer_let(w, "l", lexpr_binary(w->f, OP_lt, DTYPE_bool, left_at, middle));
     expr has_right = writer_let(w, "r", lexpr_binary(w->f, OP_lt, DTYPE_bool, right_at, high));
-    expr left = writer_let(w, "a", lexpr_load_masked(w->f, s->value[from], left_at, has_left, zero_of(w, dtype)));
-    expr right = writer_let(w, "b", lexpr_load_masked(w->f, s->value[from], right_at, has_right, zero_of(w, dtype)));
+    expr left =
+        writer_let(w, "a", lexpr_load_masked(w->f, s->value[from], left_at, has_left, zero_of(w, dtype)));
+    expr right =
+        writer_let(w, "b", lexpr_load_masked(w->f, s->value[from], right_at, has_right, zero_of(w, dtype)));
     expr no_left = lexpr_op(w->f, OP_not, DTYPE_bool, &has_left, 1);
     expr wins = lexpr_binary(w->f, OP_or, DTYPE_bool, no_left, comes_before(w, s, right, left));
     expr take_right = writer_let(w, "t", lexpr_binary(w->f, OP_and, DTYPE_bool, has_right, wins));
@@ -274,12 +285,14 @@ static int result_of(const struct writer *w, const struct value *v) {
     return -1;
 }
 
-static void copy_out(struct writer *w, const struct value *v, struct buffer *line, expr first, int64_t n, int64_t inner) {
+static void copy_out(struct writer *w, const struct value *v, struct buffer *line, expr first, int64_t n,
+                     int64_t inner) {
     int argument = result_of(w, v);
     if (argument < 0)
         return;
     expr k = writer_count(w, "k", n);
-    writer_store(w, writer_argument(w, argument), plus(w, first, times(w, k, inner)), lexpr_load(w->f, line, k));
+    writer_store(w, writer_argument(w, argument), plus(w, first, times(w, k, inner)),
+                 lexpr_load(w->f, line, k));
     writer_end(w);
 }
 
@@ -289,18 +302,23 @@ static bool lower_sort(struct writer *w, const struct op *op) {
     struct sorting s = {.n = n.axis, .descending = op_int(op, ATTR_descending)};
     for (int side = 0; side < 2; side++) {
         int64_t bytes = n.axis * dtype_bytes(type->dtype);
-        s.value[side] = writer_memory(w, SPACE_WORKER, kernel_worker(w->kernel, bytes), type->dtype, n.axis, side ? "v1" : "v0");
-        s.place[side] = writer_memory(w, SPACE_WORKER, kernel_worker(w->kernel, 4 * n.axis), DTYPE_i32, n.axis, side ? "p1" : "p0");
+        s.value[side] = writer_memory(w, SPACE_WORKER, kernel_worker(w->kernel, bytes), type->dtype, n.axis,
+                                      side ? "v1" : "v0");
+        s.place[side] = writer_memory(w, SPACE_WORKER, kernel_worker(w->kernel, 4 * n.axis), DTYPE_i32,
+                                      n.axis, side ? "p1" : "p0");
     }
     int64_t lines = n.outer * n.inner, per = at_least(at_most(lines, TASK_ELEMENTS / at_least(n.axis, 1)), 1);
     int64_t tasks = at_least(ceil_div(lines, per), 1);
     expr begin = times(w, writer_task(w, tasks), per);
-    expr line = writer_for(w, "line", begin, least(w, plus_n(w, begin, per), index_of(w, lines)), LOOP_SERIAL);
+    expr line =
+        writer_for(w, "line", begin, least(w, plus_n(w, begin, per), index_of(w, lines)), LOOP_SERIAL);
     int64_t inner = at_least(n.inner, 1);
-    expr first = plus(w, times(w, lexpr_div(w->f, line, inner), n.axis * n.inner), lexpr_mod(w->f, line, inner));
+    expr first =
+        plus(w, times(w, lexpr_div(w->f, line, inner), n.axis * n.inner), lexpr_mod(w->f, line, inner));
     first = writer_let(w, "first", first);
     expr k = writer_count(w, "k", n.axis);
-    writer_store(w, s.value[0], k, lexpr_load(w->f, writer_argument(w, 0), plus(w, first, times(w, k, n.inner))));
+    writer_store(w, s.value[0], k,
+                 lexpr_load(w->f, writer_argument(w, 0), plus(w, first, times(w, k, n.inner))));
     writer_store(w, s.place[0], k, lexpr_op(w->f, OP_cast, DTYPE_i32, &k, 1));
     writer_end(w);
     int side = 0;
@@ -322,7 +340,8 @@ static bool lower_fold(struct writer *w, const struct op *op) {
     const int64_t *window = op_ints(op, ATTR_window, &n), *step = op_ints(op, ATTR_step, NULL);
     const int64_t *dilation = op_ints(op, ATTR_dilation, NULL);
     int lead = y->rank - n;
-    int64_t count = type_elements(y), tasks = at_least(ceil_div(count, TASK_ELEMENTS / 16), 1), per = TASK_ELEMENTS / 16;
+    int64_t count = type_elements(y), tasks = at_least(ceil_div(count, TASK_ELEMENTS / 16), 1),
+            per = TASK_ELEMENTS / 16;
     expr begin = times(w, writer_task(w, tasks), per);
     expr flat = writer_for(w, "i", begin, least(w, plus_n(w, begin, per), index_of(w, count)), LOOP_SERIAL);
     expr place[OPERAND_RANK], at = index_of(w, 0), good = NULL;
@@ -364,7 +383,8 @@ static bool (*const routines[OP_COUNT])(struct writer *w, const struct op *op) =
 bool lower_routine(struct lowering *l, const struct op *kernel, struct loop_kernel *out) {
     const struct op *op = kernel->regions[0]->first;
     if (!routines[op->code]) {
-        diag_error_at(l->diags, kernel->site, E_COMPILE, "the code generator has no routine for `%s`", opcode_text(op->code));
+        diag_error_at(l->diags, kernel->site, E_COMPILE, "the code generator has no routine for `%s`",
+                      opcode_text(op->code));
         return false;
     }
     struct writer w;

@@ -1,6 +1,6 @@
-/* codegen/nest_reduce.c: reductions. One over a few elements is an expression. Any other becomes loops in the outermost
- * open loop that its index varies in, together with all reductions that were asked for there over the same elements and
- * do not depend on each other: the mean and the mean square of a row are one sweep. */
+/* codegen/nest_reduce.c: reductions. One over a few elements is an expression. Any other becomes loops in the
+ * outermost open loop that its index varies in, together with all reductions that were asked for there over
+ * the same elements and do not depend on each other: the mean and the mean square of a row are one sweep. */
 #include "codegen/nest.h"
 
 #include <assert.h>
@@ -135,7 +135,8 @@ struct group {
     expr mask;
 };
 
-/* All reductions that the trial saw at this place over the same elements, whose operands need as many sweeps before. */
+/* All reductions that the trial saw at this place over the same elements, whose operands need as many sweeps
+ * before. */
 static void gather_group(struct phase *p, const struct op *op, const expr *index, struct group *g) {
     struct nest *n = p->nest;
     VEC_PUSH(n->arena, &g->members, ((struct member){.op = op, .index = index}));
@@ -145,13 +146,15 @@ static void gather_group(struct phase *p, const struct op *op, const expr *index
     for (int i = 0; i < p->asked.count; i++) {
         const struct asked *a = &p->asked.at[i];
         bool fits = a->op->code == OP_reduce && a->level == g->level && a->mask == g->mask && !a->inside &&
-                    n->depth[nest_slot(n, a->op->out[0])] == depth && same_loops(loops_of(p, a->op), g->space);
+                    n->depth[nest_slot(n, a->op->out[0])] == depth &&
+                    same_loops(loops_of(p, a->op), g->space);
         if (!fits || memo_find(p, a->op->out[0], a->index, a->mask))
             continue;
         bool known = false;
         for (int k = 0; k < g->members.count; k++)
-            known |= g->members.at[k].op == a->op && !memcmp(g->members.at[k].index, a->index,
-                                                             sizeof(expr) * (size_t)a->op->out[0]->type->rank);
+            known |=
+                g->members.at[k].op == a->op &&
+                !memcmp(g->members.at[k].index, a->index, sizeof(expr) * (size_t)a->op->out[0]->type->rank);
         if (!known)
             VEC_PUSH(n->arena, &g->members, ((struct member){.op = a->op, .index = a->index}));
     }
@@ -165,12 +168,14 @@ static bool has_reduction_inside(const struct phase *p, const struct op *op) {
     return false;
 }
 
-/* A split reduction does one chunk of its outermost loop: from chunk * per on, as far as there is something. */
+/* A split reduction does one chunk of its outermost loop: from chunk * per on, as far as there is something.
+ */
 static expr first_of_chunk(struct phase *p, int64_t size, expr *turns) {
     int64_t per = (size + p->chunks - 1) / p->chunks;
     expr begin = lexpr_mul(p->f, p->chunk, per);
     expr left = lexpr_add(p->f, lexpr_index(p->f, size), lexpr_mul(p->f, begin, -1));
-    *turns = size % per ? lexpr_binary(p->f, OP_min, DTYPE_i64, left, lexpr_index(p->f, per)) : lexpr_index(p->f, per);
+    *turns = size % per ? lexpr_binary(p->f, OP_min, DTYPE_i64, left, lexpr_index(p->f, per))
+                        : lexpr_index(p->f, per);
     return begin;
 }
 
@@ -242,12 +247,13 @@ static void add_member(struct phase *p, struct group *g, struct member *m, const
     s->value = lexpr_binary(p->f, code, m->sum->dtype, lexpr_var(p->f, m->sum), value);
 }
 
-static void note_asked(struct phase *p, const struct group *g, const expr *index, struct loop_var *const *vars,
-                       const struct op *inside) {
+static void note_asked(struct phase *p, const struct group *g, const expr *index,
+                       struct loop_var *const *vars, const struct op *inside) {
     if (!p->is_trial)
         return;
     const struct op *op = g->members.at[0].op;
-    struct asked a = {.op = op, .index = index, .mask = g->mask, .level = g->level, .inside = inside, .vars = vars};
+    struct asked a = {
+        .op = op, .index = index, .mask = g->mask, .level = g->level, .inside = inside, .vars = vars};
     for (int i = 0; inside && p->inside_var && i < op->out[0]->type->rank; i++)
         a.moves_inside |= lexpr_depends_on(index[i], p->inside_var);
     VEC_PUSH(p->nest->arena, &p->asked, a);
@@ -339,12 +345,14 @@ expr ask_reduce(struct phase *p, const struct op *op, const expr *index, expr ma
 /* The first NaN, else the first that is better than all before it. */
 static expr is_better(struct phase *p, expr value, expr best, bool greatest) {
     struct loop_function *f = p->f;
-    expr better = greatest ? lexpr_binary(f, OP_lt, DTYPE_bool, best, value) : lexpr_binary(f, OP_lt, DTYPE_bool, value, best);
+    expr better = greatest ? lexpr_binary(f, OP_lt, DTYPE_bool, best, value)
+                           : lexpr_binary(f, OP_lt, DTYPE_bool, value, best);
     if (!dtype_is_float(value->dtype))
         return better;
     expr value_is_nan = lexpr_binary(f, OP_ne, DTYPE_bool, value, value);
     expr best_is_number = lexpr_binary(f, OP_eq, DTYPE_bool, best, best);
-    return lexpr_binary(f, OP_or, DTYPE_bool, better, lexpr_binary(f, OP_and, DTYPE_bool, value_is_nan, best_is_number));
+    return lexpr_binary(f, OP_or, DTYPE_bool, better,
+                        lexpr_binary(f, OP_and, DTYPE_bool, value_is_nan, best_is_number));
 }
 
 static struct loop_var *accumulator(struct phase *p, const char *name, expr start, int level) {
@@ -408,7 +416,12 @@ expr ask_arg_reduce(struct phase *p, const struct op *op, const expr *index, exp
     struct loop_var **vars = ARENA_ARRAY(p->nest->arena, struct loop_var *, 2);
     vars[0] = k;
     if (p->is_trial) {
-        struct asked a = {.op = op, .index = arena_memdup(p->nest->arena, index, sizeof(expr) * (size_t)rank), .mask = mask, .level = level, .inside = inside, .vars = vars};
+        struct asked a = {.op = op,
+                          .index = arena_memdup(p->nest->arena, index, sizeof(expr) * (size_t)rank),
+                          .mask = mask,
+                          .level = level,
+                          .inside = inside,
+                          .vars = vars};
         for (int i = 0; inside && inside_var && i < rank; i++)
             a.moves_inside |= lexpr_depends_on(index[i], inside_var);
         VEC_PUSH(p->nest->arena, &p->asked, a);

@@ -1,6 +1,6 @@
-/* codegen/nest_space.c: iteration spaces. A space over N elements is first refined until every shape of N elements in
- * the kernel is a grouping of its axes: then each index of each shape is a sum of loop variables, without division.
- * What always moves together is merged again after a trial. */
+/* codegen/nest_space.c: iteration spaces. A space over N elements is first refined until every shape of N
+ * elements in the kernel is a grouping of its axes: then each index of each shape is a sum of loop variables,
+ * without division. What always moves together is merged again after a trial. */
 #include "codegen/nest.h"
 
 #include <string.h>
@@ -124,7 +124,8 @@ static void merge_term(void *data, const struct loop_expr *atom, int64_t coeffic
         q->good = q->good && can_merge(atom->index, q->outer, q->inner, q->size);
 }
 
-bool can_merge(const struct loop_expr *x, const struct loop_var *outer, const struct loop_var *inner, int64_t size) {
+bool can_merge(const struct loop_expr *x, const struct loop_var *outer, const struct loop_var *inner,
+               int64_t size) {
     if (!lexpr_depends_on(x, outer) && !lexpr_depends_on(x, inner))
         return true;
     struct merge_query q = {.outer = outer, .inner = inner, .size = size, .good = true};
@@ -133,7 +134,8 @@ bool can_merge(const struct loop_expr *x, const struct loop_var *outer, const st
     return q.good && q.outer_moves == size * q.inner_moves;
 }
 
-bool can_merge_all(const struct phase *p, const struct loop_var *outer, const struct loop_var *inner, int64_t size) {
+bool can_merge_all(const struct phase *p, const struct loop_var *outer, const struct loop_var *inner,
+                   int64_t size) {
     for (int i = 0; i < p->accesses.count; i++)
         if (!can_merge(p->accesses.at[i], outer, inner, size))
             return false;
@@ -142,7 +144,8 @@ bool can_merge_all(const struct phase *p, const struct loop_var *outer, const st
 
 /* ---- flat indices ---- */
 
-const struct loop_expr *flat_index(struct phase *p, const struct type *type, const struct loop_expr *const *index) {
+const struct loop_expr *flat_index(struct phase *p, const struct type *type,
+                                   const struct loop_expr *const *index) {
     const struct loop_expr *flat = lexpr_index(p->f, 0);
     for (int axis = 0; axis < type->rank; axis++)
         flat = lexpr_add(p->f, flat, lexpr_mul(p->f, index[axis], type_stride(type, axis)));

@@ -53,7 +53,8 @@ struct buffer *phase_argument(struct phase *p, int argument) {
     const struct nest *n = p->nest;
     if (!p->arguments[argument]) {
         bool written = is_result(n, argument);
-        const struct value *v = written ? n->kernel->out[argument - n->kernel->in_count] : n->kernel->in[argument];
+        const struct value *v =
+            written ? n->kernel->out[argument - n->kernel->in_count] : n->kernel->in[argument];
         const char *name = arena_printf(n->arena, "%s%d", written ? "out" : "in",
                                         written ? argument - n->kernel->in_count : argument);
         p->arguments[argument] =
@@ -84,7 +85,8 @@ static expr load(struct phase *p, struct buffer *buffer, expr at, expr mask) {
     note_access(p, at);
     if (p->is_trial)
         VEC_PUSH(p->nest->arena, &p->loads, at);
-    return mask ? lexpr_load_masked(p->f, buffer, at, mask, zero_of(p, buffer->dtype)) : lexpr_load(p->f, buffer, at);
+    return mask ? lexpr_load_masked(p->f, buffer, at, mask, zero_of(p, buffer->dtype))
+                : lexpr_load(p->f, buffer, at);
 }
 
 static expr ask_param(struct phase *p, const struct question *q) {
@@ -184,7 +186,8 @@ static expr ask_slice(struct phase *p, const struct question *q) {
     const int64_t *step = op_ints(q->op, ATTR_step, NULL);
     expr *index = ARENA_ARRAY(p->nest->arena, expr, q->v->type->rank + 1);
     for (int i = 0; i < q->v->type->rank; i++)
-        index[i] = lexpr_add(p->f, lexpr_mul(p->f, q->index[i], step[i]), lexpr_index(p->f, dim_value(start[i])));
+        index[i] =
+            lexpr_add(p->f, lexpr_mul(p->f, q->index[i], step[i]), lexpr_index(p->f, dim_value(start[i])));
     return ask(p, q->op->in[0], index, q->mask);
 }
 
@@ -269,7 +272,8 @@ static expr ask_dynamic_slice(struct phase *p, const struct question *q) {
 /* y[b.., o.., i.., r..] = x[b.., o.., index[b.., i..], r..] */
 static expr ask_gather(struct phase *p, const struct question *q) {
     const struct value *x = q->op->in[0], *rows = q->op->in[1];
-    int axis = (int)op_int(q->op, ATTR_axis), batch = (int)op_int(q->op, ATTR_batch), own = rows->type->rank - batch;
+    int axis = (int)op_int(q->op, ATTR_axis), batch = (int)op_int(q->op, ATTR_batch),
+        own = rows->type->rank - batch;
     expr *of_rows = ARENA_ARRAY(p->nest->arena, expr, rows->type->rank + 1);
     for (int i = 0; i < rows->type->rank; i++)
         of_rows[i] = q->index[i < batch ? i : axis + i - batch];
@@ -311,8 +315,8 @@ static int64_t window_extent(const struct fold *f, int axis) {
     return (f->window[axis] - 1) * f->dilation[axis] + 1;
 }
 
-/* Axis by axis: the element i of window element k lies at o = (i - k * dilation) / step, if that is whole and a window.
- * Where windows do not overlap there is but one candidate, k = i mod step / dilation. */
+/* Axis by axis: the element i of window element k lies at o = (i - k * dilation) / step, if that is whole and
+ * a window. Where windows do not overlap there is but one candidate, k = i mod step / dilation. */
 static void fold_axis(struct fold *f, int axis, expr inside) {
     struct phase *p = f->p;
     const struct type *x = f->q->op->in[0]->type;
@@ -460,8 +464,8 @@ static expr (*const rules[OP_COUNT])(struct phase *p, const struct question *q) 
 
 /* ---- results and row values on the way ---- */
 
-/* Splits a flat index into what the row's loops give and the place within the row. false: the loops inside the row do
- * not walk through 0..count of it. */
+/* Splits a flat index into what the row's loops give and the place within the row. false: the loops inside
+ * the row do not walk through 0..count of it. */
 struct row_split {
     struct phase *p;
     expr row, place;
@@ -499,7 +503,8 @@ static int64_t row_count(const struct row_split *s) {
 
 static bool split_row(struct phase *p, expr flat, struct row_split *out, int64_t *count) {
     int64_t constant = 0;
-    *out = (struct row_split){.p = p, .row = lexpr_index(p->f, 0), .place = lexpr_index(p->f, 0), .good = true};
+    *out =
+        (struct row_split){.p = p, .row = lexpr_index(p->f, 0), .place = lexpr_index(p->f, 0), .good = true};
     lexpr_terms(flat, split_term, out, &constant);
     *count = out->good && !constant && out->inner.count ? row_count(out) : 0;
     return *count > 1;
@@ -518,7 +523,8 @@ static struct row_value *row_value_find(struct phase *p, const struct value *v, 
     return NULL;
 }
 
-static bool row_value_of(struct phase *p, const struct value *v, expr flat, struct row_split *s, struct row_value **out) {
+static bool row_value_of(struct phase *p, const struct value *v, expr flat, struct row_split *s,
+                         struct row_value **out) {
     int64_t count;
     *out = NULL;
     if (p->vector_is_outside || !p->notes_rows || !split_row(p, flat, s, &count))
@@ -579,7 +585,8 @@ static void store_row_result(struct phase *p, const struct value *v, const expr 
         if (yield->in[i] != v || n->is_done[i] || flat_index(p, v->type, index) != p->row_flat)
             continue;
         n->is_done[i] = true;
-        struct loop_stmt *s = loop_append(p->f, &p->levels.at[level_of(p, &p->row_flat, 1)].list, LSTMT_STORE);
+        struct loop_stmt *s =
+            loop_append(p->f, &p->levels.at[level_of(p, &p->row_flat, 1)].list, LSTMT_STORE);
         s->buffer = phase_argument(p, n->kernel->in_count + i);
         s->index = p->row_flat;
         s->value = result;

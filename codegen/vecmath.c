@@ -1,7 +1,7 @@
-/* codegen/vecmath.c: transcendental functions as LLVM IR, on one float or a vector of them. LLVM would make a scalar
- * call for each lane (KERNELS.md 3). f32 is computed here, branch-free, from polynomials of Cephes (S. Moshier) and
- * N. Juffa; sin, cos, pow and atan2 go through functions of their own in the module (vecmath_calls.c). f64 calls libm.
- * Errors: docs/codegen.md, measured by tests/codegen/vecmath_test.c. */
+/* codegen/vecmath.c: transcendental functions as LLVM IR, on one float or a vector of them. LLVM would make a
+ * scalar call for each lane (KERNELS.md 3). f32 is computed here, branch-free, from polynomials of Cephes (S.
+ * Moshier) and N. Juffa; sin, cos, pow and atan2 go through functions of their own in the module
+ * (vecmath_calls.c). f64 calls libm. Errors: docs/codegen.md, measured by tests/codegen/vecmath_test.c. */
 #include "codegen/vecmath.h"
 
 #include <assert.h>
@@ -12,7 +12,10 @@
 
 struct vm vm_of(struct emitter *e, LLVMValueRef x) {
     bool vector = LLVMGetTypeKind(LLVMTypeOf(x)) == LLVMVectorTypeKind;
-    struct vm m = {.e = e, .b = e->b, .type = LLVMTypeOf(x), .lanes = vector ? (int)LLVMGetVectorSize(LLVMTypeOf(x)) : 0};
+    struct vm m = {.e = e,
+                   .b = e->b,
+                   .type = LLVMTypeOf(x),
+                   .lanes = vector ? (int)LLVMGetVectorSize(LLVMTypeOf(x)) : 0};
     m.ints = vector ? LLVMVectorType(e->i32, (unsigned)m.lanes) : e->i32;
     return m;
 }
@@ -98,8 +101,8 @@ static LLVMValueRef clamp(const struct vm *m, LLVMValueRef x, double low, double
     return vm_select(m, LLVMBuildFCmp(m->b, LLVMRealOLT, h, x, ""), h, x);
 }
 
-/* Note [Rounding by a sum] x + 1.5 * 2^23 has x rounded to an integer in its last bits: good for |x| < 2^22, on every
- * target, and the integer is had without a conversion that NaN would make undefined. */
+/* Note [Rounding by a sum] x + 1.5 * 2^23 has x rounded to an integer in its last bits: good for |x| < 2^22,
+ * on every target, and the integer is had without a conversion that NaN would make undefined. */
 static const double ROUNDER = 12582912.0;
 
 struct rounded {
@@ -148,7 +151,8 @@ static LLVMValueRef vm_exp(const struct vm *m, LLVMValueRef x) {
     return vm_mul(m, vm_mul(m, p, power_of_two(m, half)), power_of_two(m, rest));
 }
 
-/* (e^r - 1) * 2^n + (2^n - 1), all halved so that n = 128 does not overflow before the end. Below -25 it is -1. */
+/* (e^r - 1) * 2^n + (2^n - 1), all halved so that n = 128 does not overflow before the end. Below -25 it is
+ * -1. */
 static LLVMValueRef vm_expm1(const struct vm *m, LLVMValueRef x) {
     struct reduced d = reduce_by_ln2(m, clamp(m, x, -25, 89));
     LLVMValueRef s = power_of_two(m, LLVMBuildSub(m->b, d.n, vm_int(m, 1), ""));
@@ -187,8 +191,9 @@ static LLVMValueRef vm_erf(const struct vm *m, LLVMValueRef x) {
 
 /* x = 2^e * f with sqrt(1/2) <= f < sqrt(2); log x = log f + e ln 2, ln 2 in two parts. */
 static LLVMValueRef log_of_positive(const struct vm *m, LLVMValueRef x, LLVMValueRef correction) {
-    static const double c[] = {3.3333331174e-1, -2.4999993993e-1, 2.0000714765e-1, -1.6668057665e-1, 1.4249322787e-1,
-                               -1.2420140846e-1, 1.1676998740e-1, -1.1514610310e-1, 7.0376836292e-2};
+    static const double c[] = {3.3333331174e-1,  -2.4999993993e-1, 2.0000714765e-1,
+                               -1.6668057665e-1, 1.4249322787e-1,  -1.2420140846e-1,
+                               1.1676998740e-1,  -1.1514610310e-1, 7.0376836292e-2};
     LLVMBuilderRef b = m->b;
     LLVMValueRef tiny = vm_less(m, x, 0x1p-126);
     LLVMValueRef scaled = vm_select(m, tiny, vm_mul(m, x, vm_const(m, 0x1p23)), x);
@@ -242,8 +247,9 @@ static LLVMValueRef vm_sqrt(const struct vm *m, LLVMValueRef x) {
 }
 
 static LLVMValueRef (*const unary[OP_COUNT])(const struct vm *m, LLVMValueRef x) = {
-    [OP_exp] = vm_exp,     [OP_expm1] = vm_expm1, [OP_log] = vm_log,     [OP_log1p] = vm_log1p, [OP_tanh] = vm_tanh,
-    [OP_erf] = vm_erf,     [OP_floor] = vm_floor, [OP_round] = vm_round, [OP_sqrt] = vm_sqrt,
+    [OP_exp] = vm_exp,     [OP_expm1] = vm_expm1, [OP_log] = vm_log,
+    [OP_log1p] = vm_log1p, [OP_tanh] = vm_tanh,   [OP_erf] = vm_erf,
+    [OP_floor] = vm_floor, [OP_round] = vm_round, [OP_sqrt] = vm_sqrt,
 };
 
 /* One instruction for f64 too, on every target that has vectors of them. */

@@ -1,5 +1,5 @@
-/* codegen/vecmath_calls.c: the longer functions, each once in a module for each vector length: sin and cos, pow, atan2
- * of f32, computed with f64 inside; and libm for f64. */
+/* codegen/vecmath_calls.c: the longer functions, each once in a module for each vector length: sin and cos,
+ * pow, atan2 of f32, computed with f64 inside; and libm for f64. */
 #include "codegen/vecmath.h"
 
 #include <math.h>
@@ -98,8 +98,9 @@ static struct words window(struct emitter *e, LLVMValueRef position) {
     return out;
 }
 
-/* Payne and Hanek 1983 for one f32 with |x| >= 2^20: with x = m * 2^k, m of 24 bits, m * (2^k * 2/pi mod 4) in fixed
- * point with 2 bits before the point and 94 behind. Gives n in the low half of an i64 and r's bits in the high one. */
+/* Payne and Hanek 1983 for one f32 with |x| >= 2^20: with x = m * 2^k, m of 24 bits, m * (2^k * 2/pi mod 4)
+ * in fixed point with 2 bits before the point and 94 behind. Gives n in the low half of an i64 and r's bits
+ * in the high one. */
 static LLVMValueRef quarters_of_large(struct emitter *e, LLVMValueRef x) {
     LLVMBuilderRef b = e->b;
     LLVMValueRef bits = LLVMBuildZExt(b, LLVMBuildBitCast(b, x, e->i32, ""), e->i64, "");
@@ -108,15 +109,18 @@ static LLVMValueRef quarters_of_large(struct emitter *e, LLVMValueRef x) {
     LLVMValueRef m = LLVMBuildOr(b, LLVMBuildAnd(b, bits, I(0x7FFFFF), ""), I(0x800000), "");
     LLVMValueRef special = LLVMBuildICmp(b, LLVMIntEQ, exponent, I(255), "");
     LLVMValueRef position = LLVMBuildSub(b, exponent, I(150 - 30), "");
-    LLVMValueRef in_table = LLVMBuildICmp(b, LLVMIntULE, position, I(104 + 30), ""); /* small lanes come here too */
+    LLVMValueRef in_table =
+        LLVMBuildICmp(b, LLVMIntULE, position, I(104 + 30), ""); /* small lanes come here too */
     struct words t = window(e, LLVMBuildSelect(b, in_table, position, I(0), ""));
     LLVMValueRef low = LLVMBuildMul(b, m, t.w[2], "");
     LLVMValueRef mid = LLVMBuildAdd(b, LLVMBuildMul(b, m, t.w[1], ""), LLVMBuildLShr(b, low, I(32), ""), "");
     LLVMValueRef high = LLVMBuildAdd(b, LLVMBuildMul(b, m, t.w[0], ""), LLVMBuildLShr(b, mid, I(32), ""), "");
-    LLVMValueRef top = LLVMBuildOr(b, LLVMBuildShl(b, high, I(32), ""), LLVMBuildAnd(b, mid, I(0xFFFFFFFF), ""), "");
+    LLVMValueRef top =
+        LLVMBuildOr(b, LLVMBuildShl(b, high, I(32), ""), LLVMBuildAnd(b, mid, I(0xFFFFFFFF), ""), "");
     LLVMValueRef below = LLVMBuildLShr(b, LLVMBuildAnd(b, low, I(0xFFFFFFFF), ""), I(30), "");
     LLVMValueRef fraction = LLVMBuildOr(b, LLVMBuildShl(b, top, I(2), ""), below, "");
-    LLVMValueRef n = LLVMBuildAdd(b, LLVMBuildLShr(b, top, I(62), ""), LLVMBuildLShr(b, fraction, I(63), ""), "");
+    LLVMValueRef n =
+        LLVMBuildAdd(b, LLVMBuildLShr(b, top, I(62), ""), LLVMBuildLShr(b, fraction, I(63), ""), "");
     LLVMValueRef scale = LLVMConstReal(e->f64, 0x1.921fb54442d18p-64); /* pi / 2 * 2^-64 */
     LLVMValueRef r = LLVMBuildFMul(b, LLVMBuildSIToFP(b, fraction, e->f64, ""), scale, "");
     LLVMValueRef negative = LLVMBuildICmp(b, LLVMIntNE, LLVMBuildLShr(b, bits, I(31), ""), I(0), "");
@@ -129,7 +133,8 @@ static LLVMValueRef quarters_of_large(struct emitter *e, LLVMValueRef x) {
 #undef I
 }
 
-static struct quarter replace_lane(const struct vm *m, struct quarter q, LLVMValueRef lane, LLVMValueRef packed) {
+static struct quarter replace_lane(const struct vm *m, struct quarter q, LLVMValueRef lane,
+                                   LLVMValueRef packed) {
     struct emitter *e = m->e;
     LLVMValueRef n = LLVMBuildTrunc(e->b, packed, e->i32, "");
     LLVMValueRef high = LLVMBuildLShr(e->b, packed, LLVMConstInt(e->i64, 32, false), "");
@@ -145,11 +150,13 @@ static struct quarter redo_large(const struct vm *m, LLVMValueRef x, struct quar
     struct emitter *e = m->e;
     LLVMBuilderRef b = e->b;
     LLVMValueRef fn = LLVMGetBasicBlockParent(LLVMGetInsertBlock(b));
-    LLVMBasicBlockRef from = LLVMGetInsertBlock(b), loop = LLVMAppendBasicBlockInContext(e->context, fn, "lane");
+    LLVMBasicBlockRef from = LLVMGetInsertBlock(b),
+                      loop = LLVMAppendBasicBlockInContext(e->context, fn, "lane");
     LLVMBasicBlockRef after = LLVMAppendBasicBlockInContext(e->context, fn, "joined");
     LLVMBuildBr(b, loop);
     LLVMPositionBuilderAtEnd(b, loop);
-    LLVMValueRef lane = LLVMBuildPhi(b, e->i64, ""), n = LLVMBuildPhi(b, m->ints, ""), r = LLVMBuildPhi(b, m->type, "");
+    LLVMValueRef lane = LLVMBuildPhi(b, e->i64, ""), n = LLVMBuildPhi(b, m->ints, ""),
+                 r = LLVMBuildPhi(b, m->type, "");
     LLVMValueRef one = m->lanes ? LLVMBuildExtractElement(b, x, lane, "") : x;
     struct vm s = vm_of(e, one);
     LLVMValueRef is_small = vm_less(&s, vm_abs(&s, one), 0x1p20);
@@ -181,7 +188,8 @@ static struct quarter quarters_of(const struct vm *m, LLVMValueRef x) {
     LLVMValueRef fn = LLVMGetBasicBlockParent(LLVMGetInsertBlock(b));
     struct quarter fast = quarters_of_small(m, x);
     LLVMValueRef is_large = LLVMBuildFCmp(b, LLVMRealUGE, vm_abs(m, x), vm_const(m, 0x1p20), "");
-    LLVMBasicBlockRef from = LLVMGetInsertBlock(b), rare = LLVMAppendBasicBlockInContext(e->context, fn, "large");
+    LLVMBasicBlockRef from = LLVMGetInsertBlock(b),
+                      rare = LLVMAppendBasicBlockInContext(e->context, fn, "large");
     LLVMBasicBlockRef after = LLVMAppendBasicBlockInContext(e->context, fn, "reduced");
     LLVMBuildCondBr(b, any_lane(m, is_large), rare, after);
     LLVMPositionBuilderAtEnd(b, rare);
@@ -231,7 +239,8 @@ static LLVMValueRef wide_log2(const struct vm *w, LLVMValueRef x) {
     LLVMValueRef root = vm_int(w, 0x3FE6A09E667F3BCD);
     LLVMValueRef bits = LLVMBuildSub(b, vm_bits(w, x), root, "");
     LLVMValueRef e = LLVMBuildAShr(b, bits, vm_int(w, 52), "");
-    LLVMValueRef f = vm_float(w, LLVMBuildAdd(b, LLVMBuildAnd(b, bits, vm_int(w, 0xFFFFFFFFFFFFF), ""), root, ""));
+    LLVMValueRef f =
+        vm_float(w, LLVMBuildAdd(b, LLVMBuildAnd(b, bits, vm_int(w, 0xFFFFFFFFFFFFF), ""), root, ""));
     LLVMValueRef one = vm_const(w, 1), t = LLVMBuildFDiv(b, vm_sub(w, f, one), vm_add(w, f, one), "");
     LLVMValueRef log_f = vm_mul(w, t, vm_poly(w, vm_mul(w, t, t), c, 8));
     /* an integer of few bits to f64 without a conversion instruction that AVX2 lacks */
@@ -242,7 +251,8 @@ static LLVMValueRef wide_log2(const struct vm *w, LLVMValueRef x) {
 
 /* 2^z of f64, |z| <= 200 */
 static LLVMValueRef wide_exp2(const struct vm *w, LLVMValueRef z) {
-    static const double c[] = {1, 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800};
+    static const double c[] = {1,         1,          1.0 / 2,     1.0 / 6,      1.0 / 24,     1.0 / 120,
+                               1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800};
     struct wide_rounded n = round_wide(w, z);
     LLVMValueRef g = vm_mul(w, vm_sub(w, z, n.value), vm_const(w, 0.69314718055994531));
     LLVMValueRef biased = LLVMBuildAdd(w->b, n.bits, vm_int(w, 1023), "");
@@ -276,7 +286,8 @@ static LLVMValueRef body_pow(const struct vm *m, LLVMValueRef x, LLVMValueRef y)
     LLVMValueRef odd = LLVMBuildAnd(b, whole, LLVMBuildNot(b, half_whole, ""), "");
     LLVMValueRef negative = LLVMBuildICmp(b, LLVMIntSLT, vm_bits(m, x), vm_int(m, 0), "");
     p = vm_select(m, LLVMBuildAnd(b, negative, odd, ""), LLVMBuildFNeg(b, p, ""), p);
-    LLVMValueRef finite = LLVMBuildAnd(b, vm_less(m, x, 0), LLVMBuildFCmp(b, LLVMRealONE, a, vm_const(m, INFINITY), ""), "");
+    LLVMValueRef finite =
+        LLVMBuildAnd(b, vm_less(m, x, 0), LLVMBuildFCmp(b, LLVMRealONE, a, vm_const(m, INFINITY), ""), "");
     p = vm_select(m, LLVMBuildAnd(b, finite, LLVMBuildNot(b, whole, ""), ""), nan, p);
     LLVMValueRef trivial = LLVMBuildOr(b, equals(m, y, 0), equals(m, x, 1), "");
     return vm_select(m, trivial, one, p);
@@ -287,7 +298,8 @@ static LLVMValueRef body_pow(const struct vm *m, LLVMValueRef x, LLVMValueRef y)
 /* atan t for 0 <= t <= 1: t + t^3 P(t^2) below tan(pi / 8), else pi / 4 + atan((t - 1) / (t + 1)). */
 static LLVMValueRef wide_atan(const struct vm *w, LLVMValueRef t) {
     static const double c[] = {-3.33329491539e-1, 1.99777106478e-1, -1.38776856032e-1, 8.05374449538e-2};
-    LLVMValueRef one = vm_const(w, 1), far = LLVMBuildFCmp(w->b, LLVMRealOGT, t, vm_const(w, 0.41421356237309503), "");
+    LLVMValueRef one = vm_const(w, 1),
+                 far = LLVMBuildFCmp(w->b, LLVMRealOGT, t, vm_const(w, 0.41421356237309503), "");
     LLVMValueRef moved = LLVMBuildFDiv(w->b, vm_sub(w, t, one), vm_add(w, t, one), "");
     LLVMValueRef u = vm_select(w, far, moved, t), z = vm_mul(w, u, u);
     LLVMValueRef r = vm_fma(w, vm_mul(w, vm_poly(w, z, c, 4), z), u, u);

@@ -1,14 +1,14 @@
-/* passes/fuse.c: groups the ops that one kernel computes. After it a block holds sources, free views (reshape), kernels,
- * loops, conds and effects.
+/* passes/fuse.c: groups the ops that one kernel computes. After it a block holds sources, free views
+ * (reshape), kernels, loops, conds and effects.
  *
- * First each contraction takes what follows it element by element (its epilogue). Then the other ops are visited from
- * the last to the first, so that an op finds its users grouped:
+ * First each contraction takes what follows it element by element (its epilogue). Then the other ops are
+ * visited from the last to the first, so that an op finds its users grouped:
  *   - all users in one kernel: it goes there, if it fits;
  *   - cheap ops go into every kernel that uses them, and are computed again in each;
  *   - else its users' kernels become one, if they may; or one of them hands the value on to the others;
  *   - else it begins a kernel.
- * A reduction fits where the kernel's results are its own rows, or elements of the rows that it sums (softmax, norms):
- * the kernel then sweeps over each row. No step may close a cycle of kernels. */
+ * A reduction fits where the kernel's results are its own rows, or elements of the rows that it sums
+ * (softmax, norms): the kernel then sweeps over each row. No step may close a cycle of kernels. */
 #include "passes/fuse.h"
 
 #include "passes/passes.h"
@@ -16,10 +16,10 @@
 #include <string.h>
 
 enum {
-    TINY = 64,             /* elements: what is this small costs nothing to compute again */
-    UNROLLED = 9,          /* codegen/nest.h: a reduction over so few is no loop */
-    FOLD_TERMS = 64,       /* a fold of more overlapping windows is a routine */
-    ONE_TASK = 131072,     /* elements that one sweep of everything may have */
+    TINY = 64,         /* elements: what is this small costs nothing to compute again */
+    UNROLLED = 9,      /* codegen/nest.h: a reduction over so few is no loop */
+    FOLD_TERMS = 64,   /* a fold of more overlapping windows is a routine */
+    ONE_TASK = 131072, /* elements that one sweep of everything may have */
     DEAR_FLOPS = 10,
     CHEAP_FLOPS = 2,
     /* Computing again: a chain of exp and a few more is less than a store and a load from main memory. */
@@ -59,8 +59,8 @@ static bool is_large_const(const struct op *op) {
     return op->code == OP_const && elements_of(op->out[0]) > TINY;
 }
 
-/* The number of a draw, which nothing but keys are made of. It stays in memory, so that the kernels that draw weights of
- * one shape are one piece of code. */
+/* The number of a draw, which nothing but keys are made of. It stays in memory, so that the kernels that draw
+ * weights of one shape are one piece of code. */
 static bool is_ordinal(const struct op *op) {
     if (op->code != OP_const || !op->out[0]->uses)
         return false;
@@ -93,7 +93,14 @@ static enum cluster_kind kind_of(const struct op *op) {
     case FUSE_REGION:
         return CLUSTER_OUTSIDE;
     case FUSE_SOURCE:
-        return op->code == OP_input || op->code == OP_read || is_large_const(op) || is_ordinal(op) ? CLUSTER_OUTSIDE : CLUSTER_NEST;
+<<<<<<< HEAD
+        return op->code == OP_input || op->code == OP_read || is_large_const(op) || is_ordinal(op)
+                   ? CLUSTER_OUTSIDE
+                   : CLUSTER_NEST;
+=======
+        return op->code == OP_input || op->code == OP_read || is_large_const(op) ? CLUSTER_OUTSIDE
+                                                                                 : CLUSTER_NEST;
+>>>>>>> afb6ff4 (codegen, passes/fuse: as clang-format has them)
     default:
         return CLUSTER_NEST;
     }
@@ -105,7 +112,8 @@ static bool is_dear(const struct op *op) {
     return op_infos[op->code].flops >= DEAR_FLOPS;
 }
 
-/* In memory whatever is decided here: contractions have their epilogues already; and who is no nest reads memory. */
+/* In memory whatever is decided here: contractions have their epilogues already; and who is no nest reads
+ * memory. */
 static bool is_surely_stored(const struct fusion *f, const struct value *v) {
     if (!v->def || kind_of(v->def) != CLUSTER_NEST)
         return true;
@@ -113,7 +121,8 @@ static bool is_surely_stored(const struct fusion *f, const struct value *v) {
     if (p->homes.count == 1 && p->homes.at[0]->kind == CLUSTER_CONTRACT)
         return true;
     FOR_EACH_USE (use, v)
-        if (kind_of(use->user) != CLUSTER_NEST || (use->user->code == OP_reshape && is_surely_stored(f, use->user->out[0])))
+        if (kind_of(use->user) != CLUSTER_NEST ||
+            (use->user->code == OP_reshape && is_surely_stored(f, use->user->out[0])))
             return true;
     return false;
 }
@@ -376,7 +385,8 @@ static bool is_used_by_core(const struct op *op, const struct cluster *c) {
     return false;
 }
 
-/* Whether the op, which c does not compute, depends on what c computes: asked backwards, as far as c's first op. */
+/* Whether the op, which c does not compute, depends on what c computes: asked backwards, as far as c's first
+ * op. */
 static bool depends_on(struct fusion *f, const struct op *op, const struct cluster *c) {
     struct place_of_op *p = of(f, op);
     if (is_home(f, op, c))
@@ -402,8 +412,8 @@ static bool is_written_state(const struct value *v) {
     return false;
 }
 
-/* An update of a state can be in place in a nest, which reads each element before it writes it; a contraction's result
- * cannot. So the optimiser's part begins a kernel. */
+/* An update of a state can be in place in a nest, which reads each element before it writes it; a
+ * contraction's result cannot. So the optimiser's part begins a kernel. */
 static bool updates_state(const struct op *op) {
     for (int i = 0; i < op->in_count; i++) {
         const struct value *v = op->in[i];
@@ -417,7 +427,8 @@ static bool updates_state(const struct op *op) {
 
 static bool extends_epilogue(struct fusion *f, const struct op *op, const struct cluster *c) {
     bool fits = class_of(op) == FUSE_MAP || op->code == OP_reshape;
-    if (!fits || of(f, op)->homes.count || elements_of(op->out[0]) != c->elements || op->block != c->core->block)
+    if (!fits || of(f, op)->homes.count || elements_of(op->out[0]) != c->elements ||
+        op->block != c->core->block)
         return false;
     f->next_mark++;
     if (updates_state(op))
@@ -446,7 +457,8 @@ static int results_with(const struct fusion *f, const struct cluster *c, const s
 }
 
 /* All that the op reads besides c's values is there when c runs: it could end in c's epilogue. */
-static bool could_follow(const struct fusion *f, const struct op *op, const struct op *before, const struct cluster *c) {
+static bool could_follow(const struct fusion *f, const struct op *op, const struct op *before,
+                         const struct cluster *c) {
     for (int i = 0; i < op->in_count; i++) {
         const struct op *def = op->in[i]->def;
         bool is_there = !def || def == before || is_home(f, def, c) || elements_of(op->in[i]) <= TINY ||
@@ -457,7 +469,8 @@ static bool could_follow(const struct fusion *f, const struct op *op, const stru
     return true;
 }
 
-/* Its value, or what the epilogue will make of it, has to be stored for another kind of reader than a nest. */
+/* Its value, or what the epilogue will make of it, has to be stored for another kind of reader than a nest.
+ */
 static bool leads_to_memory(const struct fusion *f, const struct op *op, const struct cluster *c, int depth) {
     if (depth == 0 || updates_state(op))
         return false;
@@ -465,7 +478,8 @@ static bool leads_to_memory(const struct fusion *f, const struct op *op, const s
         const struct op *user = use->user;
         if (kind_of(user) != CLUSTER_NEST)
             return true;
-        bool passes_on = class_of(user) == FUSE_VIEW || (class_of(user) == FUSE_MAP && could_follow(f, user, op, c));
+        bool passes_on =
+            class_of(user) == FUSE_VIEW || (class_of(user) == FUSE_MAP && could_follow(f, user, op, c));
         if (passes_on && leads_to_memory(f, user, c, depth - 1))
             return true;
     }
@@ -522,8 +536,8 @@ static void grow_epilogue(struct fusion *f, struct op *core) {
 
 /* ---- may an op go where its users are? ---- */
 
-/* The user walks op's elements more often than once, and not only along the innermost axis, where what is invariant is
- * computed in front of the loop. */
+/* The user walks op's elements more often than once, and not only along the innermost axis, where what is
+ * invariant is computed in front of the loop. */
 static bool is_repeated_by(const struct op *op, const struct op *user) {
     const struct value *v = op->out[0];
     const struct type *from = v->type, *to = user->out[0]->type;
@@ -660,7 +674,8 @@ static void place_cheap(struct fusion *f, struct op *op, cluster_list *users) {
         if (!fits(f, op, c))
             continue;
         join(f, op, c);
-        if (others && !provider && op->code != OP_reshape && elements_of(op->out[0]) > 1 && can_provide(f, op, c))
+        if (others && !provider && op->code != OP_reshape && elements_of(op->out[0]) > 1 &&
+            can_provide(f, op, c))
             provider = c;
     }
     if (others && !provider)

@@ -11,8 +11,8 @@ enum cluster_kind {
     CLUSTER_ROUTINE
 };
 
-/* Which elements a reduction adds up: of a tensor of `elements`, to `rows` results. axes: stride and size of each run
- * of reduced axes in the flat index; two reductions with equal sweeps walk a row together. */
+/* Which elements a reduction adds up: of a tensor of `elements`, to `rows` results. axes: stride and size of
+ * each run of reduced axes in the flat index; two reductions with equal sweeps walk a row together. */
 struct sweep {
     int64_t elements, rows;
     int64_t axes[8][2];
@@ -31,7 +31,7 @@ struct cluster {
 };
 
 struct place_of_op {
-    int position; /* in the block */
+    int position;                /* in the block */
     VEC(struct cluster *) homes; /* cheap ops have several: they are computed again in each */
     int asked;                   /* the last question whether it depends on a contraction, */
     bool answer;                 /* and the answer */
@@ -42,8 +42,8 @@ struct fusion {
     struct graph *graph;
     struct arena *arena; /* scratch */
     struct block *block;
-    struct place_of_op *of; /* by op id */
-    int op_count;           /* ids below it; kernels that are being made have higher ones */
+    struct place_of_op *of;         /* by op id */
+    int op_count;                   /* ids below it; kernels that are being made have higher ones */
     VEC(struct cluster *) clusters; /* in order of creation */
     int next_mark;
 };

@@ -60,7 +60,8 @@ static void find_borders(struct fusion *f, struct making *m) {
             add_operand(f, m, op->in[k]);
         const struct cluster *provider = f->of[op->id].provider;
         for (int k = 0; k < op->out_count; k++)
-            if (provider && cluster_now((struct cluster *)provider) == m->cluster && is_needed_outside(f, op->out[k]))
+            if (provider && cluster_now((struct cluster *)provider) == m->cluster &&
+                is_needed_outside(f, op->out[k]))
                 VEC_PUSH(f->arena, &m->results, op->out[k]);
     }
 }
@@ -82,7 +83,8 @@ static const char *name_of(struct fusion *f, const struct making *m) {
         worth += is_worth_naming(m->ops[i]);
     for (int i = 0; i < m->op_count; i++) {
         const struct op *op = m->ops[i];
-        bool telling = worth <= MOST || i == m->op_count - 1 || op_infos[op->code].flops >= 10 || op_infos[op->code].fuse >= FUSE_REDUCE;
+        bool telling = worth <= MOST || i == m->op_count - 1 || op_infos[op->code].flops >= 10 ||
+                       op_infos[op->code].fuse >= FUSE_REDUCE;
         if ((worth && !is_worth_naming(op)) || !telling || named >= MOST)
             continue;
         strbuf_printf(&name, "%s%s", named++ ? "_" : "", opcode_text(op->code));
@@ -101,8 +103,8 @@ static void clone_op(struct fusion *f, const struct op *op, struct block *region
         in[i] = map_find(map, op->in[i]);
     for (int i = 0; i < op->out_count; i++)
         types[i] = op->out[i]->type;
-    struct op *copy =
-        op_create(f->graph, op->code, in, op->in_count, op->attrs, op->attr_count, types, op->out_count, op->site);
+    struct op *copy = op_create(f->graph, op->code, in, op->in_count, op->attrs, op->attr_count, types,
+                                op->out_count, op->site);
     op_append(copy, region);
     for (int i = 0; i < op->out_count; i++) {
         copy->out[i]->name = op->out[i]->name;
@@ -126,8 +128,10 @@ static struct op *make_kernel(struct fusion *f, const struct cluster *c, struct 
     const struct type **types = ARENA_ARRAY(f->arena, const struct type *, m.results.count);
     for (int i = 0; i < m.results.count; i++)
         types[i] = m.results.at[i]->type;
-    const struct site *site = c->kind == CLUSTER_CONTRACT ? c->core->site : m.results.at[m.results.count - 1]->def->site;
-    struct op *kernel = op_create(f->graph, OP_kernel, m.operands.at, m.operands.count, attrs, 2, types, m.results.count, site);
+    const struct site *site =
+        c->kind == CLUSTER_CONTRACT ? c->core->site : m.results.at[m.results.count - 1]->def->site;
+    struct op *kernel = op_create(f->graph, OP_kernel, m.operands.at, m.operands.count, attrs, 2, types,
+                                  m.results.count, site);
     struct block *region = op_add_region(f->graph, kernel);
     struct map map;
     map_init(&map, f->arena);
@@ -181,7 +185,8 @@ static void insert_node(struct ordering *o, struct op *op, int position) {
     map_put(&o->node_of, op, n);
 }
 
-/* Depth first from the nodes in their old order: an op comes right before the first that needs it, else where it was. */
+/* Depth first from the nodes in their old order: an op comes right before the first that needs it, else where
+ * it was. */
 static void place_node(struct ordering *o, struct node *n, struct op *end) {
     if (n->is_placed)
         return;

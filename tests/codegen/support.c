@@ -48,8 +48,8 @@ static LLVMMemoryBufferRef object_of(struct arena *arena, const struct target *t
     return object;
 }
 
-struct machine *machine_create(struct arena *arena, const struct target *target, const struct loop_kernel *kernel,
-                               int argument_count) {
+struct machine *machine_create(struct arena *arena, const struct target *target,
+                               const struct loop_kernel *kernel, int argument_count) {
     struct machine *m = ARENA_NEW(arena, struct machine);
     *m = (struct machine){.arena = arena, .kernel = kernel, .argument_count = argument_count};
     const char *why = NULL;

@@ -101,7 +101,8 @@ struct worst {
     float x, y, got;
 };
 
-static void measure(struct machine *m, const struct function *fn, const float *x, const float *y, struct worst *worst) {
+static void measure(struct machine *m, const struct function *fn, const float *x, const float *y,
+                    struct worst *worst) {
     static float z[N];
     machine_run(m, (void *[]){(void *)(uintptr_t)x, (void *)(uintptr_t)y, z}, false);
     for (int i = 0; i < N; i++) {
@@ -133,8 +134,9 @@ static struct worst worst_of(struct machine *m, const struct function *fn, int r
         }
         measure(m, fn, x, y, &worst);
     }
-    static const float edges[] = {0.0f, -0.0f, 1, -1, INFINITY, -INFINITY, NAN, 0x1p-126f, -0x1p-149f, 0x1.fffffep127f,
-                                  0.5f, -0.5f, 2, 3, -3, 88.72284f, -103.97f, 0x1p-60f, 16777216, 1e30f};
+    static const float edges[] = {
+        0.0f, -0.0f, 1, -1, INFINITY, -INFINITY, NAN,      0x1p-126f, -0x1p-149f, 0x1.fffffep127f,
+        0.5f, -0.5f, 2, 3,  -3,       88.72284f, -103.97f, 0x1p-60f,  16777216,   1e30f};
     enum { EDGES = sizeof(edges) / sizeof(*edges) };
     for (int i = 0; i < N; i++) {
         x[i] = edges[i % EDGES];
@@ -149,8 +151,8 @@ static void within_bounds_on(struct arena *arena, const struct target *target, i
         const struct function *fn = &functions[i];
         struct machine *m = compile(arena, target, fn);
         struct worst w = worst_of(m, fn, rounds);
-        print_message("%-6s %5.2f ulp at %.9g %.9g: %.9g\n", opcode_text(fn->code), w.error, (double)w.x, (double)w.y,
-                      (double)w.got);
+        print_message("%-6s %5.2f ulp at %.9g %.9g: %.9g\n", opcode_text(fn->code), w.error, (double)w.x,
+                      (double)w.y, (double)w.got);
         assert_true(w.error <= fn->bound);
         machine_destroy(m);
     }

@@ -1,4 +1,5 @@
-/* Kernels compute what the ops they are made of computed: each text of tests/passes/fuse, evaluated before and after. */
+/* Kernels compute what the ops they are made of computed: each text of tests/passes/fuse, evaluated before
+ * and after. */
 #include "base/source.h"
 #include "ir/eval.h"
 #include "ir/text.h"
@@ -75,7 +76,11 @@ static void check_file(const char *path) {
     assert_non_null(g);
     struct outcome before, after;
     evaluate(arena, g, diags, &before);
-    struct pass_context context = {.arena = arena, .diags = diags, .functions = g->functions.at, .function_count = g->functions.count, .verify = true};
+    struct pass_context context = {.arena = arena,
+                                   .diags = diags,
+                                   .functions = g->functions.at,
+                                   .function_count = g->functions.count,
+                                   .verify = true};
     context.scratch = arena_create();
     assert_true(pipeline_find("fuse")->run(g, &context));
     assert_true(graph_verify(g, diags, "fuse"));
@@ -91,7 +96,8 @@ static void check_file(const char *path) {
 static void kernels_compute_what_their_ops_did(void **state) {
     (void)state;
     char folder[4096];
-    snprintf(folder, sizeof(folder), "%s/tests/passes/fuse", getenv("SOURCE_DIR") ? getenv("SOURCE_DIR") : ".");
+    snprintf(folder, sizeof(folder), "%s/tests/passes/fuse",
+             getenv("SOURCE_DIR") ? getenv("SOURCE_DIR") : ".");
     DIR *dir = opendir(folder);
     assert_non_null(dir);
     int count = 0;
