@@ -134,6 +134,7 @@ int64_t type_stride(const struct type *type, int axis); /* row major */
  * nobody looks, and memory must not be touched; NULL: always true. */
 const struct loop_expr *ask(struct phase *p, const struct value *v, const struct loop_expr *const *index,
                             const struct loop_expr *mask);
+bool same_index(const struct loop_expr *const *a, const struct loop_expr *const *b, int rank);
 const struct loop_expr *memo_find(const struct phase *p, const struct value *v,
                                   const struct loop_expr *const *index, const struct loop_expr *mask);
 void memo_add(struct phase *p, const struct value *v, const struct loop_expr *const *index,

@@ -152,9 +152,8 @@ static void gather_group(struct phase *p, const struct op *op, const expr *index
             continue;
         bool known = false;
         for (int k = 0; k < g->members.count; k++)
-            known |=
-                g->members.at[k].op == a->op &&
-                !memcmp(g->members.at[k].index, a->index, sizeof(expr) * (size_t)a->op->out[0]->type->rank);
+            known |= g->members.at[k].op == a->op &&
+                     same_index(g->members.at[k].index, a->index, a->op->out[0]->type->rank);
         if (!known)
             VEC_PUSH(n->arena, &g->members, ((struct member){.op = a->op, .index = a->index}));
     }

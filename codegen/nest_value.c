@@ -16,7 +16,7 @@ struct question {
 
 /* ---- what was answered before ---- */
 
-static bool same_index(const expr *a, const expr *b, int rank) {
+bool same_index(const expr *a, const expr *b, int rank) {
     for (int i = 0; i < rank; i++)
         if (a[i] != b[i])
             return false;
