@@ -93,14 +93,9 @@ static enum cluster_kind kind_of(const struct op *op) {
     case FUSE_REGION:
         return CLUSTER_OUTSIDE;
     case FUSE_SOURCE:
-<<<<<<< HEAD
         return op->code == OP_input || op->code == OP_read || is_large_const(op) || is_ordinal(op)
                    ? CLUSTER_OUTSIDE
                    : CLUSTER_NEST;
-=======
-        return op->code == OP_input || op->code == OP_read || is_large_const(op) ? CLUSTER_OUTSIDE
-                                                                                 : CLUSTER_NEST;
->>>>>>> afb6ff4 (codegen, passes/fuse: as clang-format has them)
     default:
         return CLUSTER_NEST;
     }
