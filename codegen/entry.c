@@ -149,7 +149,16 @@ static void emit_kernel_checks(struct entry *n, const struct lowered_kernel *ker
     LLVMValueRef found = LLVMBuildLoad2(n->b, e->i32, offset_pointer(n, n->workspace, HEADER_ERROR), "");
     LLVMValueRef ok = LLVMBuildICmp(n->b, LLVMIntEQ, found, i32_of(e, -1), "");
     LLVMValueRef code = LLVMBuildAdd(n->b, found, i32_of(e, WEFT_FIRST_CHECK + kernel->first_check), "");
-    return_unless(n, ok, code);
+    LLVMValueRef stopped = LLVMBuildICmp(n->b, LLVMIntEQ, found, i32_of(e, WEFT_STOP), "");
+    return_unless(n, ok, LLVMBuildSelect(n->b, stopped, i32_of(e, WEFT_STOPPED), code, ""));
+}
+
+/* At the beginning of a turn: volatile, since it is others who store it. */
+static void emit_stop(struct entry *n) {
+    const struct emitter *e = n->m->e;
+    LLVMValueRef word = LLVMBuildLoad2(n->b, e->i32, offset_pointer(n, n->workspace, HEADER_ERROR), "");
+    LLVMSetVolatile(word, true);
+    return_unless(n, LLVMBuildICmp(n->b, LLVMIntNE, word, i32_of(e, WEFT_STOP), ""), i32_of(e, WEFT_STOPPED));
 }
 
 /* ---- kernels ---- */
@@ -305,6 +314,7 @@ static void emit_loop(struct entry *n, const struct op *loop) {
     LLVMBuildCondBr(n->b, LLVMBuildICmp(n->b, LLVMIntSLT, t.turn, t.count, ""), body, after);
 
     LLVMPositionBuilderAtEnd(n->b, body);
+    emit_stop(n);
     store_index(n, loop, &t);
     if (loop->region_count == 2) {
         emit_block_ops(n, loop->regions[1]);

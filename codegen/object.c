@@ -156,6 +156,7 @@ static const char *const common_errors[] = {
     [WEFT_OK] = "no error",
     [WEFT_BAD_CPU] = "this CPU lacks an instruction set that the object was built for",
     [WEFT_BAD_SHAPE] = "a size that the object was not built for",
+    [WEFT_STOPPED] = "stopped by the caller",
 };
 enum { COMMON_COUNT = sizeof(common_errors) / sizeof(*common_errors) };
 

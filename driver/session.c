@@ -333,22 +333,25 @@ static bool report_check(struct session *session, const struct program_entry *en
 }
 
 /* Note [Interrupting a call]: compiled code has no way out but its end. A session that may be interrupted hands it an
- * exec that, once the flag is set, leaves every parallel phase undone: what remains is little, and its results are
- * thrown away. */
+ * exec that, once the flag is set, leaves every parallel phase undone and stops its loops: what remains is little, and
+ * its results are thrown away. */
 struct interruptible {
     const weft_exec *inner;
+    int32_t *stop; /* the first word of the workspace */
     const volatile sig_atomic_t *interrupted;
 };
 
 static void interruptible_for(void *context, weft_body *body, void *data, int64_t tasks) {
     const struct interruptible *i = context;
-    if (!*i->interrupted)
+    if (*i->interrupted)
+        *(volatile int32_t *)i->stop = WEFT_STOP;
+    else
         i->inner->parallel_for(i->inner->context, body, data, tasks);
 }
 
 static int call_entry(struct session *session, const struct program_entry *entry, void **values, void *workspace) {
     const weft_exec *exec = weft_pool_exec(session->pool);
-    struct interruptible context = {exec, session->interrupted};
+    struct interruptible context = {exec, workspace, session->interrupted};
     const weft_exec wrapped = {&context, exec->width, interruptible_for};
     return entry->call(values, workspace, session->interrupted ? &wrapped : exec);
 }

@@ -79,8 +79,13 @@ enum {
     WEFT_OK = 0,
     WEFT_BAD_CPU = 1,   /* the machine lacks an instruction set that the object was built for */
     WEFT_BAD_SHAPE = 2, /* a dimension value that the object was not built for */
+    WEFT_STOPPED = 3,   /* the caller has stored WEFT_STOP */
     WEFT_FIRST_CHECK = 16
 };
+
+/* A call can be given up from outside: whoever stores WEFT_STOP into the first int32_t of its workspace while it runs (a
+ * parallel_for, another thread) makes it return WEFT_STOPPED before the next turn of a loop. */
+#define WEFT_STOP (-2)
 
 /* The message of a runtime failure (file readers of libweft_rt). */
 struct weft_error {

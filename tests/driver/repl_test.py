@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The REPL through a pseudo-terminal, as a person uses it: prompts, several lines, mistakes, completion, history."""
+"""The REPL through a pseudo-terminal, as a person uses it: prompts, several lines, mistakes, completion, Ctrl-C, history."""
 import os
 import pty
 import re
@@ -50,7 +50,7 @@ class Terminal:
 
     def close(self):
         self.type("\x04")
-        end = time.time() + 20
+        end = time.time() + 60
         while time.time() < end:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -98,13 +98,25 @@ def main():
         t.type("softm\t(x)[0, 0]\n")
         t.wait_for(r"f32\[\] = 0\.333333")
         t.wait_for("weft> ")
+        # Ctrl-C stops a computation that would take minutes; the variables are still there.
+        t.type("fn slow(n: int) -> f32[] {\n  a = ones([600, 600])\n  loop i in 0..n { a = 0.001 * (a @ a) }\n  return sum(a)\n}\n")
+        t.wait_for("weft> ")
+        begun = time.time()
+        t.type("slow(1000000)\n")
+        time.sleep(1.5)
+        t.type("\x03")
+        t.wait_for("interrupted", 60)
+        t.wait_for("weft> ")
+        if time.time() - begun > 50:
+            failures.append("Ctrl-C took too long")
+        t.line("sum(x)", r"f32\[\] = 12")
         if t.close() != 0:
             failures.append("the session ends with status 0")
         # The history is kept.
         again = Terminal(home)
         again.wait_for("weft> ")
         again.type("\x10")
-        again.wait_for(r"softmax\(x\)", 10)
+        again.wait_for(r"sum\(x\)", 10)
         again.type("\x03\n")
         again.close()
     for f in failures:
