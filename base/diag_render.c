@@ -330,11 +330,18 @@ static bool is_repetition(const struct ranked *sorted, int index) {
     return false;
 }
 
+/* Advice can wait where there are mistakes: half of what looks unused is then a slip elsewhere. */
+static bool is_advice(const struct diag *diag) {
+    return diag->code == W_UNUSED || diag->code == W_SHADOW;
+}
+
 void diags_render(const struct diags *diags, struct strbuf *out, bool colour) {
-    int count = diags->all.count;
-    struct ranked *sorted = ARENA_ARRAY(out->arena, struct ranked, count + 1);
-    for (int i = 0; i < count; i++)
-        sorted[i] = (struct ranked){diags->all.at[i], i};
+    int count = 0;
+    bool has_errors = diags_error_count(diags) > 0;
+    struct ranked *sorted = ARENA_ARRAY(out->arena, struct ranked, diags->all.count + 1);
+    for (int i = 0; i < diags->all.count; i++)
+        if (!has_errors || !is_advice(diags->all.at[i]))
+            sorted[count++] = (struct ranked){diags->all.at[i], i};
     qsort(sorted, (size_t)count, sizeof *sorted, compare_ranked);
     for (int i = 0; i < count; i++) {
         if (is_repetition(sorted, i))

@@ -239,6 +239,10 @@ static bool match_dims(struct match *m) {
 
 /* ---- dtypes ---- */
 
+bool is_dtype_variable(const char *word) {
+    return strcmp(word, "any") == 0 || strcmp(word, "num") == 0 || strcmp(word, "float") == 0;
+}
+
 /* The dtype that a type's word asks for; DTYPE_ANY: a dtype variable that is not bound yet. false: no such
  * word. */
 static bool wanted_dtype(struct elab *e, const struct type_expr *type, int *dtype) {
@@ -251,10 +255,9 @@ static bool wanted_dtype(struct elab *e, const struct type_expr *type, int *dtyp
     for (int i = 0; i < e->frame->dtype_count; i++)
         if (strcmp(e->frame->dtypes[i].word, type->name.text) == 0)
             *dtype = (int)e->frame->dtypes[i].dtype;
-    if (strcmp(type->name.text, "any") == 0 || strcmp(type->name.text, "num") == 0 ||
-        strcmp(type->name.text, "float") == 0)
+    if (is_dtype_variable(type->name.text))
         return true;
-    unknown_dtype(e, type->name.text, type->name.span);
+    unknown_dtype(e->diags, type->name.text, type->name.span);
     return false;
 }
 

@@ -199,8 +199,9 @@ void hint_nearest_in(struct arena *arena, struct diag *diag, const char *name, c
 void explain_unknown_name(struct elab *e, struct diag *diag, const char *name, struct span span);
 /* A word in the place of a type or dtype that is none; and whether it is one. */
 void unknown_type(struct diags *diags, const char *word, struct span span);
-void unknown_dtype(struct elab *e, const char *word, struct span span);
+void unknown_dtype(struct diags *diags, const char *word, struct span span);
 bool is_type_word(const char *word);
+bool is_dtype_variable(const char *word); /* any, num, float */
 /* "`a`, `b` and `c`"; "nothing" of none. */
 const char *list_names(struct arena *arena, const char *const *names, int count);
 

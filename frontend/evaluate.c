@@ -76,7 +76,7 @@ static struct datum evaluate_name_expr(struct elab *e, const struct expr *x) {
 static struct datum evaluate_dtype(struct elab *e, const struct expr *x) {
     enum dtype dtype;
     if (!dtype_find(x->name.text, strlen(x->name.text), &dtype))
-        unknown_dtype(e, x->name.text, x->span);
+        unknown_dtype(e->diags, x->name.text, x->span);
     else
         return datum_dtype(dtype);
     return datum_error();
@@ -476,7 +476,8 @@ static struct datum (*const rules[])(struct elab *e, const struct expr *x) = {
     [EXPR_LOOP] = evaluate_loop,
 };
 
-/* A program that unrolls without end is told so, in place of waiting for it. Memory is looked at now and then. */
+/* A program that unrolls without end is told so, in place of waiting for it. Memory is looked at now and
+ * then. */
 static bool has_patience(struct elab *e, struct span span) {
     bool too_long = ++e->evaluations > e->frontend->evaluation_limit;
     bool too_large = e->evaluations % 4096 == 0 && arena_used(e->arena) > MAX_MEMORY;

@@ -1,6 +1,7 @@
 /* frontend/library.c: files: `use`, the embedded library, the prelude; and what their top level defines. */
 #include "frontend/library.h"
 #include "frontend/builtin.h"
+#include "frontend/lint.h"
 
 #include <string.h>
 
@@ -243,6 +244,9 @@ static bool load_text(struct frontend *fe, const struct source *source, struct s
     int errors = diags_error_count(fe->diags);
     file->ast = parse_file(fe->arena, fe->names, source, fe->diags);
     bool parsed = diags_error_count(fe->diags) == errors;
+    if (parsed)
+        lint_file(fe, file->ast,
+                  !fe->library_folder && strncmp(source->name, library_place, strlen(library_place)) != 0);
     for (const struct item *item = file->ast->items; item; item = item->next)
         if (item->kind == ITEM_USE)
             run_use(fe, file, item);

@@ -88,11 +88,11 @@ void unknown_type(struct diags *diags, const char *word, struct span span) {
         hint_nearest(diag, word, words, (int)(sizeof words / sizeof *words));
 }
 
-void unknown_dtype(struct elab *e, const char *word, struct span span) {
+void unknown_dtype(struct diags *diags, const char *word, struct span span) {
     const char *words[DTYPE_COUNT];
     for (int i = 0; i < DTYPE_COUNT; i++)
         words[i] = dtype_text((enum dtype)i);
-    struct diag *diag = report_error(e, span, E_DTYPE, "`%s` is no dtype", word);
+    struct diag *diag = diag_error(diags, span, E_DTYPE, "`%s` is no dtype", word);
     if (!hint_foreign(diag, word))
         hint_nearest(diag, word, words, DTYPE_COUNT);
 }

@@ -132,7 +132,8 @@ static void sorted_by_place_without_repetitions(void **state) {
     struct fixture *f = *state;
     const struct source *b = text_of(f, "b.weft", "xyz\n"), *a = text_of(f, "a.weft", "xyz\n");
     diag_error(f->diags, find(b, "z", 0), E_NAME, "third");
-    diag_warning(f->diags, find(b, "x", 0), W_UNUSED, "second");
+    diag_warning(f->diags, find(b, "x", 0), W_ZERO_GRAD, "second");
+    diag_warning(f->diags, find(b, "y", 0), W_UNUSED, "not drawn beside errors");
     diag_error(f->diags, find(a, "z", 0), E_NAME, "first");
     diag_error(f->diags, find(b, "z", 0), E_NAME, "third");
     diag_error(f->diags, find(b, "z", 0), E_NAME, "fourth");
@@ -142,19 +143,19 @@ static void sorted_by_place_without_repetitions(void **state) {
                     "\n"
                     "error[E0201]: first\n --> a.weft:1:3\n  |\n1 | xyz\n  |   ^\n"
                     "\n"
-                    "warning[W0001]: second\n --> b.weft:1:1\n  |\n1 | xyz\n  | ^\n"
+                    "warning[W0003]: second\n --> b.weft:1:1\n  |\n1 | xyz\n  | ^\n"
                     "\n"
                     "error[E0201]: third\n --> b.weft:1:3\n  |\n1 | xyz\n  |   ^\n"
                     "\n"
                     "error[E0201]: fourth\n --> b.weft:1:3\n  |\n1 | xyz\n  |   ^\n");
-    assert_int_equal(diags_count(f->diags), 6);
+    assert_int_equal(diags_count(f->diags), 7);
     assert_int_equal(diags_error_count(f->diags), 5);
     assert_true(diags_has_defect(f->diags));
     assert_string_equal(diag_message(f->diags, 1), "second");
     assert_int_equal(diag_severity(f->diags, 1), SEVERITY_WARNING);
-    assert_int_equal(diag_code_of(f->diags, 1), W_UNUSED);
+    assert_int_equal(diag_code_of(f->diags, 1), W_ZERO_GRAD);
     assert_ptr_equal(diag_span(f->diags, 1).source, b);
-    diags_truncate(f->diags, 5);
+    diags_truncate(f->diags, 6);
     assert_false(diags_has_defect(f->diags));
     diags_clear(f->diags);
     assert_drawn(f, "");
