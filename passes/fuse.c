@@ -397,27 +397,28 @@ static bool depends_on(struct fusion *f, const struct op *op, const struct clust
     return p->answer;
 }
 
-static bool is_written_state(const struct value *v) {
-    if (!v->def || v->def->code != OP_read)
-        return false;
-    const struct state *state = op_attr(v->def, ATTR_state)->state;
-    for (const struct op *op = v->def->block->last; op; op = op->prev)
-        if (op->code == OP_write && op_attr(op, ATTR_state)->state == state)
-            return true;
-    return false;
-}
-
 /* An update of a state can be in place in a nest, which reads each element before it writes it; a
  * contraction's result cannot. So the optimiser's part begins a kernel. */
-static bool updates_state(const struct op *op) {
-    for (int i = 0; i < op->in_count; i++) {
-        const struct value *v = op->in[i];
-        if (elements_of(v) != elements_of(op->out[0]) || elements_of(v) <= 1)
+static bool updates_state(const struct fusion *f, const struct op *op) {
+    return f->of[op->id].updates_state;
+}
+
+static void find_updates(struct fusion *f, const struct block *block) {
+    f->is_written = ARENA_ARRAY(f->arena, bool, f->graph->states.count + 1);
+    FOR_EACH_OP (op, block)
+        if (op->code == OP_write)
+            f->is_written[op_attr(op, ATTR_state)->state->index] = true;
+    FOR_EACH_OP (op, block) {
+        if (class_of(op) != FUSE_MAP || elements_of(op->out[0]) <= 1)
             continue;
-        if (is_written_state(v) || (v->def && class_of(v->def) == FUSE_MAP && updates_state(v->def)))
-            return true;
+        for (int i = 0; i < op->in_count; i++) {
+            const struct op *def = op->in[i]->def;
+            if (!def || elements_of(op->in[i]) != elements_of(op->out[0]))
+                continue;
+            bool is_state = def->code == OP_read && f->is_written[op_attr(def, ATTR_state)->state->index];
+            f->of[op->id].updates_state |= is_state || f->of[def->id].updates_state;
+        }
     }
-    return false;
 }
 
 static bool extends_epilogue(struct fusion *f, const struct op *op, const struct cluster *c) {
@@ -426,7 +427,7 @@ static bool extends_epilogue(struct fusion *f, const struct op *op, const struct
         op->block != c->core->block)
         return false;
     f->next_mark++;
-    if (updates_state(op))
+    if (updates_state(f, op))
         return false;
     for (int i = 0; i < op->in_count; i++) {
         struct op *def = op->in[i]->def;
@@ -467,7 +468,7 @@ static bool could_follow(const struct fusion *f, const struct op *op, const stru
 /* Its value, or what the epilogue will make of it, has to be stored for another kind of reader than a nest.
  */
 static bool leads_to_memory(const struct fusion *f, const struct op *op, const struct cluster *c, int depth) {
-    if (depth == 0 || updates_state(op))
+    if (depth == 0 || updates_state(f, op))
         return false;
     FOR_EACH_USE (use, op->out[0]) {
         const struct op *user = use->user;
@@ -740,6 +741,7 @@ static void fuse_block(struct fusion *f, struct block *block) {
     int position = 0;
     FOR_EACH_OP (op, block)
         f->of[op->id].position = position++;
+    find_updates(f, block);
     FOR_EACH_OP (op, block)
         if (class_of(op) == FUSE_CONTRACT)
             grow_epilogue(f, op);
