@@ -92,7 +92,7 @@ void space_of_reduction(struct nest *n, const struct op *op, struct space *out) 
         int64_t covered = low;
         for (int k = all.axes.count - 1; k >= 0; k--)
             if (all.axes.at[k].stride >= low && all.axes.at[k].stride < high)
-                covered = all.axes.at[k].stride * all.axes.at[k].size;
+                covered *= all.axes.at[k].stride == covered ? all.axes.at[k].size : 0;
         if (covered != high) { /* another shape's cut is in the way: the axis stays whole */
             VEC_PUSH(n->arena, &out->axes, ((struct axis){type_size(type, (int)axes[i]), low}));
             continue;
