@@ -436,6 +436,10 @@ bool contract_conv(struct contraction *c) {
     window_init(c, &v.x, &v.w, &y, false, &v.win);
     if (is_product(&v))
         return conv_as_product(&v);
+    if (conv_rows_suit(c, &v.win)) {
+        contract_conv_rows(c, &v.x, &v.w, &v.win);
+        return true;
+    }
     choose_sizes(&v);
     canvas_plan(&v.win, c->lanes, v.band_axis, v.band_rows, &v.canvas);
     int64_t element = dtype_bytes(c->dtype);

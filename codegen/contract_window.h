@@ -64,6 +64,11 @@ void canvas_fill(struct writer *w, const struct contraction *c, const struct win
 struct buffer *canvas_buffer(struct writer *w, const struct contraction *c, const struct canvas *canvas,
                              const char *name);
 
+/* The schedule of conv for few images, and whether it fills the lanes better than images do. */
+bool conv_rows_suit(const struct contraction *c, const struct window *win);
+void contract_conv_rows(struct contraction *c, const struct operand *x, const struct operand *w,
+                        const struct window *win);
+
 /* The schedule of conv_wgrad for many channels, and whether it suits. */
 bool wgrad_pixels_suit(const struct contraction *c, const struct operand *dy, const struct window *win);
 void contract_wgrad_pixels(struct contraction *c, const struct operand *x, const struct operand *dy,

@@ -266,6 +266,60 @@ static const struct conv_case conv_cases[] = {
      .spread = {2}},
 };
 
+/* Few images, rows of pixels that fill lanes. */
+static const struct conv_case narrow_cases[] = {
+    {.batch = 1,
+     .in = 70,
+     .out = 20,
+     .groups = 1,
+     .rank = 2,
+     .image = {14, 14},
+     .window = {3, 3},
+     .low = {1, 1},
+     .high = {1, 1}},
+    {.batch = 1,
+     .in = 6,
+     .out = 7,
+     .groups = 1,
+     .rank = 2,
+     .image = {29, 31},
+     .window = {5, 5},
+     .stride = {2, 2},
+     .low = {2, 2},
+     .high = {2, 2}},
+    {.batch = 2,
+     .in = 20,
+     .out = 12,
+     .groups = 1,
+     .rank = 2,
+     .image = {9, 9},
+     .window = {4, 4},
+     .low = {2, 2},
+     .high = {2, 2},
+     .spread = {2, 2}},
+    {.batch = 1,
+     .in = 3,
+     .out = 5,
+     .groups = 2,
+     .rank = 2,
+     .image = {12, 40},
+     .window = {2, 6},
+     .stride = {1, 3},
+     .low = {0, 4},
+     .high = {1, 2},
+     .dilation = {1, 2}},
+    {.batch = 1,
+     .in = 2,
+     .out = 3,
+     .groups = 1,
+     .rank = 2,
+     .image = {5, 7},
+     .window = {5, 5},
+     .low = {4, 4},
+     .high = {4, 4},
+     .spread = {5, 5}},
+};
+
 /* Channels enough for the schedules of many channels. */
 static const struct conv_case wide_cases[] = {
     {.batch = 3,
@@ -361,6 +415,8 @@ static void convolutions(void **state) {
         check_conv(&conv_cases[i]);
     for (size_t i = 0; i < sizeof(wide_cases) / sizeof(*wide_cases); i++)
         check_conv(&wide_cases[i]);
+    for (size_t i = 0; i < sizeof(narrow_cases) / sizeof(*narrow_cases); i++)
+        check_conv(&narrow_cases[i]);
 }
 
 #define PLAIN_DOT "{lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]}"
