@@ -145,10 +145,10 @@ static bool find_in_store(struct worker *w, struct job *job, const struct hash_t
     return true;
 }
 
-static void emit_job_object(struct worker *w, struct job *job, const struct hash_text *key) {
+static void emit_job_object(struct worker *w, struct job *job, LLVMTargetMachineRef machine,
+                            const struct hash_text *key) {
     const char *why = NULL;
     double begin = seconds_now();
-    LLVMTargetMachineRef machine = target_machine_create(w->shop->compiled->target);
     if (!machine)
         job->why = strdup("no target machine");
     else if (!verify_module(&w->e, w->arena, &why))
@@ -177,7 +177,7 @@ static void run_units(struct worker *w, struct job *job) {
     for (int i = 0; i < job->units.count; i++)
         emit_unit(&w->e, job->units.at[i]);
     w->emit += seconds_now() - begin;
-    emit_job_object(w, job, &key);
+    emit_job_object(w, job, target_machine_create(w->shop->compiled->target), &key);
 }
 
 static void run_entries(struct worker *w, struct job *job) {
@@ -188,7 +188,7 @@ static void run_entries(struct worker *w, struct job *job) {
     struct hash_text key = w->shop->store ? key_of_module(w, w->e.module) : (struct hash_text){{0}};
     w->emit += seconds_now() - begin;
     if (!find_in_store(w, job, &key))
-        emit_job_object(w, job, &key);
+        emit_job_object(w, job, quick_machine_create(w->shop->compiled->target), &key);
 }
 
 /* The landing of the arena's exhaustion is here: the module under way is given up. */

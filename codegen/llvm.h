@@ -46,6 +46,8 @@ void emit_attributes(struct emitter *e, LLVMValueRef function);
 
 /* codegen/target.c */
 LLVMTargetMachineRef target_machine_create(const struct target *target); /* the caller disposes it; NULL: refused */
+/* The same without optimisation: for glue, which is compiled four times as fast and computes nothing. */
+LLVMTargetMachineRef quick_machine_create(const struct target *target);
 /* Runs no LLVM pass but what the code generator itself does (KERNELS.md 3), and gives the object. NULL: *why. */
 LLVMMemoryBufferRef emit_object(LLVMTargetMachineRef machine, LLVMModuleRef module, char **why);
 

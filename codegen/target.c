@@ -188,7 +188,7 @@ int target_lanes(const struct target *target, int element_bytes) {
     return target->vector_bits / (8 * element_bytes);
 }
 
-LLVMTargetMachineRef target_machine_create(const struct target *target) {
+static LLVMTargetMachineRef machine_create(const struct target *target, LLVMCodeGenOptLevel level) {
     LLVMTargetRef backend;
     char *why = NULL;
     if (LLVMGetTargetFromTriple(target->triple, &backend, &why)) {
@@ -198,11 +198,19 @@ LLVMTargetMachineRef target_machine_create(const struct target *target) {
     LLVMTargetMachineOptionsRef options = LLVMCreateTargetMachineOptions();
     LLVMTargetMachineOptionsSetCPU(options, target->cpu);
     LLVMTargetMachineOptionsSetFeatures(options, target->features);
-    LLVMTargetMachineOptionsSetCodeGenOptLevel(options, LLVMCodeGenLevelDefault);
+    LLVMTargetMachineOptionsSetCodeGenOptLevel(options, level);
     LLVMTargetMachineOptionsSetRelocMode(options, LLVMRelocPIC);
     LLVMTargetMachineRef machine = LLVMCreateTargetMachineWithOptions(backend, target->triple, options);
     LLVMDisposeTargetMachineOptions(options);
     return machine;
+}
+
+LLVMTargetMachineRef target_machine_create(const struct target *target) {
+    return machine_create(target, LLVMCodeGenLevelDefault);
+}
+
+LLVMTargetMachineRef quick_machine_create(const struct target *target) {
+    return machine_create(target, LLVMCodeGenLevelNone);
 }
 
 LLVMMemoryBufferRef emit_object(LLVMTargetMachineRef machine, LLVMModuleRef module, char **why) {
