@@ -199,13 +199,21 @@ static void note_statements(struct locals *locals, const struct stmt *s) {
     }
 }
 
-static void check_locals(const struct lint *l, const struct item *item) {
+/* `w = x` in a method is no local: it is refused where it runs. */
+static void skip_weights(struct locals *locals, const struct item *module) {
+    for (const struct item *m = module ? module->members : NULL; m; m = m->next)
+        if (m->kind == ITEM_PARAM || m->kind == ITEM_BUFFER)
+            map_put(&locals->seen, m->name.text, (void *)m);
+}
+
+static void check_locals(const struct lint *l, const struct item *module, const struct item *item) {
     struct map used;
     map_init(&used, l->arena);
     const struct reader reader = {collect, &used};
     read_item(&reader, item);
     struct locals locals = {.l = l, .used = &used};
     map_init(&locals.seen, l->arena);
+    skip_weights(&locals, module);
     note_statements(&locals, item->body.first);
 }
 
@@ -323,7 +331,7 @@ static void lint_items(const struct lint *l, const struct item *parent, const st
         check_item_types(l, item);
         lint_items(l, item, item->members);
         if (l->warns && is_function)
-            check_locals(l, item);
+            check_locals(l, parent, item);
         if (l->warns && is_function && parent)
             check_dims_of(l, parent, item);
         if (l->warns && item->kind == ITEM_MODULE && item->module_kind == MODULE_MODEL)
