@@ -347,5 +347,7 @@ LLVMValueRef emit_scalar(struct emission *em, const struct loop_expr *x) {
 
 LLVMValueRef emit_vector(struct emission *em, const struct loop_expr *x) {
     assert(em->lanes.count);
-    return emit_form(em, x, FORM_VECTOR);
+    LLVMValueRef v = emit_form(em, x, FORM_VECTOR);
+    LLVMTypeRef whole = type_like(em->e->i64, LLVMTypeOf(v));
+    return x->dtype == DTYPE_i64 ? LLVMBuildSExtOrBitCast(em->e->b, v, whole, "") : v;
 }

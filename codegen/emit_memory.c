@@ -324,14 +324,14 @@ static LLVMValueRef load_all_or_none(struct emission *em, const struct loop_expr
     LLVMValueRef mask = emit_form(em, x->mask, FORM_SCALAR);
     a.base = LLVMBuildSelect(b, mask, a.base, emit_i64(em, 0), "");
     LLVMValueRef v = emit_from_memory(em->e, x->dtype, load_run(em, &a, 0, a.lanes));
-    return LLVMBuildSelect(b, mask, v, emit_form(em, x->otherwise, FORM_VECTOR), "");
+    return LLVMBuildSelect(b, mask, v, emit_vector(em, x->otherwise), "");
 }
 
 static LLVMValueRef load_vector(struct emission *em, const struct loop_expr *x) {
     if (is_all_or_none(em, x))
         return load_all_or_none(em, x);
     LLVMValueRef own = x->mask ? emit_form(em, x->mask, FORM_VECTOR) : NULL;
-    LLVMValueRef otherwise = x->mask ? emit_form(em, x->otherwise, FORM_VECTOR) : NULL;
+    LLVMValueRef otherwise = x->mask ? emit_vector(em, x->otherwise) : NULL;
     if (!x->buffer->elements && x->mask)
         return otherwise;
     struct access a;
@@ -425,7 +425,7 @@ static void store_each(struct emission *em, const struct access *a, LLVMValueRef
 
 static void store_vector(struct emission *em, const struct loop_stmt *s) {
     LLVMValueRef own = s->mask ? emit_form(em, s->mask, FORM_VECTOR) : NULL;
-    LLVMValueRef raw = emit_to_memory(em->e, s->buffer->dtype, emit_form(em, s->value, FORM_VECTOR));
+    LLVMValueRef raw = emit_to_memory(em->e, s->buffer->dtype, emit_vector(em, s->value));
     struct access a;
     access_begin(em, &a, s->buffer, s->index, own);
     bool can_mask = em->e->target->has_masked_memory && is_memory_wide(em, s->buffer->dtype);

@@ -104,13 +104,18 @@ static LLVMValueRef op_div(struct work *w) {
     return is_float(w) ? LLVMBuildFDiv(w->b, w->args[0], w->args[1], "") : int_div(w);
 }
 
-/* x - floor(x / y) * y */
+/* x - floor(x / y) * y without its roundings: the exact remainder of fmod, brought to the sign of the
+ * divisor. */
 static LLVMValueRef op_mod(struct work *w) {
     if (!is_float(w))
         return int_mod(w);
-    LLVMValueRef q = LLVMBuildFDiv(w->b, w->args[0], w->args[1], "");
-    q = emit_math(w->e, OP_floor, q, NULL);
-    return LLVMBuildFSub(w->b, w->args[0], LLVMBuildFMul(w->b, q, w->args[1], ""), "");
+    LLVMBuilderRef b = w->b;
+    LLVMValueRef y = w->args[1], zero = const_like(w->type, 0), r = LLVMBuildFRem(b, w->args[0], y, "");
+    LLVMValueRef r_below = LLVMBuildFCmp(b, LLVMRealOLT, r, zero, ""),
+                 y_below = LLVMBuildFCmp(b, LLVMRealOLT, y, zero, "");
+    LLVMValueRef differ = LLVMBuildAnd(b, LLVMBuildFCmp(b, LLVMRealONE, r, zero, ""),
+                                       LLVMBuildXor(b, r_below, y_below, ""), "");
+    return LLVMBuildSelect(b, differ, LLVMBuildFAdd(b, r, y, ""), r, "");
 }
 
 /* ---- order ---- */

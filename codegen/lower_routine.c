@@ -47,6 +47,13 @@ static expr zero_of(struct writer *w, enum dtype dtype) {
     return dtype_is_float(dtype) ? lexpr_float(w->f, dtype, 0) : lexpr_int(w->f, dtype, 0);
 }
 
+/* The memory of operand i. A kernel takes a value once, whatever an operator does with it: dynamic_update(x,
+ * u, i, i). */
+static struct buffer *operand(struct writer *w, const struct op *op, int i) {
+    assert(!op->in[i]->def && op->in[i]->block == w->op->regions[0]);
+    return writer_argument(w, op->in[i]->index);
+}
+
 /* ---- lines: a tensor as [outer, axis, inner] ---- */
 
 struct lines {
@@ -122,7 +129,7 @@ static bool lower_scan(struct writer *w, const struct op *op) {
     const char *kind = op_string(op, ATTR_kind);
     struct lines n = lines_of(type, op_int(op, ATTR_axis));
     bool exclusive = op_int(op, ATTR_exclusive), reverse = op_int(op, ATTR_reverse);
-    struct buffer *x = writer_argument(w, 0), *y = writer_argument(w, w->op->in_count);
+    struct buffer *x = operand(w, op, 0), *y = writer_argument(w, w->op->in_count);
     int64_t tasks;
     expr line = open_lines(w, &n, &tasks);
     struct loop_var *sum = accumulator(w, "sum", neutral(w, kind, type->dtype));
@@ -162,7 +169,7 @@ static bool lower_scatter(struct writer *w, const struct op *op) {
     for (int i = (int)batch; i < axis; i++)
         outer *= type_size(type, i);
     struct lines n = lines_of(type, axis);
-    struct buffer *x = writer_argument(w, 0), *index = writer_argument(w, 1), *u = writer_argument(w, 2);
+    struct buffer *x = operand(w, op, 0), *index = operand(w, op, 1), *u = operand(w, op, 2);
     struct buffer *y = writer_argument(w, w->op->in_count);
     int64_t tasks;
     expr line = open_lines(w, &n, &tasks);
@@ -201,7 +208,7 @@ static bool lower_dynamic_update(struct writer *w, const struct op *op) {
     expr begin = times(w, writer_task(w, tasks), TASK_ELEMENTS);
     expr end = least(w, plus_n(w, begin, TASK_ELEMENTS), index_of(w, count));
     expr i = writer_for(w, "i", begin, end, LOOP_VECTOR);
-    writer_store(w, writer_argument(w, k->in_count), i, lexpr_load(w->f, writer_argument(w, 0), i));
+    writer_store(w, writer_argument(w, k->in_count), i, lexpr_load(w->f, operand(w, op, 0), i));
     writer_end(w);
     writer_finish(w, tasks);
     writer_begin(w, l, kernel, k);
@@ -210,7 +217,7 @@ static bool lower_dynamic_update(struct writer *w, const struct op *op) {
     for (int axis = 0; axis < type->rank; axis++) {
         stride /= at_least(type_size(type, axis), 1);
         own /= at_least(type_size(part, axis), 1);
-        expr start = as_index(w, lexpr_load(w->f, writer_argument(w, 2 + axis), index_of(w, 0)));
+        expr start = as_index(w, lexpr_load(w->f, operand(w, op, 2 + axis), index_of(w, 0)));
         start = least(w, most(w, start, index_of(w, 0)),
                       index_of(w, type_size(type, axis) - type_size(part, axis)));
         expr turn = writer_for(w, "i", index_of(w, 0), index_of(w, type_size(part, axis)),
@@ -218,7 +225,7 @@ static bool lower_dynamic_update(struct writer *w, const struct op *op) {
         at = plus(w, at, lexpr_binary(w->f, OP_mul, DTYPE_i64, plus(w, start, turn), index_of(w, stride)));
         from = plus(w, from, times(w, turn, own));
     }
-    writer_store(w, writer_argument(w, k->in_count), at, lexpr_load(w->f, writer_argument(w, 1), from));
+    writer_store(w, writer_argument(w, k->in_count), at, lexpr_load(w->f, operand(w, op, 1), from));
     for (int axis = 0; axis < type->rank; axis++)
         writer_end(w);
     writer_finish(w, 1);
@@ -317,8 +324,7 @@ static bool lower_sort(struct writer *w, const struct op *op) {
         plus(w, times(w, lexpr_div(w->f, line, inner), n.axis * n.inner), lexpr_mod(w->f, line, inner));
     first = writer_let(w, "first", first);
     expr k = writer_count(w, "k", n.axis);
-    writer_store(w, s.value[0], k,
-                 lexpr_load(w->f, writer_argument(w, 0), plus(w, first, times(w, k, n.inner))));
+    writer_store(w, s.value[0], k, lexpr_load(w->f, operand(w, op, 0), plus(w, first, times(w, k, n.inner))));
     writer_store(w, s.place[0], k, lexpr_op(w->f, OP_cast, DTYPE_i32, &k, 1));
     writer_end(w);
     int side = 0;
@@ -365,7 +371,7 @@ static bool lower_fold(struct writer *w, const struct op *op) {
         }
         at = plus(w, at, times(w, o, stride));
     }
-    expr value = lexpr_load_masked(w->f, writer_argument(w, 0), at, good, zero_of(w, y->dtype));
+    expr value = lexpr_load_masked(w->f, operand(w, op, 0), at, good, zero_of(w, y->dtype));
     set(w, sum, lexpr_binary(w->f, OP_add, y->dtype, lexpr_var(w->f, sum), value));
     for (int i = 0; i < n; i++)
         writer_end(w);

@@ -1,0 +1,472 @@
+/* Random functions through passes, fusion and code generator, against the evaluator: every operator of the
+ * table with random shapes, attributes, dtypes and numbers; graphs of dozens of operators. Operands lie
+ * against pages that cannot be read, and cannot be written. A failure prints its function and how to see it
+ * again:
+ *
+ *   property_test --seed 123 --case conv     one function
+ *   property_test --long 20                  twenty times as many
+ */
+#include "support_entry.h"
+#include "support_random.h"
+
+#include "ir/text.h"
+#include "passes/pipeline.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { GRAPH_EXACT = OP_COUNT, GRAPH_SMOOTH, KINDS };
+
+struct test_case {
+    int kind; /* an opcode or one of the above */
+    uint32_t seed;
+};
+
+/* Functions that are compiled in one go. */
+struct batch {
+    struct arena *arena;
+    struct diags *diags;
+    const char *cpu;
+    const struct test_case *cases;
+    struct random_function *functions;
+    int count;
+    struct graph *plain, *graph; /* as made; compiled */
+    struct plan *plan;
+    struct compiled *compiled;
+    struct loaded *loaded;
+};
+
+static int failures, most_failures = 8, cases_run;
+
+static const char *kind_text(int kind) {
+    return kind == GRAPH_EXACT ? "exact" : kind == GRAPH_SMOOTH ? "smooth" : opcode_text((enum opcode)kind);
+}
+
+/* ---- what is under way, for a crash ---- */
+
+static char under_way[256];
+
+static void on_crash(int signal) {
+    ssize_t ignored = write(STDERR_FILENO, under_way, strlen(under_way));
+    (void)ignored;
+    _exit(128 + signal);
+}
+
+static void note(const struct batch *b, int first, int count, const char *what) {
+    snprintf(under_way, sizeof(under_way), "\ncrashed: %s, --case %s --seed %u%s on %s\n", what,
+             kind_text(b->cases[first].kind), b->cases[first].seed, count > 1 ? " and those after it" : "",
+             b->cpu ? b->cpu : "native");
+}
+
+/* ---- compiling ---- */
+
+static void fail_case(struct batch *b, int i, const char *why) {
+    struct strbuf text;
+    strbuf_init(&text, b->arena);
+    const struct function *f =
+        b->plain ? graph_find_function(b->plain, b->functions[i].function->name) : NULL;
+    if (f)
+        function_print(f, &text);
+    diags_render(b->diags, &text, false);
+    fprintf(stderr, "\n--case %s --seed %u on %s: %s\n%s\n", kind_text(b->cases[i].kind), b->cases[i].seed,
+            b->cpu ? b->cpu : "native", why, text.text ? text.text : "");
+    if (++failures >= most_failures)
+        fail_msg("%d failures", failures);
+}
+
+static bool make_functions(struct batch *b) {
+    b->graph = graph_create(b->arena, types_create(b->arena), interner_create(b->arena), "property");
+    b->functions = ARENA_ARRAY(b->arena, struct random_function, b->count);
+    for (int i = 0; i < b->count; i++) {
+        const struct test_case *c = &b->cases[i];
+        const char *name = arena_printf(b->arena, "f%d", i);
+        note(b, i, 1, "making");
+        if (c->kind < OP_COUNT)
+            b->functions[i] = random_operator(b->graph, name, (enum opcode)c->kind, c->seed, b->diags);
+        else
+            b->functions[i] = random_graph(b->graph, name, 5 + (int)(c->seed % 56), c->kind == GRAPH_EXACT,
+                                           c->seed, b->diags);
+        if (!b->functions[i].function || diags_error_count(b->diags) > 0 ||
+            !graph_verify(b->graph, b->diags, "making it")) {
+            fail_case(b, i, "the generator made something wrong");
+            return false;
+        }
+    }
+    b->plain = graph_copy(b->graph, b->arena);
+    return true;
+}
+
+static bool compile(struct batch *b) {
+    struct function **functions = ARENA_ARRAY(b->arena, struct function *, b->count);
+    for (int i = 0; i < b->count; i++)
+        functions[i] = b->functions[i].function;
+    struct pass_context context = {.arena = b->arena,
+                                   .diags = b->diags,
+                                   .functions = functions,
+                                   .function_count = b->count,
+                                   .verify = true};
+    const struct codegen_options options = {.workers = 1, .cpu = b->cpu};
+    note(b, 0, b->count, "compiling");
+    if (!pipeline_run(b->graph, &context, NULL))
+        return false;
+    b->plan = context.plan;
+    b->compiled = weft_codegen.compile(b->graph, functions, b->count, b->plan, &options, b->arena, b->diags);
+    b->loaded = b->compiled ? weft_codegen.load(b->compiled, b->diags) : NULL;
+    return b->loaded != NULL;
+}
+
+/* ---- memory that ends where the tensor ends ---- */
+
+struct fence {
+    unsigned char *map, *bytes;
+    size_t mapped, size;
+};
+
+static struct fence fence_create(const struct type *type) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), size = (size_t)type_bytes(type),
+           used = (size + page - 1) / page * page;
+    struct fence f = {.mapped = used + page, .size = size};
+    f.map = mmap(NULL, f.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(f.map != MAP_FAILED);
+    f.bytes = f.map + used - size;
+    memset(f.map, 0xa5, used);
+    assert_int_equal(mprotect(f.map + used, page, PROT_NONE), 0);
+    return f;
+}
+
+static void fence_lock(const struct fence *f) {
+    if (f->mapped > (size_t)sysconf(_SC_PAGESIZE))
+        assert_int_equal(mprotect(f->map, f->mapped, PROT_READ), 0);
+}
+
+static bool fence_holds(const struct fence *f) {
+    for (const unsigned char *at = f->map; at < f->bytes; at++)
+        if (*at != 0xa5)
+            return false;
+    return true;
+}
+
+/* ---- comparing ---- */
+
+static double precision(enum dtype dtype) {
+    return dtype == DTYPE_f64    ? 0x1p-52
+           : dtype == DTYPE_f16  ? 0x1p-10
+           : dtype == DTYPE_bf16 ? 0x1p-7
+                                 : 0x1p-23;
+}
+
+/* Each element within `units` of its own last place; the smallest normal number's below that. */
+static bool near_each(const struct tensor *got, const struct tensor *wanted, double units,
+                      struct strbuf *why) {
+    enum dtype dtype = got->type->dtype;
+    double floor = dtype == DTYPE_f64 ? 0x1p-1022 : dtype == DTYPE_f16 ? 0x1p-14 : 0x1p-126;
+    for (int64_t i = 0; i < type_elements(got->type); i++) {
+        double a = got->f[i], b = wanted->f[i], unit = precision(dtype) * fmax(fabs(b), floor);
+        if (a == b || (isnan(a) && isnan(b)) || fabs(a - b) <= units * unit)
+            continue;
+        strbuf_printf(why, "element %lld is %.9g for %.9g, %.3g units", (long long)i, a, b,
+                      fabs(a - b) / unit);
+        return false;
+    }
+    return true;
+}
+
+static double summed_tolerance(enum dtype dtype) {
+    return dtype_is_float(dtype) ? fmax(dtype == DTYPE_f64 ? 1e-13 : 1e-5, 4 * precision(dtype)) : 0;
+}
+
+static bool near_smooth(const struct tensor *got, const struct tensor *wanted, const struct tensor *rounded,
+                        struct strbuf *why) {
+    double tolerance = 1e-5;
+    while (tolerance < 1 && !compare_tensors(rounded, wanted, tolerance / 16, NULL))
+        tolerance *= 2;
+    return tolerance >= 1 || compare_tensors(got, wanted, tolerance, why);
+}
+
+static bool is_near(enum exactness exactness, const struct tensor *got, const struct tensor *wanted,
+                    const struct tensor *f64, struct strbuf *why) {
+    enum dtype dtype = got->type->dtype;
+    if (!dtype_is_float(dtype) || exactness == EXACT)
+        return compare_tensors(got, wanted, 0, why);
+    if (exactness == ROUNDED)
+        return near_each(got, wanted, dtype == DTYPE_f32 || dtype == DTYPE_f64 ? 4 : 1, why);
+    if (exactness == SUMMED)
+        return compare_tensors(got, wanted, summed_tolerance(dtype), why);
+    return near_smooth(got, f64, wanted, why);
+}
+
+/* ---- one function ---- */
+
+enum { VALUES_MOST = 64 };
+struct call {
+    const struct function_plan *plan;
+    struct fence fences[VALUES_MOST];
+    void *args[VALUES_MOST];
+    struct tensor *inputs[VALUES_MOST], *exact[VALUES_MOST], *f64[VALUES_MOST];
+    int input_count;
+};
+
+static void prepare(struct batch *b, int i, struct call *c) {
+    const struct random_function *f = &b->functions[i];
+    c->plan = plan_of(b->plan, f->function);
+    assert_true(c->plan->arguments.count < VALUES_MOST);
+    for (int k = 2; k < c->plan->arguments.count; k++) {
+        const struct plan_argument *a = &c->plan->arguments.at[k];
+        c->fences[k] = fence_create(a->type);
+        c->args[k] = c->fences[k].bytes;
+        if (a->role != WEFT_INPUT)
+            continue;
+        struct tensor *t = c->inputs[c->input_count] = tensor_create(b->arena, a->type);
+        random_fill(&f->inputs[c->input_count], b->cases[i].seed + 77 * (uint32_t)k, t);
+        c->input_count++;
+        tensor_to_bytes(t, c->args[k]);
+        fence_lock(&c->fences[k]);
+    }
+}
+
+static bool evaluate(struct batch *b, int i, enum eval_mode mode, struct call *c, struct tensor **results) {
+    struct eval *eval = eval_create(b->arena, b->plain, mode, b->diags);
+    return eval_function(eval, graph_find_function(b->plain, b->functions[i].function->name), c->inputs,
+                         c->input_count, results, NULL);
+}
+
+static void compare(struct batch *b, int i, struct call *c) {
+    int result = 0;
+    for (int k = 2; k < c->plan->arguments.count; k++) {
+        const struct plan_argument *a = &c->plan->arguments.at[k];
+        if (a->role != WEFT_RESULT)
+            continue;
+        struct strbuf why;
+        strbuf_init(&why, b->arena);
+        strbuf_printf(&why, "result %d: ", result);
+        struct tensor *got = tensor_from_bytes(b->arena, a->type, c->args[k]);
+        if (!fence_holds(&c->fences[k])) {
+            fail_case(b, i, "memory in front of a result was written");
+            return;
+        }
+        if (!is_near(b->functions[i].exactness, got, c->exact[result], c->f64[result], &why)) {
+            fail_case(b, i, why.text);
+            return;
+        }
+        result++;
+    }
+}
+
+/* The same bits on two threads. */
+static void call_twice(struct batch *b, int i, struct call *c) {
+    const char *name = b->functions[i].function->name;
+    weft_call *call = weft_codegen.entry(b->loaded, name);
+    size_t size = weft_codegen.workspace(b->compiled, name, 2);
+    void *workspace = aligned_alloc(64, (size + 127) / 64 * 64);
+    unsigned char *first[VALUES_MOST] = {0};
+    for (int turn = 0; turn < 2; turn++) {
+        memset(workspace, 0xff, size);
+        if (call(c->args, workspace, turn ? &two_threads : NULL) != WEFT_OK)
+            fail_case(b, i, "the entry gives an error code");
+        for (int k = 2; k < c->plan->arguments.count; k++)
+            if (c->plan->arguments.at[k].role == WEFT_RESULT && turn == 0)
+                first[k] = arena_memdup(b->arena, c->args[k], c->fences[k].size);
+            else if (c->plan->arguments.at[k].role == WEFT_RESULT &&
+                     memcmp(first[k], c->args[k], c->fences[k].size))
+                fail_case(b, i, "other bits on two threads");
+    }
+    free(workspace);
+}
+
+static void check(struct batch *b, int i) {
+    struct call c = {0};
+    note(b, i, 1, "running");
+    prepare(b, i, &c);
+    if (!evaluate(b, i, EVAL_EXACT, &c, c.exact) ||
+        (b->functions[i].exactness == SMOOTH && !evaluate(b, i, EVAL_F64, &c, c.f64))) {
+        fail_case(b, i, "the evaluator refuses");
+    } else {
+        call_twice(b, i, &c);
+        compare(b, i, &c);
+    }
+    for (int k = 2; k < c.plan->arguments.count; k++)
+        munmap(c.fences[k].map, c.fences[k].mapped);
+    cases_run++;
+}
+
+/* ---- batches ---- */
+
+static void run_cases(const struct test_case *cases, int count, const char *cpu) {
+    struct arena *arena = arena_create();
+    struct batch b = {
+        .arena = arena, .diags = diags_create(arena), .cpu = cpu, .cases = cases, .count = count};
+    if (make_functions(&b)) {
+        if (compile(&b))
+            for (int i = 0; i < count; i++)
+                check(&b, i);
+        else if (count == 1)
+            fail_case(&b, 0, "it does not compile");
+        else /* which of them? */
+            for (int i = 0; i < count; i++)
+                run_cases(cases + i, 1, cpu);
+    }
+    if (b.loaded)
+        weft_codegen.unload(b.loaded);
+    arena_destroy(arena);
+}
+
+/* ---- graphs that were wrong once: exact on grids ---- */
+
+static const char *const texts[] = {
+    /* a reduction's axis across another shape's cut: 36 does not divide 198 */
+    "fn f(y) {\n"
+    "  %0 = input {name = \"x\"} : f32[6,198]\n"
+    "  %1 = reshape(%0) : f32[1188]\n"
+    "  %2 = reshape(%1) : f32[33,6,6]\n"
+    "  %3 = reduce(%2) {axes = [0], kind = \"sum\"} : f32[6,6]\n"
+    "  yield(%3)\n"
+    "}\n",
+    /* one value in two places of a routine */
+    "fn f(y) {\n"
+    "  %0 = input {name = \"x\"} : f32[8,8]\n"
+    "  %1 = input {name = \"u\"} : f32[3,2]\n"
+    "  %2 = input {name = \"i\"} : i32[]\n"
+    "  %3 = dynamic_update(%0, %1, %2, %2) : f32[8,8]\n"
+    "  yield(%3)\n"
+    "}\n",
+    /* index arithmetic of 32 bits as a 64-bit result, and beside 64-bit data */
+    "fn f(a, b) {\n"
+    "  %0 = iota {axis = 1} : i64[3,40]\n"
+    "  %1 = input {name = \"x\"} : i64[20,32]\n"
+    "  %2 = pad(%1) {lo = [0, 0], hi = [0, -1], interior = [1, 2], value = 1} : i64[39,93]\n"
+    "  yield(%0, %2)\n"
+    "}\n",
+};
+
+static void graphs_that_were_wrong_once(void **state) {
+    (void)state;
+    failures = 0;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct arena *arena = arena_create();
+        const struct test_case none = {OP_input, 0};
+        struct batch b = {.arena = arena, .diags = diags_create(arena), .cases = &none, .count = 1};
+        const char *text = arena_printf(arena, "graph g\n%s", texts[i]);
+        const struct source *source = source_create(arena, "text", text, strlen(text));
+        b.graph = graph_parse(arena, types_create(arena), interner_create(arena), source, b.diags);
+        assert_non_null(b.graph);
+        b.plain = graph_copy(b.graph, arena);
+        struct random_input inputs[8] = {0}; /* FILL_GRID */
+        struct random_function function = {b.graph->functions.at[0], inputs, EXACT};
+        b.functions = &function;
+        assert_true(compile(&b));
+        check(&b, 0);
+        weft_codegen.unload(b.loaded);
+        arena_destroy(arena);
+    }
+    assert_int_equal(failures, 0);
+}
+
+/* Every kind of vector unit that this machine has. */
+static const char *cpu_of(int batch) {
+    static const char *const cpus[] = {NULL, "x86-64-v3", NULL, "x86-64"};
+    const char *cpu = cpus[batch % 4];
+#ifdef __x86_64__
+    return cpu && strcmp(cpu, "x86-64-v3") == 0 && !__builtin_cpu_supports("avx2") ? NULL : cpu;
+#else
+    (void)cpu;
+    return NULL;
+#endif
+}
+
+static int times = 1;
+
+static void run_kind(int kind, int count, int batch_size) {
+    struct test_case cases[64];
+    count *= times;
+    for (int done = 0, batch = kind; done < count; done += batch_size, batch++) {
+        int n = count - done < batch_size ? count - done : batch_size;
+        for (int i = 0; i < n; i++)
+            cases[i] = (struct test_case){kind, (uint32_t)(kind * 100003 + (done + i) * 7919 + 1)};
+        run_cases(cases, n, cpu_of(batch));
+    }
+}
+
+static void every_operator_has_cases(void **state) {
+    (void)state;
+    for (int code = 0; code < OP_COUNT; code++)
+        if (*op_infos[code].example)
+            assert_true(random_knows((enum opcode)code));
+}
+
+static void operators_are_what_the_evaluator_says(void **state) {
+    (void)state;
+    failures = 0;
+    for (int code = 0; code < OP_COUNT; code++)
+        if (random_knows((enum opcode)code))
+            run_kind(code, op_infos[code].fuse == FUSE_CONTRACT ? 48 : 32, 16);
+    assert_int_equal(failures, 0);
+}
+
+static void exact_graphs_keep_every_bit(void **state) {
+    (void)state;
+    failures = 0;
+    run_kind(GRAPH_EXACT, 24, 4);
+    assert_int_equal(failures, 0);
+}
+
+static void smooth_graphs_are_near(void **state) {
+    (void)state;
+    failures = 0;
+    run_kind(GRAPH_SMOOTH, 24, 4);
+    assert_int_equal(failures, 0);
+}
+
+static int run_one(const char *kind, uint32_t seed) {
+    for (int k = 0; k < KINDS; k++)
+        if (strcmp(kind, kind_text(k)) == 0) {
+            const struct test_case one = {k, seed};
+            for (int cpu = 0; cpu < 4; cpu += cpu ? 2 : 1)
+                run_cases(&one, 1, cpu_of(cpu));
+            printf("%d failures\n", failures);
+            return failures > 0;
+        }
+    fprintf(stderr, "no operator `%s`\n", kind);
+    return 2;
+}
+
+int main(int argc, char **argv) {
+    const char *kind = NULL;
+    uint32_t seed = 0;
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], "--case") == 0)
+            kind = argv[i + 1];
+        if (strcmp(argv[i], "--seed") == 0)
+            seed = (uint32_t)strtoul(argv[i + 1], NULL, 10);
+        if (strcmp(argv[i], "--long") == 0)
+            times = atoi(argv[i + 1]);
+        if (strcmp(argv[i], "--failures") == 0) /* after how many it stops; 8 */
+            most_failures = atoi(argv[i + 1]);
+    }
+    signal(SIGFPE, on_crash);
+    signal(SIGSEGV, on_crash);
+    signal(SIGBUS, on_crash);
+    signal(SIGILL, on_crash);
+    signal(SIGABRT, on_crash);
+    if (kind)
+        return run_one(kind, seed);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_operator_has_cases),
+        cmocka_unit_test(graphs_that_were_wrong_once),
+        cmocka_unit_test(operators_are_what_the_evaluator_says),
+        cmocka_unit_test(exact_graphs_keep_every_bit),
+        cmocka_unit_test(smooth_graphs_are_near),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    printf("%d functions\n", cases_run);
+    return failed;
+}
