@@ -49,9 +49,13 @@ class Terminal:
         return seen
 
     def close(self):
-        self.type("\x04")
-        end = time.time() + 60
+        # A Ctrl-D that is typed between two lines, when the terminal is not the editor's, reaches it as a zero byte of
+        # text. So it is typed again, behind a Ctrl-U that empties the line.
+        end, again = time.time() + 60, 0
         while time.time() < end:
+            if time.time() > again:
+                self.type("\x15\x04" if again else "\x04")
+                again = time.time() + 1
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 return os.waitstatus_to_exitcode(status)
