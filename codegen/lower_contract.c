@@ -77,14 +77,15 @@ static double tile_cycles(double rows, double vectors, double depth) {
 
 /* All tiles of a shape, and what its variants cost: each is code that LLVM takes about a millisecond for. */
 static double shape_cycles(const struct tile_work *work, int rows, int vectors) {
-    int64_t all_vectors = ceil_div(work->columns, work->lanes), edge = all_vectors % vectors;
+    int64_t all_vectors = ceil_div(work->columns, work->lanes);
+    int64_t panels = all_vectors / vectors, edge = all_vectors % vectors;
     struct row_split s = row_split(work->rows, rows);
     double big = (double)s.big, small = (double)(s.tiles - s.big), height = (double)s.height;
     double full = big * tile_cycles(height + 1, vectors, work->depth) +
                   small * tile_cycles(height, vectors, work->depth);
     double last = big * tile_cycles(height + 1, (double)edge, work->depth) +
                   small * tile_cycles(height, (double)edge, work->depth);
-    double cycles = full * (double)(all_vectors / vectors) + (edge ? last : 0);
+    double cycles = full * (double)panels + (edge ? last : 0);
     bool has_edge = work->columns % (vectors * work->lanes) != 0 && all_vectors > vectors;
     int variants = (s.big && s.big < s.tiles ? 2 : 1) * (has_edge ? 2 : 1);
     return cycles * (1 + (work->is_small ? 0.03 : 0.005) * (variants - 1));

@@ -63,7 +63,7 @@ static void check_kernel(const char *const *operands, int count, const char *bod
 
 static void check_dot(int m, int n, int k, bool a_transposed, bool b_transposed) {
     char a[64], b[64], result[64], body[256];
-    sprintf(a, a_transposed ? "f32[%d,%d]" : "f32[%d,%d]", a_transposed ? k : m, a_transposed ? m : k);
+    sprintf(a, "f32[%d,%d]", a_transposed ? k : m, a_transposed ? m : k);
     sprintf(b, "f32[%d,%d]", b_transposed ? n : k, b_transposed ? k : n);
     sprintf(result, "f32[%d,%d]", m, n);
     sprintf(body,
