@@ -478,6 +478,15 @@ static void choose_vector(struct phase *p, struct shape *s) {
 
 /* ---- 3. tasks ---- */
 
+/* Elements that a reduction reads, those of the reductions that its own operand asks for among them. */
+static int64_t work_of_reduction(const struct phase *p, const struct op *op) {
+    int64_t work = type_elements(op->in[0]->type);
+    for (int i = 0; i < p->asked.count; i++)
+        if (p->asked.at[i].inside == op)
+            work += type_elements(p->asked.at[i].op->in[0]->type);
+    return work;
+}
+
 /* Elements read or written for one turn of the dims from `from` on. */
 static int64_t work_of_turn(const struct phase *p, const struct shape *s, int from) {
     int64_t rows = 1, all = 1;
@@ -490,7 +499,7 @@ static int64_t work_of_turn(const struct phase *p, const struct shape *s, int fr
         const struct op *op = p->asked.at[k].op;
         int64_t kept = type_elements(op->out[0]->type);
         if (!p->asked.at[k].inside && kept)
-            reduced += type_elements(op->in[0]->type) / kept;
+            reduced += work_of_reduction(p, op) / kept;
     }
     if (s->chunks)
         reduced /= s->chunks;
@@ -537,10 +546,10 @@ static int64_t repetitions(const struct phase *p, const struct shape *s, const s
     return times;
 }
 
-static int64_t chunks_for(const struct nest *n, const struct op *op) {
-    int64_t work = type_elements(op->in[0]->type), kept = type_elements(op->out[0]->type);
+static int64_t chunks_for(const struct phase *p, const struct op *op) {
+    const struct nest *n = p->nest;
+    int64_t work = work_of_reduction(p, op) * n->weight, kept = type_elements(op->out[0]->type);
     const struct space *space = n->loops[nest_slot(n, op->out[0])];
-    work *= n->weight;
     if (op->code != OP_reduce || work < SPLIT_WORK || kept >= SPLIT_UNITS * 64 || !space->axes.count)
         return 1;
     int64_t chunks = work / CHUNK_WORK, most = space->axes.at[0].size;
@@ -570,7 +579,7 @@ static bool wants_own_phase(const struct phase *p, const struct shape *s, const 
     int64_t kept = type_elements(a->op->out[0]->type),
             each = kept ? type_elements(a->op->in[0]->type) / kept : 0;
     int64_t times = repetitions(p, s, a);
-    return (times > 1 && each * times > REDO_LIMIT) || (kept < SPLIT_UNITS && chunks_for(n, a->op) > 1);
+    return (times > 1 && each * times > REDO_LIMIT) || (kept < SPLIT_UNITS && chunks_for(p, a->op) > 1);
 }
 
 static bool lower_roots(struct nest *n, struct shape *s);
@@ -578,7 +587,7 @@ static bool lower_roots(struct nest *n, struct shape *s);
 /* One phase for all such reductions over the same elements at the same depth. */
 static bool lower_own_phase(struct nest *n, const struct phase *p, const struct shape *of,
                             const struct asked *first) {
-    int64_t chunks = chunks_for(n, first->op), kept = type_elements(first->op->out[0]->type);
+    int64_t chunks = chunks_for(p, first->op), kept = type_elements(first->op->out[0]->type);
     struct shape s = {.nest = n, .elements = kept, .chunks = chunks};
     int depth = n->depth[nest_slot(n, first->op->out[0])];
     for (int i = 0; i < p->asked.count; i++) {

@@ -365,7 +365,8 @@ static void row_sweeps(void **state) {
     check("%0 = input {name = \"x\"} : f32[30,40]\n%1 = reduce(%0) {axes = [1], kind = \"max\"} : "
           "f32[30]\n%2 = exp(%1) : f32[30]\n%3 = reduce(%2) {axes = [0], kind = \"sum\"} : f32[]\nyield(%3)");
     /* rows whose loops are not in the order of the result's axes */
-    check("%0 = input {name = \"x\"} : f32[2,33,2,5]\n%1 = reduce(%0) {axes = [1, 3], kind = \"min\"} : f32[2,2]\n"
+    check("%0 = input {name = \"x\"} : f32[2,33,2,5]\n%1 = reduce(%0) {axes = [1, 3], kind = \"min\"} : "
+          "f32[2,2]\n"
           "%2 = reshape(%1) : f32[2,1,2,1]\n%3 = sub(%0, %2) : f32[2,33,2,5]\n"
           "%4 = transpose(%3) {perm = [2, 3, 1, 0]} : f32[2,5,33,2]\nyield(%4)");
     /* pick of an arg max */
