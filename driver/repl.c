@@ -297,6 +297,13 @@ static unsigned char complete(EditLine *edit, int key) {
     return CC_REDISPLAY;
 }
 
+/* A Ctrl-D that comes before the editor has taken the terminal over reaches it as a zero byte: it means the same. */
+static unsigned char end_of_input(EditLine *edit, int key) {
+    (void)key;
+    const LineInfo *line = el_line(edit);
+    return line->lastchar == line->buffer ? CC_EOF : CC_ERROR;
+}
+
 static const char *history_path(struct arena *arena) {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
     if (state && *state == '/')
@@ -321,6 +328,8 @@ static bool open_editor(struct repl *r) {
     el_set(r->edit, EL_HIST, history, r->history);
     el_set(r->edit, EL_ADDFN, "weft-complete", "complete a name", complete);
     el_set(r->edit, EL_BIND, "^I", "weft-complete", NULL);
+    el_set(r->edit, EL_ADDFN, "weft-end", "end the session", end_of_input);
+    el_set(r->edit, EL_BIND, "^@", "weft-end", NULL);
     return true;
 }
 
