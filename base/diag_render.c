@@ -37,8 +37,13 @@ struct drawing {
     bool in_colour;
     int gutter; /* digits of the largest line number */
     enum colour severity_colour;
+    int from,
+        to; /* the bytes of the current line that are drawn; 0 and its length where it is not too long */
     VEC(struct mark) marks; /* in the order in which they are drawn */
 };
+
+/* Of a line that no screen holds, a piece around its first mark is drawn. */
+enum { LINE_MOST = 240, PIECE = 160, PIECE_BEFORE = 60 };
 
 static void paint(struct drawing *d, enum colour colour) {
     if (d->in_colour)
@@ -136,15 +141,38 @@ static void put_file(struct drawing *d, const char *arrow, const struct mark *ma
     strbuf_printf(d->out, ":%d:%d\n", mark->line, mark->column);
 }
 
+static int character_begin(const char *text, int at) {
+    while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80)
+        at--;
+    return at;
+}
+
+static void choose_piece(struct drawing *d, const char *text, int length, int begin) {
+    d->from = 0;
+    d->to = length;
+    if (length <= LINE_MOST)
+        return;
+    if (begin > PIECE_BEFORE)
+        d->from = character_begin(text, begin - PIECE_BEFORE < length ? begin - PIECE_BEFORE : length);
+    if (d->from + PIECE < length)
+        d->to = character_begin(text, d->from + PIECE);
+}
+
 static void put_line(struct drawing *d, const struct mark *mark) {
     int length;
     const char *text = source_line(mark->span.source, mark->line, &length);
+    choose_piece(d, text, length, (int)(mark->span.source->text + mark->span.begin - text));
     put_gutter(d, mark->line);
     if (length) {
-        strbuf_putc(d->out, ' ');
-        put_text(d->out, text, length, 0);
+        strbuf_puts(d->out, d->from > 0 ? " ..." : " ");
+        put_text(d->out, text + d->from, d->to - d->from, d->from > 0 ? 3 : 0);
+        strbuf_puts(d->out, d->to < length ? "..." : "");
     }
     strbuf_putc(d->out, '\n');
+}
+
+static int clamp(int x, int lo, int hi) {
+    return x < lo ? lo : x > hi ? hi : x;
 }
 
 /* The row of marks: from the span's begin to its end, at most to the end of the line, at least one. */
@@ -153,9 +181,10 @@ static void put_marks(struct drawing *d, const struct mark *mark) {
     const char *text = source_line(mark->span.source, mark->line, &length);
     int begin = (int)(mark->span.source->text + mark->span.begin - text);
     int end = begin + (int)(mark->span.end > mark->span.begin ? mark->span.end - mark->span.begin : 0);
-    begin = begin < length ? begin : length;
-    end = end < length ? end : length;
-    int from = put_text(NULL, text, begin, 0), to = put_text(NULL, text + begin, end - begin, from);
+    begin = clamp(begin, d->from, d->to);
+    end = clamp(end, d->from, d->to);
+    int from = put_text(NULL, text + d->from, begin - d->from, d->from > 0 ? 3 : 0),
+        to = put_text(NULL, text + begin, end - begin, from);
     put_gutter(d, 0);
     put_times(d->out, ' ', 1 + from);
     paint(d, mark->is_primary ? d->severity_colour : FRAME_COLOUR);

@@ -43,13 +43,16 @@ struct differences {
 enum { DIFFERENCES_SHOWN = 20 };
 
 static void compare_states(struct session *session, const struct graph *graph, const struct weft_weights *file,
-                           const struct fitting *fitting, bool with_state, const struct weft_weight **found, struct differences *d) {
+                           const struct fitting *fitting, bool with_state, const struct weft_weight **found, bool *wanted,
+                           struct differences *d) {
     for (int i = 0; i < graph->states.count; i++) {
         const struct state *state = graph->states.at[i];
         const char *name = state->kind == STATE_WEIGHT || with_state ? name_in_file(session, state, fitting) : NULL;
         if (!name)
             continue;
         const struct weft_weight *weight = weft_weights_find(file, name);
+        if (weight)
+            wanted[weight - weft_weights_at(file, 0)] = true;
         if (!weight) {
             if (!matches_any(state->name, fitting->missing, fitting->missing_count))
                 VEC_PUSH(session->arena, &d->lines, arena_printf(session->arena, "missing: %s", name));
@@ -63,14 +66,13 @@ static void compare_states(struct session *session, const struct graph *graph, c
     }
 }
 
-static void find_unused(struct session *session, const struct graph *graph, const struct weft_weights *file, const struct fitting *fitting,
-                        const struct weft_weight *const *found, struct differences *d) {
+/* wanted[k]: the model has a weight of the name of the file's k-th. */
+static void find_unused(struct session *session, const struct weft_weights *file, const struct fitting *fitting, const bool *wanted,
+                        struct differences *d) {
     for (int k = 0; k < weft_weights_count(file); k++) {
         const struct weft_weight *weight = weft_weights_at(file, k);
-        bool used = matches_any(weight->name, fitting->ignore, fitting->ignore_count) ||
+        bool used = wanted[k] || matches_any(weight->name, fitting->ignore, fitting->ignore_count) ||
                     strncmp(weight->name, fitting->prefix, strlen(fitting->prefix)) != 0;
-        for (int i = 0; !used && i < graph->states.count; i++)
-            used = found[i] == weight;
         if (!used)
             VEC_PUSH(session->arena, &d->lines, arena_printf(session->arena, "unused: %s", weight->name));
     }
@@ -92,11 +94,12 @@ bool weights_load(struct session *session, const struct graph *graph, const stru
     struct weft_error error;
     struct weft_weights *file = weft_weights_open(path, &error);
     if (!file)
-        return session_fail(session, E_WEIGHTS, "%s", error.message);
+        return session_fail_read(session, path, error.message);
     const struct weft_weight **found = ARENA_ARRAY(session->arena, const struct weft_weight *, graph->states.count + 1);
+    bool *wanted = ARENA_ARRAY(session->arena, bool, weft_weights_count(file) + 1);
     struct differences d = {0};
-    compare_states(session, graph, file, fitting, with_state, found, &d);
-    find_unused(session, graph, file, fitting, found, &d);
+    compare_states(session, graph, file, fitting, with_state, found, wanted, &d);
+    find_unused(session, file, fitting, wanted, &d);
     bool ok = report_differences(session, path, &d);
     for (int i = 0; ok && i < graph->states.count; i++)
         if (found[i])
@@ -208,7 +211,7 @@ bool checkpoint_load(struct session *session, const struct graph *graph, const s
     struct weft_error error;
     struct weft_weights *file = weft_weights_open(path, &error);
     if (!file)
-        return session_fail(session, E_WEIGHTS, "%s", error.message);
+        return session_fail_read(session, path, error.message);
     bool ok = read_position(session, file, path, position);
     weft_weights_close(file);
     const struct fitting everything = {.into = ".", .prefix = ""};

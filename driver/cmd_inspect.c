@@ -79,7 +79,7 @@ static bool inspect(struct session *session, const char *path) {
         size_t n = strlen(kinds[i].ending);
         struct weft_error error;
         if (length > n && strcmp(path + length - n, kinds[i].ending) == 0)
-            return kinds[i].inspect(session, path, &error) || session_fail(session, E_FILE, "%s", error.message);
+            return kinds[i].inspect(session, path, &error) || session_fail_read(session, path, error.message);
     }
     return session_fail(session, E_FILE, "%s: the name must end in .safetensors, .npy or .png", path);
 }

@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "driver/command.h"
 
+#include <signal.h>
 #include <string.h>
 
 static enum exit_status help(struct invocation *invocation, const char *topic) {
@@ -36,6 +37,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "weft: out of memory\n");
         return EXIT_USER;
     }
+    signal(SIGXFSZ, SIG_IGN); /* a file that grows past the limit is a failed write, with a message */
     jmp_buf landing;
     volatile enum exit_status status = EXIT_USER;
     if (setjmp(landing) == 0) {

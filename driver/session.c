@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- opening and closing ---- */
@@ -102,6 +103,12 @@ bool session_fail(struct session *session, enum diag_code code, const char *form
     diag_error(session->diags, (struct span){0}, code, "%s", arena_vprintf(session->arena, format, args));
     va_end(args);
     return false;
+}
+
+bool session_fail_read(struct session *session, const char *path, const char *message) {
+    struct stat info;
+    bool opens = access(path, R_OK) == 0 && stat(path, &info) == 0 && !S_ISDIR(info.st_mode);
+    return session_fail(session, opens ? E_DATA : E_FILE, "%s", message);
 }
 
 /* ---- models ---- */

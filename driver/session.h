@@ -36,6 +36,9 @@ void session_add_time(struct session *session, const char *what, double seconds)
 /* An error without a place. */
 bool session_fail(struct session *session, enum diag_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* Of a file that could not be read: E_FILE where it does not open, E_DATA where what it holds is wrong. */
+bool session_fail_read(struct session *session, const char *path, const char *message);
+
 /* MODEL.weft[:NAME][:FN], taken apart and read. In a file with one model the one name may be the fn's. */
 struct model_name {
     const char *path;

@@ -50,7 +50,7 @@ static bool is_variable(struct session *session, const struct dim *dim, const ch
 bool sizes_match(struct session *session, struct sizes *sizes, const struct type *type, int rank, const int64_t *shape,
                  const char *origin) {
     if (type->rank != rank)
-        return session_fail(session, E_SHAPE, "%s has %d dimensions; the model wants %s", origin, rank, type_text(session->types, type));
+        return session_fail(session, E_SHAPE, "%s has %d dimension%s; the model wants %s", origin, rank, rank == 1 ? "" : "s", type_text(session->types, type));
     for (int i = 0; i < rank; i++) {
         const char *name;
         if (is_variable(session, type->dims[i], &name) && !sizes_bind(session, sizes, name, shape[i], origin))

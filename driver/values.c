@@ -96,7 +96,7 @@ static bool read_picture(struct session *session, const char *path, struct weft_
     struct weft_image image;
     struct weft_error error;
     if (!weft_image_read(path, 0, &image, &error))
-        return session_fail(session, E_DATA, "%s", error.message);
+        return session_fail_read(session, path, error.message);
     struct weft_image plain = image;
     if (image.channels == 2 || image.channels == 4) { /* alpha is dropped */
         weft_image_destroy(&image);
@@ -120,7 +120,7 @@ bool given_read(struct session *session, const char *word, struct given *given) 
     const char *value = equals + 1;
     struct weft_error error;
     if (ends_in(value, ".npy"))
-        return weft_npy_read(value, &given->array, &error) || session_fail(session, E_DATA, "%s", error.message);
+        return weft_npy_read(value, &given->array, &error) || session_fail_read(session, value, error.message);
     if (ends_in(value, ".png"))
         return read_picture(session, value, &given->array);
     given->is_literal = true;

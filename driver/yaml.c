@@ -66,7 +66,12 @@ static bool place_node(struct reader *r, struct yaml *node) {
     return true;
 }
 
+/* A recipe has three levels. The bounds keep libyaml's time, which grows with the square of the depth, in hand. */
+enum { DEPTH_MOST = 64, BYTES_MOST = 1 << 20 };
+
 static bool open_node(struct reader *r, enum yaml_kind kind, struct span span) {
+    if (r->open.count == DEPTH_MOST)
+        return refuse(r, span, "lists and maps are nested too deep");
     struct yaml *node = ARENA_NEW(r->arena, struct yaml);
     node->kind = kind;
     node->span = span;
@@ -116,6 +121,8 @@ static bool take_event(struct reader *r, const yaml_event_t *event) {
 
 static void report_syntax(struct reader *r, const yaml_parser_t *parser) {
     uint32_t at = mark_offset(r->source, parser->problem_mark);
+    if (parser->error == YAML_READER_ERROR) /* bytes that are no text: these are counted */
+        at = parser->problem_offset < r->source->length ? (uint32_t)parser->problem_offset : r->source->length;
     struct span span = {r->source, at, at + (at < r->source->length)};
     struct diag *d = diag_error(r->diags, span, E_RECIPE, "not YAML: %s", parser->problem ? parser->problem : "unreadable");
     if (parser->context)
@@ -125,6 +132,10 @@ static void report_syntax(struct reader *r, const yaml_parser_t *parser) {
 struct yaml *yaml_parse(struct arena *arena, const struct source *source, struct diags *diags) {
     struct reader r = {.arena = arena, .source = source, .diags = diags};
     yaml_parser_t parser;
+    if (source->length > BYTES_MOST) {
+        refuse(&r, (struct span){source, 0, 0}, "a recipe of more than a megabyte");
+        return NULL;
+    }
     if (!yaml_parser_initialize(&parser)) {
         refuse(&r, (struct span){source, 0, 0}, "no memory to read the recipe");
         return NULL;

@@ -200,6 +200,27 @@ static void long_chains_are_cut_in_the_middle(void **state) {
     assert_int_equal(notes, 9);
 }
 
+static void long_lines_are_cut(void **state) {
+    struct fixture *f = *state;
+    char text[1001];
+    memset(text, 'a', 1000);
+    text[500] = 'x', text[510] = 'y', text[900] = 'z', text[1000] = 0;
+    const struct source *s = text_of(f, "a.weft", text);
+    struct diag *d = diag_error(f->diags, find(s, "x", 0), E_NAME, "far out");
+    diag_label(d, find(s, "y", 0), "near");
+    diag_label(d, find(s, "z", 0), "far");
+    struct strbuf out;
+    strbuf_init(&out, f->arena);
+    diags_render(f->diags, &out, false);
+    assert_true(out.length < 1000);
+    assert_non_null(strstr(
+        out.text, "1 | ...aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaxaaaaaaaaayaaa"));
+    assert_non_null(
+        strstr(out.text, "aaa...\n  |                                                                ^\n"));
+    assert_non_null(strstr(
+        out.text, "                                                                          - near\n"));
+}
+
 static void equal_calls_are_counted(void **state) {
     struct fixture *f = *state;
     const struct source *s = text_of(f, "a.weft", "f()\nx\n");
@@ -271,6 +292,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(sorted_by_place_without_repetitions, set_up, tear_down),
         cmocka_unit_test_setup_teardown(colour_is_only_an_overlay, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_chains_are_cut_in_the_middle, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(long_lines_are_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(equal_calls_are_counted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_users_line_is_drawn_with_a_mistake_in_the_library, set_up,
                                         tear_down),
