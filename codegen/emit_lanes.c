@@ -104,7 +104,7 @@ static LLVMValueRef neutral(struct emission *em, enum opcode reduce, enum dtype 
         return const_like(type, 1);
     if (dtype_is_float(dtype))
         return LLVMConstReal(type, reduce == OP_max ? -INFINITY : INFINITY);
-    return reduce == OP_max ? lowest_of(em->e, dtype) : highest_of(em->e, dtype);
+    return reduce == OP_max || reduce == OP_or ? lowest_of(em->e, dtype) : highest_of(em->e, dtype);
 }
 
 static LLVMValueRef combine(struct emission *em, enum opcode reduce, enum dtype dtype, LLVMValueRef a,
