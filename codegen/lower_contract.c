@@ -67,12 +67,19 @@ const struct loop_expr *row_of_tile(struct writer *w, const struct row_split *sp
     return plus(w, times(w, tile, split->height), least(w, tile, index_of(w, split->big)));
 }
 
+static double greater(double a, double b) {
+    return a > b ? a : b;
+}
+
 /* Cycles of one step of k for a tile: two multiply-adds and two loads a cycle, four cycles from one
- * multiply-add to the next on the same register; and the tile's start and end, spread over k. */
+ * multiply-add to the next on the same register; B's panel from L2 where it is deep, 1.6 cycles a vector;
+ * and the tile's start and end, spread over k. */
 static double tile_cycles(double rows, double vectors, double depth) {
+    enum { DEEP = 256 };
     double multiply = rows * vectors / 2, load = (rows + vectors) / 2, latency = 4;
-    double step = multiply > load ? multiply : load;
-    return (step > latency ? step : latency) + (2 * rows * vectors + 10) / (depth + 1);
+    double stream = depth >= DEEP ? 1.6 * vectors : 0;
+    double step = greater(greater(multiply, load), greater(stream, latency));
+    return step + (2 * rows * vectors + 10) / (depth + 1);
 }
 
 /* All tiles of a shape, and what its variants cost: each is code that LLVM takes about a millisecond for. */
