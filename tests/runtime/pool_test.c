@@ -23,7 +23,7 @@ static void note(void *data, int64_t task, int32_t worker) {
     r->worker[task] = worker;
 }
 
-static void every_task_runs_once_on_its_worker(void **state) {
+static void every_task_runs_once(void **state) {
     (void)state;
     for (int threads = 1; threads <= 5; threads++) {
         struct weft_pool *pool = weft_pool_create(threads, NULL);
@@ -35,9 +35,8 @@ static void every_task_runs_once_on_its_worker(void **state) {
             exec->parallel_for(exec->context, note, &r, tasks);
             for (int64_t i = 0; i < MOST_TASKS; i++)
                 assert_int_equal(r.runs[i], i < tasks);
-            for (int64_t w = 0; w < threads && tasks > 1; w++)
-                for (int64_t i = w * tasks / threads; i < (w + 1) * tasks / threads; i++)
-                    assert_int_equal(r.worker[i], w);
+            for (int64_t i = 0; i < tasks; i++)
+                assert_in_range(r.worker[i], 0, threads - 1);
         }
         weft_pool_destroy(pool);
     }
@@ -81,6 +80,43 @@ static void many_short_jobs(void **state) {
     weft_pool_destroy(pool);
 }
 
+/* The first task of all lasts until the others have run, half of which are of the same share. */
+static void wait_for_others(void *data, int64_t task, int32_t worker) {
+    struct record *r = data;
+    note(data, task, worker);
+    for (int i = 1; task == 0 && i < 100; i++)
+        while (!atomic_load(&r->runs[i]))
+            usleep(10);
+}
+
+static void who_is_idle_takes_tasks_of_others(void **state) {
+    (void)state;
+    struct weft_pool *pool = weft_pool_create(2, NULL);
+    struct record r = {.exec = weft_pool_exec(pool)};
+    r.exec->parallel_for(r.exec->context, wait_for_others, &r, 100);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(r.runs[i], 1);
+    for (int i = 1; i < 50; i++) /* the rest of that share */
+        assert_true(r.worker[i] != r.worker[0]);
+    weft_pool_destroy(pool);
+}
+
+/* Jobs of many lengths, one right behind the other: a late worker must not take tasks of the next job for its
+ * own. */
+static void late_workers_claim_nothing_twice(void **state) {
+    (void)state;
+    struct weft_pool *pool = weft_pool_create(4, NULL);
+    const weft_exec *exec = weft_pool_exec(pool);
+    for (int i = 0; i < 20000; i++) {
+        struct record r = {.exec = exec};
+        int tasks = 2 + i * 7 % 13;
+        exec->parallel_for(exec->context, note, &r, tasks);
+        for (int k = 0; k < 16; k++)
+            assert_int_equal(r.runs[k], k < tasks);
+    }
+    weft_pool_destroy(pool);
+}
+
 static void sizes_at_the_edge(void **state) {
     (void)state;
     struct weft_error error = {""};
@@ -94,9 +130,11 @@ static void sizes_at_the_edge(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_task_runs_once_on_its_worker),
+        cmocka_unit_test(every_task_runs_once),
         cmocka_unit_test(a_call_inside_a_body_runs_there),
         cmocka_unit_test(many_short_jobs),
+        cmocka_unit_test(who_is_idle_takes_tasks_of_others),
+        cmocka_unit_test(late_workers_claim_nothing_twice),
         cmocka_unit_test(sizes_at_the_edge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
