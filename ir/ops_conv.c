@@ -273,13 +273,47 @@ static struct value *conv_back(struct gradient *g, const struct type *x, struct 
     return build_conv(g->b, dy, turned_weights(g, w, a.groups), &back);
 }
 
+/* A transposed convolution (stride 1 over a spread x): its weights' gradient by conv_wgrad meets zeros most
+ * of the time. Place p of dy meets element i of x under tap k where p = i L - k d + lo, so with k' = K - 1 -
+ * k and without zeros dw[o, c, k] = sum_{b,i} dy[b, o, i L + k' d - lo'] x[b, c, i],   lo' = (K - 1) d - lo:
+ * the gradient of a convolution of dy with stride L, turned round. */
+static bool is_transposed_conv(const struct conv_attrs *a, const struct type *w) {
+    bool spreads = false;
+    for (int k = 0; k < a->rank; k++) {
+        if (a->stride[k] != 1 || !dim_is_const(w->dims[k + 2]))
+            return false;
+        spreads = spreads || a->lhs_dilation[k] != 1;
+    }
+    return spreads && a->groups == 1;
+}
+
+static struct value *weights_back(struct gradient *g, struct value *x, const struct type *w, struct value *dy,
+                                  const struct conv_attrs *a) {
+    if (!is_transposed_conv(a, w))
+        return build_conv_wgrad(g->b, x, dy, w, a);
+    struct conv_attrs back = *a;
+    const struct dim **dims = ARENA_ARRAY(g->scratch, const struct dim *, w->rank);
+    for (int k = 0; k < w->rank; k++)
+        dims[k] = w->dims[k < 2 ? 1 - k : k];
+    for (int k = 0; k < a->rank; k++) {
+        int64_t reach = (dim_value(w->dims[k + 2]) - 1) * a->dilation[k];
+        back.stride[k] = a->lhs_dilation[k];
+        back.lhs_dilation[k] = 1;
+        back.pad_lo[k] = reach - a->pad_lo[k];
+        back.pad_hi[k] = reach - a->pad_hi[k];
+    }
+    const struct type *swapped = type_with_dims(g->b->graph->types, w, w->rank, dims);
+    struct value *dw = build_conv_wgrad(g->b, dy, x, swapped, &back);
+    return dw ? turned_weights(g, dw, 1) : NULL;
+}
+
 bool grad_conv(struct gradient *g) {
     struct value *x = g->op->in[0], *w = g->op->in[1];
     struct conv_attrs a;
     conv_attrs_get(g->op, &a);
     if (g->want[0] && !(g->dx[0] = conv_back(g, x->type, w, g->dy[0])))
         return false;
-    return !g->want[1] || (g->dx[1] = build_conv_wgrad(g->b, x, g->dy[0], w->type, &a));
+    return !g->want[1] || (g->dx[1] = weights_back(g, x, w->type, g->dy[0], &a));
 }
 
 /* sum(conv_wgrad(x, dy) * v) = sum(conv(x, v) * dy) */

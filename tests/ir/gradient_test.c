@@ -120,6 +120,12 @@ static const struct {
      "f32[2,1,6], f32[2,1,2] {stride = [3], pad_lo = [0], pad_hi = [0], dilation = [1], lhs_dilation = [1], "
      "groups = 1}"},
     {"conv",
+     "f32[2,3,4], f32[2,3,4] {stride = [1], pad_lo = [2], pad_hi = [2], dilation = [1], lhs_dilation = [2], "
+     "groups = 1}"},
+    {"conv",
+     "f32[1,2,3,2], f32[3,2,2,3] {stride = [1, 1], pad_lo = [0, -1], pad_hi = [1, 5], dilation = [2, 1], "
+     "lhs_dilation = [3, 1], groups = 1}"},
+    {"conv",
      "f32[1,2,4,3], f32[2,2,3,2] {stride = [1, 2], pad_lo = [1, 0], pad_hi = [2, 1], dilation = [1, 1], "
      "lhs_dilation = [2, 3], groups = 1}"},
     {"conv",
