@@ -156,6 +156,7 @@ void diag_chain(struct diag *diag, const struct site *site) {
     }
     if (calls.count == 1 && !span_is_known(calls.at[0].site->span))
         return;
+    diag->is_called = calls.count > 0;
     label_users_call(diag, &calls);
     int skipped = calls.count - CHAIN_INNER - CHAIN_OUTER;
     for (int i = 0; i < calls.count; i++) {

@@ -54,7 +54,8 @@ enum diag_code diag_code_of(const struct diags *diags, int index);
 enum severity diag_severity(const struct diags *diags, int index);
 const char *diag_code_text(enum diag_code code); /* "E0301" */
 
-/* Draws all of them in the order of their places, advice (W0001, W0002) only where there are no errors:
+/* Draws all of them in the order of their places, what several calls say of one place once, and advice
+ * (W0001, W0002) only where there are no errors:
  *     error[E0301]: the inner dimensions differ
  *       --> vae.weft:12:9
  *        |

@@ -354,7 +354,8 @@ static int compare_ranked(const void *x, const void *y) {
 static bool is_repetition(const struct ranked *sorted, int index) {
     const struct diag *diag = sorted[index].diag;
     for (int i = index - 1; i >= 0 && compare_places(sorted[i].diag, diag) == 0; i--)
-        if (sorted[i].diag->code == diag->code && strcmp(sorted[i].diag->message, diag->message) == 0)
+        if (sorted[i].diag->code == diag->code && ((sorted[i].diag->is_called && diag->is_called) ||
+                                                   strcmp(sorted[i].diag->message, diag->message) == 0))
             return true;
     return false;
 }

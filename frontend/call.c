@@ -175,13 +175,25 @@ static struct datum run_fn_body(struct elab *e, const struct item *item) {
     return e->frame->returned ? e->frame->result : datum_none();
 }
 
+static struct datum refuse_nothing(struct elab *e, const struct item *item, struct span span) {
+    struct diag *diag =
+        report_error(e, span, E_TYPE, "`%s` returns nothing, but its result is declared", item->name.text);
+    struct span end = item->body.span;
+    end.begin = end.end > end.begin ? end.end - 1 : end.begin;
+    if (item->has_body && !e->frame->returned)
+        diag_label(diag, end, "its body ends here, without `return`");
+    return datum_error();
+}
+
 static struct datum check_result(struct elab *e, const struct item *item, const struct binder *binder,
                                  struct datum result) {
     if (datum_is_error(result) || !item->type)
         return result;
-    struct span span = item->has_body ? item->name.span : item->value->span;
+    struct span span = item->has_body ? e->frame->result_span : item->value->span;
+    if (!span_is_known(span))
+        span = item->name.span;
     if (datum_is_none(result) && !item->type->optional)
-        return fail(e, span, E_TYPE, "`%s` returns nothing, but its result is declared", item->name.text);
+        return refuse_nothing(e, item, span);
     return bind_type(e, binder, item->type, &result, span) ? result : datum_error();
 }
 
@@ -521,6 +533,17 @@ static struct datum call_dtype(struct elab *e, enum dtype dtype, const struct ar
 
 /* ---- calls as expressions ---- */
 
+/* `place` is the call, or in a pipe what stands alone behind it. */
+static struct datum refuse_callee(struct elab *e, struct datum callee, const struct expr *place,
+                                  struct span span) {
+    struct diag *diag = report_error(e, span, E_TYPE, "%s cannot be called", describe(e, callee));
+    if (place)
+        label_binding(e, diag, place->kind == EXPR_CALL ? place->a : place);
+    if (datum_is_run_time(callee) && place && place->kind == EXPR_CALL)
+        diag_hint(diag, "an element is taken with brackets: x[0]");
+    return datum_error();
+}
+
 struct datum call_datum(struct elab *e, struct datum callee, const struct arguments *args,
                         const struct expr *place, struct span span) {
     for (int i = 0; i < args->at.count; i++)
@@ -542,7 +565,7 @@ struct datum call_datum(struct elab *e, struct datum callee, const struct argume
     case DATUM_DTYPE:
         return call_dtype(e, callee.dtype, args, span);
     default:
-        return fail(e, span, E_TYPE, "%s cannot be called", describe(e, callee));
+        return refuse_callee(e, callee, place, span);
     }
 }
 

@@ -114,6 +114,7 @@ struct match {
     const struct type *type;
     struct span span; /* of the value */
     int axis;
+    const struct value *value; /* whose type it is, or NULL */
 };
 
 static struct diag *mismatch(const struct match *m, enum diag_code code, const char *why) {
@@ -121,6 +122,8 @@ static struct diag *mismatch(const struct match *m, enum diag_code code, const c
     struct diag *diag =
         report_error(e, m->span, code, "%s is %s, %s", m->b->what, type_text(e->types, m->type), why);
     diag_label(diag, m->pattern->span, "the type that is wanted");
+    if (m->value)
+        label_origin(e, diag, m->value, m->span);
     return diag;
 }
 
@@ -309,7 +312,8 @@ static bool bind_tensor(struct elab *e, const struct binder *b, const struct typ
     if (b->quiet) {
         if (d->kind != DATUM_TENSOR && d->kind != DATUM_CONSTANT)
             return false;
-        struct match m = {e, b, type, d->kind == DATUM_TENSOR ? d->tensor->type : d->constant->type, span, 0};
+        struct match m = {e,    b, type, d->kind == DATUM_TENSOR ? d->tensor->type : d->constant->type,
+                          span, 0, NULL};
         return match_dims(&m);
     }
     if (!wanted_dtype(e, type, &wanted))
@@ -342,7 +346,7 @@ static bool bind_tensor(struct elab *e, const struct binder *b, const struct typ
         return false;
     }
     bind_dtype(e, type, dtype);
-    struct match m = {e, b, type, settled->type, span, 0};
+    struct match m = {e, b, type, settled->type, span, 0, settled};
     if (!match_dims(&m))
         return false;
     if (d->kind != DATUM_TENSOR || d->tensor != settled)

@@ -78,6 +78,7 @@ struct frame {
     bool is_transparent; /* a lambda: what it makes belongs to its caller */
     bool returned;
     struct datum result;
+    struct span result_span; /* of what was returned */
     int barrier; /* regions entered in this call: `return` cannot leave one */
     int depth;
     struct dtype_binding { /* dtype variables of the signature: float, num, any */
@@ -235,6 +236,10 @@ bool operands_fit(struct elab *e, const char *word, struct value *x, struct valu
                   struct span sx, struct span sy);
 /* Says what an operand is: where it was made if that is in the same function, else where it stands. */
 void label_operand(struct elab *e, struct diag *diag, const struct value *x, struct span span);
+/* Says where a value that stands at `span` was made, if that is another line of the same function. */
+void label_origin(struct elab *e, struct diag *diag, const struct value *x, struct span span);
+/* Says where the name that an expression is was bound; nothing where it is no name. */
+void label_binding(struct elab *e, struct diag *diag, const struct expr *x);
 enum dtype default_float(const struct elab *e);
 /* A size as a tensor. */
 struct value *size_tensor(struct elab *e, const struct dim *size, enum dtype dtype);

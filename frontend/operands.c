@@ -21,6 +21,22 @@ void label_operand(struct elab *e, struct diag *diag, const struct value *x, str
         diag_label(diag, here ? x->def->site->span : span, "this is %s", type);
 }
 
+void label_origin(struct elab *e, struct diag *diag, const struct value *x, struct span span) {
+    int made, line, column;
+    if (!was_made_here(e, x, span))
+        return;
+    source_locate(span.source, x->def->site->span.begin, &made, &column);
+    source_locate(span.source, span.begin, &line, &column);
+    if (made != line)
+        label_operand(e, diag, x, span);
+}
+
+void label_binding(struct elab *e, struct diag *diag, const struct expr *x) {
+    const struct binding *found = x->kind == EXPR_NAME ? scope_find(e->frame->scope, x->name.text) : NULL;
+    if (found && span_is_known(found->span))
+        diag_label(diag, found->span, "`%s` is bound here", x->name.text);
+}
+
 static struct diag *refuse(struct elab *e, enum diag_code code, const char *message, const struct value *x,
                            const struct value *y, struct span span, struct span sx, struct span sy) {
     struct diag *diag = report_error(e, span, code, "%s", message);

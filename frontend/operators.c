@@ -401,7 +401,8 @@ static struct datum binary_others(struct elab *e, enum binary_op op, const struc
         return fail(e, o->span, E_UNSUPPORTED, "a string of more than %d bytes", MAX_TEXT);
     if (op == BINARY_ADD && o->a.kind == DATUM_STRING && o->b.kind == DATUM_STRING)
         return datum_string(intern(e->names, arena_printf(e->arena, "%s%s", o->a.text, o->b.text)));
-    if (op == BINARY_ADD && (o->a.kind == DATUM_LIST || o->a.kind == DATUM_RANGE)) {
+    bool is_list = o->a.kind == DATUM_LIST || o->a.kind == DATUM_RANGE;
+    if (op == BINARY_ADD && is_list && !datum_is_run_time(o->b)) {
         const struct list *a, *b;
         if (!datum_items(e, o->a, o->sa, &a) || !datum_items(e, o->b, o->sb, &b))
             return datum_error();

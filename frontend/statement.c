@@ -127,6 +127,7 @@ static enum flow run_return(struct elab *e, const struct stmt *s) {
         return FLOW_NEXT;
     }
     e->frame->result = s->value ? evaluate(e, s->value) : datum_none();
+    e->frame->result_span = s->value ? s->value->span : s->span;
     e->frame->returned = true;
     return FLOW_RETURN;
 }
