@@ -109,15 +109,21 @@ static bool is_dear(const struct op *op) {
 
 /* In memory whatever is decided here: contractions have their epilogues already; and who is no nest reads
  * memory. */
+static bool is_surely_stored(const struct fusion *f, const struct value *v);
+
+static bool is_read_from_memory(const struct fusion *f, const struct op *user) {
+    return kind_of(user) != CLUSTER_NEST || (user->code == OP_reshape && is_surely_stored(f, user->out[0]));
+}
+
 static bool is_surely_stored(const struct fusion *f, const struct value *v) {
-    if (!v->def || kind_of(v->def) != CLUSTER_NEST)
+    if (!v->def)
         return true;
     const struct place_of_op *p = &f->of[v->def->id];
-    if (p->homes.count == 1 && p->homes.at[0]->kind == CLUSTER_CONTRACT)
-        return true;
+    bool in_contraction = p->homes.count > 0 && p->homes.at[0]->kind == CLUSTER_CONTRACT;
+    if (in_contraction || kind_of(v->def) != CLUSTER_NEST)
+        return !in_contraction || p->is_result;
     FOR_EACH_USE (use, v)
-        if (kind_of(use->user) != CLUSTER_NEST ||
-            (use->user->code == OP_reshape && is_surely_stored(f, use->user->out[0])))
+        if (is_read_from_memory(f, use->user))
             return true;
     return false;
 }
@@ -439,16 +445,42 @@ static bool extends_epilogue(struct fusion *f, const struct op *op, const struct
     return true;
 }
 
-/* Values of c that something outside needs, if `with` (or NULL) were in it. */
-static int results_with(const struct fusion *f, const struct cluster *c, const struct op *with) {
-    int results = 0;
-    for (int i = with ? -1 : 0; i < c->ops.count; i++) {
-        const struct op *op = i < 0 ? with : c->ops.at[i];
-        bool needed = false;
-        FOR_EACH_USE (use, op->out[0])
-            needed |= use->user != with && !is_home(f, use->user, c);
-        results += needed;
+/* Somebody outside of c needs the op's value, and it does not pay to compute it there again from other
+ * results. */
+static bool must_be_result(const struct fusion *f, const struct cluster *c, const struct op *op,
+                           const struct op *with) {
+    bool is_needed = false;
+    FOR_EACH_USE (use, op->out[0]) {
+        if (use->user == with || is_home(f, use->user, c))
+            continue;
+        is_needed = true;
+        if (is_read_from_memory(f, use->user))
+            return true;
     }
+    return is_needed && (op == c->core || class_of(op) != FUSE_MAP || !is_cheap_chain(f, op));
+}
+
+static void sort_by_position(const struct fusion *f, struct op **ops, int count) {
+    for (int i = 1; i < count; i++)
+        for (int k = i; k > 0 && of(f, ops[k - 1])->position > of(f, ops[k])->position; k--) {
+            struct op *t = ops[k];
+            ops[k] = ops[k - 1];
+            ops[k - 1] = t;
+        }
+}
+
+/* Finds which values of c, if `with` (or NULL) were in it, are results of its kernel, and counts them. */
+static int find_results(struct fusion *f, const struct cluster *c, struct op *with) {
+    int count = c->ops.count, results = 0;
+    struct op **ops = ARENA_ARRAY(f->arena, struct op *, count + 1);
+    memcpy(ops, c->ops.at, sizeof(*ops) * (size_t)count);
+    if (with)
+        ops[count++] = with;
+    sort_by_position(f, ops, count);
+    for (int i = 0; i < count; i++)
+        of(f, ops[i])->is_result = false;
+    for (int i = 0; i < count; i++)
+        results += of(f, ops[i])->is_result = must_be_result(f, c, ops[i], with);
     return results;
 }
 
@@ -483,12 +515,13 @@ static bool leads_to_memory(const struct fusion *f, const struct op *op, const s
 }
 
 /* Another result costs a store: worth it only where the value would be stored anyway. */
-static bool is_worth_its_results(const struct fusion *f, const struct cluster *c, const struct op *op) {
+static bool is_worth_its_results(struct fusion *f, const struct cluster *c, struct op *op) {
     enum { CHAIN = 6 };
-    int results = results_with(f, c, op);
+    int before = find_results(f, c, NULL), results = find_results(f, c, op);
+    of(f, op)->is_result = false;
     if (results > EPILOGUE_RESULTS)
         return false;
-    return results <= results_with(f, c, NULL) || leads_to_memory(f, op, c, CHAIN);
+    return results <= before || leads_to_memory(f, op, c, CHAIN);
 }
 
 /* The first user, in the order of the block, that extends the epilogue. */
@@ -505,20 +538,24 @@ static struct op *find_extension(struct fusion *f, const struct cluster *c) {
     return best;
 }
 
-/* A reshape at the end of an epilogue is a free view behind the kernel. */
-static void drop_last_reshapes(struct fusion *f, struct cluster *c) {
+/* What ends an epilogue and is no result is not needed there; a reshape at its end is a free view behind the
+ * kernel. */
+static bool drop_last_op(struct fusion *f, struct cluster *c) {
     for (int i = c->ops.count - 1; i > 0; i--) {
         struct op *op = c->ops.at[i];
-        bool is_used = op->code != OP_reshape;
+        bool is_used = of(f, op)->is_result && op->code != OP_reshape;
         FOR_EACH_USE (use, op->out[0])
             is_used |= is_home(f, use->user, c);
         if (is_used)
             continue;
         of(f, op)->homes.count = 0;
         of(f, op)->provider = NULL;
+        of(f, op)->is_result = false;
         memmove(&c->ops.at[i], &c->ops.at[i + 1], sizeof(op) * (size_t)(c->ops.count - 1 - i));
         c->ops.count--;
+        return true;
     }
+    return false;
 }
 
 static void grow_epilogue(struct fusion *f, struct op *core) {
@@ -527,7 +564,10 @@ static void grow_epilogue(struct fusion *f, struct op *core) {
         join(f, next, c);
         of(f, next)->provider = c;
     }
-    drop_last_reshapes(f, c);
+    do {
+        sort_by_position(f, c->ops.at, c->ops.count);
+        find_results(f, c, NULL);
+    } while (drop_last_op(f, c));
 }
 
 /* ---- may an op go where its users are? ---- */
@@ -680,8 +720,21 @@ static void place_cheap(struct fusion *f, struct op *op, cluster_list *users) {
         of(f, op)->provider = provider;
 }
 
+/* A value of an epilogue that is no result is computed again where it is used. */
+static void copy_to_users(struct fusion *f, struct op *op) {
+    cluster_list users;
+    users_of(f, op, &users);
+    for (int i = 0; i < users.count; i++)
+        if (users.at[i] != of(f, op)->provider && fits(f, op, users.at[i]))
+            join(f, op, users.at[i]);
+}
+
 static void visit(struct fusion *f, struct op *op) {
-    if (of(f, op)->homes.count)
+    struct place_of_op *p = of(f, op);
+    if (p->homes.count && p->homes.at[0]->kind == CLUSTER_CONTRACT && !p->is_result &&
+        op != p->homes.at[0]->core)
+        copy_to_users(f, op);
+    if (p->homes.count)
         return;
     enum cluster_kind kind = kind_of(op);
     if (kind != CLUSTER_NEST) {

@@ -35,6 +35,7 @@ struct place_of_op {
     VEC(struct cluster *) homes; /* cheap ops have several: they are computed again in each */
     int asked;                   /* the last question whether it depends on a contraction, */
     bool answer;                 /* and the answer */
+    bool is_result;              /* of a contraction's kernel: it has to be in memory */
     bool updates_state;          /* elementwise, from a state that the function writes */
     struct cluster *provider;    /* whose kernel gives the op's results to other kernels; NULL: nobody asks */
 };
@@ -46,7 +47,7 @@ struct fusion {
     struct place_of_op *of;         /* by op id */
     int op_count;                   /* ids below it; kernels that are being made have higher ones */
     VEC(struct cluster *) clusters; /* in order of creation */
-    bool *is_written; /* by state index */
+    bool *is_written;               /* by state index */
     int next_mark;
 };
 
