@@ -22,7 +22,7 @@ struct codegen_options {
 /* What the compiler did, for --time. Seconds. */
 struct codegen_times {
     double lower, link;
-    double emit, llvm; /* of all compile threads together */
+    double emit, llvm; /* of the compile threads, as parts of the time that passed */
     double compile;    /* the whole call, by the clock */
     int kernels, distinct;     /* kernel ops; pieces of code that they come to */
     int modules, from_cache;   /* modules that units and entries are compiled in; objects found in the cache */

@@ -298,11 +298,17 @@ static bool collect_objects(struct shop *shop, struct compiled *c, struct diags 
     return ok;
 }
 
-static void note_times(struct compiled *c, const struct shop *shop, const struct worker *workers, int count) {
+/* What the threads spent, as parts of the time that passed. */
+static void note_times(struct compiled *c, const struct shop *shop, const struct worker *workers, int count,
+                       double passed) {
+    double emit = 0, llvm = 0;
     for (int i = 0; i < count; i++) {
-        c->times.emit += workers[i].emit;
-        c->times.llvm += workers[i].llvm;
+        emit += workers[i].emit;
+        llvm += workers[i].llvm;
     }
+    double spent = emit + llvm;
+    c->times.emit = spent > 0 ? passed * emit / spent : passed;
+    c->times.llvm = spent > 0 ? passed * llvm / spent : 0;
     c->times.modules = shop->job_count;
     c->times.from_cache = shop->from_cache;
 }
@@ -317,9 +323,11 @@ bool compile_objects(struct compiled *c, struct diags *diags) {
     int count = worker_count(&c->options);
     plan_jobs(&shop, count);
     struct worker *workers = ARENA_ARRAY(c->arena, struct worker, count);
+    double begin = seconds_now();
     run_shop(&shop, workers, count);
+    double passed = seconds_now() - begin;
     bool ok = collect_objects(&shop, c, diags);
-    note_times(c, &shop, workers, count);
+    note_times(c, &shop, workers, count, passed);
     for (int i = 0; i < count; i++)
         if (workers[i].arena)
             arena_destroy(workers[i].arena);

@@ -52,6 +52,13 @@ bool session_open(struct session *session, struct invocation *invocation) {
         session->cache = default_cache(arena);
     else if (strcmp(session->cache, "off") == 0)
         session->cache = NULL;
+    const char *gemm = option_text(invocation, OPT_gemm, "own");
+    session->use_openblas = strcmp(gemm, "openblas") == 0;
+    if (!session->use_openblas && strcmp(gemm, "own") != 0) {
+        usage_error(invocation, "--gemm is own or openblas");
+        return false;
+    }
+    session->explain = option_given(invocation, OPT_explain);
     session->quiet = option_given(invocation, OPT_quiet);
     session->json = option_given(invocation, OPT_json);
     session->show_times = option_given(invocation, OPT_time);
@@ -228,7 +235,11 @@ static bool compile_program(struct session *session, struct program *p, bool lin
     if (!session_run_passes(session, p->graph, &context, NULL) || !need_codegen(session) || !need_pool(session))
         return false;
     p->plan = context.plan;
-    const struct codegen_options options = {.cpu = session->cpu, .cache = session->cache, .no_jit = !link};
+    const struct codegen_options options = {.cpu = session->cpu,
+                                            .cache = session->cache,
+                                            .use_openblas = session->use_openblas,
+                                            .explain = session->explain,
+                                            .no_jit = !link};
     p->compiled = session->codegen->compile(p->graph, functions, p->entry_count, p->plan, &options, p->arena, session->diags);
     if (!p->compiled)
         return false;

@@ -23,7 +23,7 @@ struct session {
     uint64_t seed;
     int threads; /* 0: as many as cores */
     const char *cpu, *cache;
-    bool quiet, json, show_times;
+    bool quiet, json, show_times, explain, use_openblas;
     VEC(struct setting) settings; /* --set */
     VEC(struct timing { const char *what; double seconds; }) times;
 };
