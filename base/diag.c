@@ -266,3 +266,17 @@ const char *nearest_name(const char *word, const char *const *candidates, int co
     }
     return best;
 }
+
+void diag_nearest(struct diag *diag, const char *word, const char *const *candidates, int count) {
+    const char *near = nearest_name(word, candidates, count);
+    if (near)
+        diag_hint(diag, "did you mean `%s`?", near);
+}
+
+const char *names_text(struct arena *arena, const char *const *names, int count) {
+    struct strbuf out;
+    strbuf_init(&out, arena);
+    for (int i = 0; i < count; i++)
+        strbuf_printf(&out, "%s`%s`", i == 0 ? "" : i == count - 1 ? " and " : ", ", names[i]);
+    return count > 0 ? out.text : "nothing";
+}

@@ -68,5 +68,9 @@ void diags_render(const struct diags *diags, struct strbuf *out, bool colour);
 
 /* The candidate nearest to word by edit distance, or NULL where none is near enough to be a slip. */
 const char *nearest_name(const char *word, const char *const *candidates, int count);
+/* "did you mean" that one, if there is one. */
+void diag_nearest(struct diag *diag, const char *word, const char *const *candidates, int count);
+/* "`a`, `b` and `c`"; "nothing" of none. */
+const char *names_text(struct arena *arena, const char *const *names, int count);
 
 #endif

@@ -28,19 +28,26 @@ static struct given *find_given(struct run *r, const char *name) {
     return NULL;
 }
 
+static bool unknown_input(struct run *r, const char *name) {
+    int count = r->entry->param_count;
+    const char **names = ARENA_ARRAY(r->session.arena, const char *, count);
+    for (int i = 0; i < count; i++)
+        names[i] = r->entry->params[i].name;
+    diag_nearest(diag_error(r->session.diags, (struct span){0}, E_ARGUMENT, "`%s` has no parameter `%s`; it has %s", r->entry->name, name,
+                            names_text(r->session.arena, names, count)),
+                 name, names, count);
+    return false;
+}
+
 static bool check_names(struct run *r) {
     for (int i = 0; i < r->given_count; i++) {
         bool known = false;
         for (int k = 0; k < r->entry->param_count; k++)
             known |= strcmp(r->entry->params[k].name, r->given[i].name) == 0;
-        if (!known) {
-            struct strbuf names;
-            strbuf_init(&names, r->session.arena);
-            for (int k = 0; k < r->entry->param_count; k++)
-                strbuf_printf(&names, "%s`%s`", k ? ", " : "", r->entry->params[k].name);
-            return session_fail(&r->session, E_ARGUMENT, "`%s` has no parameter `%s`; it has %s", r->entry->name, r->given[i].name,
-                                r->entry->param_count ? names.text : "none");
-        }
+        if (!known)
+            return unknown_input(r, r->given[i].name);
+        if (find_given(r, r->given[i].name) != &r->given[i])
+            return session_fail(&r->session, E_ARGUMENT, "`%s` is given twice", r->given[i].name);
     }
     return true;
 }

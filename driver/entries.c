@@ -4,23 +4,31 @@
 
 #include <string.h>
 
-static const char *list_entries(struct session *session, const struct instance *instance) {
-    struct strbuf text;
-    strbuf_init(&text, session->arena);
-    for (int i = 0; i < instance_entry_count(instance); i++)
-        strbuf_printf(&text, "%s`%s`", i ? ", " : "", instance_entry(instance, i)->name);
-    return text.text;
-}
-
 const struct entry *entries_find(struct session *session, const struct instance *instance, const char *name) {
     const struct entry *entry = name ? instance_find_entry(instance, name) : NULL;
-    if (!name && instance_entry_count(instance) == 1)
+    int count = instance_entry_count(instance);
+    if (!name && count == 1)
         entry = instance_entry(instance, 0);
-    if (!entry && name)
-        session_fail(session, E_NAME, "the model has no fn or train named `%s`; it has %s", name, list_entries(session, instance));
-    else if (!entry)
-        session_fail(session, E_NAME, "say which: the model has %s", list_entries(session, instance));
-    return entry;
+    if (entry)
+        return entry;
+    const char **names = ARENA_ARRAY(session->arena, const char *, count);
+    for (int i = 0; i < count; i++)
+        names[i] = instance_entry(instance, i)->name;
+    const char *list = names_text(session->arena, names, count);
+    if (name)
+        diag_nearest(diag_error(session->diags, (struct span){0}, E_NAME, "the model has no fn or train named `%s`; it has %s", name, list),
+                     name, names, count);
+    else
+        session_fail(session, E_NAME, "say which: the model has %s", list);
+    return NULL;
+}
+
+/* An fn that takes a number or a list of the elaboration, and has no default for it, is there for other fns. */
+static bool needs_a_value(const struct entry *entry) {
+    for (int i = 0; i < entry->param_count; i++)
+        if (entry->params[i].kind == PARAM_OTHER && !entry->params[i].has_default && !entry->params[i].optional)
+            return true;
+    return false;
 }
 
 /* An int parameter with a default (`steps: int = 100`) is a choice of the model's text, fixed by --shape or its default;
@@ -45,7 +53,8 @@ static struct function *elaborate_one(struct session *session, struct instance *
 static const struct entry **choose(struct session *session, struct instance *instance, const char *list, int *count) {
     VEC(const struct entry *) chosen = {0};
     for (int i = 0; !list && i < instance_entry_count(instance); i++)
-        VEC_PUSH(session->arena, &chosen, instance_entry(instance, i));
+        if (!needs_a_value(instance_entry(instance, i)))
+            VEC_PUSH(session->arena, &chosen, instance_entry(instance, i));
     for (const char *at = list; at && *at;) {
         size_t length = strcspn(at, ",");
         const struct entry *entry = entries_find(session, instance, arena_strndup(session->arena, at, length));

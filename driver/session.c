@@ -145,7 +145,8 @@ bool session_load(struct session *session, const char *word, struct model_name *
     session_add_time(session, "parse", clock_seconds() - begun);
     if (!ok)
         return false;
-    if (name->model && !name->fn && !has_model(session, path, name->model)) {
+    bool is_model_name = name->model && name->model[0] >= 'A' && name->model[0] <= 'Z';
+    if (name->model && !name->fn && !is_model_name && !has_model(session, path, name->model)) {
         name->fn = name->model;
         name->model = NULL;
     }
@@ -189,8 +190,11 @@ struct graph *session_bind(struct session *session, const struct graph *graph, c
     copy->functions.count = kept;
     for (int i = 0; i < count; i++) {
         struct function *function = graph_find_function(copy, requests[i].function->name);
-        if (!graph_bind(copy, function, requests[i].bindings, requests[i].binding_count, session->diags))
+        if (!graph_bind(copy, function, requests[i].bindings, requests[i].binding_count, session->diags)) {
+            if (strstr(diag_message(session->diags, diags_count(session->diags) - 1), "has no value yet"))
+                diag_hint(diags_last(session->diags), "--shape NAME=SIZE gives a size its value");
             return NULL;
+        }
     }
     return copy;
 }

@@ -161,6 +161,20 @@ const struct dim **arg_dims(struct elab *e, const struct builtin_call *c, int i,
     return dims;
 }
 
+bool sizes_are_natural(struct elab *e, const struct dim *const *dims, int count, struct span span) {
+    for (int i = 0; i < count; i++)
+        if (dim_compare(e->types, dims[i], dim_const(e->types, 0)) == -1) {
+            report_error(e, span, E_DIM, "the size %s of a shape is negative", dim_text(e->types, dims[i]));
+            return false;
+        }
+    return true;
+}
+
+const struct dim **arg_shape(struct elab *e, const struct builtin_call *c, int i, int *count) {
+    const struct dim **dims = arg_dims(e, c, i, count);
+    return dims && sizes_are_natural(e, dims, *count, c->spans[i]) ? dims : NULL;
+}
+
 int64_t *arg_ints(struct elab *e, const struct builtin_call *c, int i, int want, int *count) {
     int n;
     const struct dim **dims = arg_dims(e, c, i, &n);

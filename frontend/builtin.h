@@ -54,6 +54,9 @@ bool arg_axis(struct elab *e, const struct builtin_call *c, int i, int rank, int
 int64_t *arg_axes(struct elab *e, const struct builtin_call *c, int i, int rank, int *count);
 /* A list of ints that may be symbolic. NULL: reported. */
 const struct dim **arg_dims(struct elab *e, const struct builtin_call *c, int i, int *count);
+/* The same, none of them known to be negative. */
+const struct dim **arg_shape(struct elab *e, const struct builtin_call *c, int i, int *count);
+bool sizes_are_natural(struct elab *e, const struct dim *const *dims, int count, struct span span);
 /* A list of known ints; of length `want` unless that is -1. NULL: reported. */
 int64_t *arg_ints(struct elab *e, const struct builtin_call *c, int i, int want, int *count);
 /* The elements of a list or tuple argument. false: reported. */

@@ -4,7 +4,7 @@
 /* The shape of a draw, as a type of f32. NULL: reported. */
 static const struct type *draw_shape(struct elab *e, const struct builtin_call *c) {
     int count;
-    const struct dim **dims = arg_dims(e, c, 0, &count);
+    const struct dim **dims = arg_shape(e, c, 0, &count);
     return dims ? type_get(e->types, DTYPE_f32, count, dims) : NULL;
 }
 

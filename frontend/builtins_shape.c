@@ -41,7 +41,7 @@ static struct datum run_reshape(struct elab *e, const struct builtin_call *c) {
     struct value *x = arg_tensor(e, c, 0, DTYPE_ANY);
     int count;
     const struct dim **dims = x ? arg_dims(e, c, 1, &count) : NULL;
-    if (!dims || !fill_rest(e, c, x->type, dims, count))
+    if (!dims || !fill_rest(e, c, x->type, dims, count) || !sizes_are_natural(e, dims, count, c->spans[1]))
         return datum_error();
     return datum_tensor(build_reshape(&e->b, x, count, dims));
 }
@@ -116,7 +116,7 @@ static struct datum run_flip(struct elab *e, const struct builtin_call *c) {
 static struct datum run_broadcast(struct elab *e, const struct builtin_call *c) {
     struct value *x = arg_tensor(e, c, 0, DTYPE_ANY);
     int count;
-    const struct dim **dims = x ? arg_dims(e, c, 1, &count) : NULL;
+    const struct dim **dims = x ? arg_shape(e, c, 1, &count) : NULL;
     if (!dims)
         return datum_error();
     return datum_tensor(build_broadcast_to(&e->b, x, type_with_dims(e->types, x->type, count, dims)));

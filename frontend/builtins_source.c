@@ -7,7 +7,7 @@
 
 static const struct type *shape_type(struct elab *e, const struct builtin_call *c, int i, enum dtype dtype) {
     int count;
-    const struct dim **dims = arg_dims(e, c, i, &count);
+    const struct dim **dims = arg_shape(e, c, i, &count);
     return dims ? type_get(e->types, dtype, count, dims) : NULL;
 }
 

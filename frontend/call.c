@@ -63,7 +63,7 @@ static int find_parameter(struct elab *e, const struct signature *s, const struc
     const char **names = ARENA_ARRAY(e->arena, const char *, s->at.count);
     for (int i = 0; i < s->at.count; i++)
         names[i] = s->at.at[i].name;
-    hint_nearest(diag, arg->name, names, s->at.count);
+    diag_nearest(diag, arg->name, names, s->at.count);
     return -1;
 }
 
@@ -75,7 +75,7 @@ static bool refuse_missing(struct elab *e, const struct signature *s, struct spa
     if (names.count > 0)
         refuse(e, s, span,
                arena_printf(e->arena, "`%s` needs the argument%s %s", s->what, names.count > 1 ? "s" : "",
-                            list_names(e->arena, names.at, names.count)));
+                            names_text(e->arena, names.at, names.count)));
     return names.count > 0;
 }
 

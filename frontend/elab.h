@@ -192,9 +192,7 @@ struct diag *report_error(struct elab *e, struct span span, enum diag_code code,
 struct datum fail(struct elab *e, struct span span, enum diag_code code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 const char *describe(struct elab *e, struct datum d);
-/* "did you mean": where one of the names is near. */
-void hint_nearest(struct diag *diag, const char *name, const char *const *names, int count);
-/* Of this scope alone. */
+/* "did you mean": a name of this scope alone. */
 void hint_nearest_in(struct arena *arena, struct diag *diag, const char *name, const struct scope *scope);
 /* What a name that means nothing here may have been meant to be (suggest.c). */
 void explain_unknown_name(struct elab *e, struct diag *diag, const char *name, struct span span);
@@ -203,8 +201,6 @@ void unknown_type(struct diags *diags, const char *word, struct span span);
 void unknown_dtype(struct diags *diags, const char *word, struct span span);
 bool is_type_word(const char *word);
 bool is_dtype_variable(const char *word); /* any, num, float */
-/* "`a`, `b` and `c`"; "nothing" of none. */
-const char *list_names(struct arena *arena, const char *const *names, int count);
 
 /* ---- evaluate.c ---- */
 struct datum evaluate(struct elab *e, const struct expr *x);

@@ -108,8 +108,8 @@ static void unknown_setting(struct elab *e, const struct formal *formals, const 
     VEC(const char *) names = {0};
     for (; formals; formals = formals->next)
         VEC_PUSH(e->arena, &names, formals->name.text);
-    diag_note(diag, "its parameters are %s", list_names(e->arena, names.at, names.count));
-    hint_nearest(diag, setting->name, names.at, names.count);
+    diag_note(diag, "its parameters are %s", names_text(e->arena, names.at, names.count));
+    diag_nearest(diag, setting->name, names.at, names.count);
 }
 
 /* The arguments that the settings give to the formals. false: reported. */
@@ -181,7 +181,7 @@ static void refuse_model(struct frontend *fe, const struct model_file *file, con
         if (is_model || name)
             VEC_PUSH(fe->arena, &names, file->models.at[i]->name);
     }
-    const char *list = list_names(fe->arena, names.at, names.count);
+    const char *list = names_text(fe->arena, names.at, names.count);
     if (names.count == 0) {
         diag_hint(diag_error(fe->diags, (struct span){file->ast->source, 0, 0}, E_NAME, "%s has no model",
                              file->path),
@@ -192,7 +192,7 @@ static void refuse_model(struct frontend *fe, const struct model_file *file, con
     } else {
         struct diag *diag =
             diag_error(fe->diags, span, E_NAME, "%s has no model `%s`, it has %s", file->path, name, list);
-        hint_nearest(diag, name, names.at, names.count);
+        diag_nearest(diag, name, names.at, names.count);
     }
 }
 
@@ -371,8 +371,8 @@ static const struct item *find_item(struct elab *e, const char *name) {
     }
     struct diag *diag =
         diag_error(e->diags, e->root->module->item->name.span, E_NAME, "`%s` has no entry `%s`, it has %s",
-                   e->root->module->name, name, list_names(e->arena, names.at, names.count));
-    hint_nearest(diag, name, names.at, names.count);
+                   e->root->module->name, name, names_text(e->arena, names.at, names.count));
+    diag_nearest(diag, name, names.at, names.count);
     return NULL;
 }
 

@@ -53,24 +53,10 @@ const char *describe(struct elab *e, struct datum d) {
     return datum_describe(e->arena, e->types, d);
 }
 
-void hint_nearest(struct diag *diag, const char *name, const char *const *names, int count) {
-    const char *near = nearest_name(name, names, count);
-    if (near)
-        diag_hint(diag, "did you mean `%s`?", near);
-}
-
 void hint_nearest_in(struct arena *arena, struct diag *diag, const char *name, const struct scope *scope) {
     VEC(const char *) names = {0};
     for (int i = 0; i < scope->bindings.count; i++)
         if (scope->bindings.at[i].name)
             VEC_PUSH(arena, &names, scope->bindings.at[i].name);
-    hint_nearest(diag, name, names.at, names.count);
-}
-
-const char *list_names(struct arena *arena, const char *const *names, int count) {
-    struct strbuf out;
-    strbuf_init(&out, arena);
-    for (int i = 0; i < count; i++)
-        strbuf_printf(&out, "%s`%s`", i == 0 ? "" : i == count - 1 ? " and " : ", ", names[i]);
-    return count > 0 ? out.text : "nothing";
+    diag_nearest(diag, name, names.at, names.count);
 }

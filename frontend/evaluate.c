@@ -427,7 +427,7 @@ static struct datum tuple_field(struct elab *e, struct datum d, const char *name
             VEC_PUSH(e->arena, &names, d.list->names[k]);
     struct diag *diag = report_error(e, span, E_NAME, "%s has no field `%s`", describe(e, d), name);
     if (names.count > 0)
-        hint_nearest(diag, name, names.at, names.count);
+        diag_nearest(diag, name, names.at, names.count);
     else
         diag_hint(diag, "its parts have no names: `[0]` is the first one");
     return datum_error();

@@ -149,8 +149,8 @@ static void refuse_missing_file(struct frontend *fe, const struct item *item, co
             VEC_PUSH(fe->arena, &names,
                      arena_strndup(fe->arena, library_files[i].name,
                                    strlen(library_files[i].name) - strlen(".weft")));
-    diag_note(diag, "the library has %s", list_names(fe->arena, names.at, names.count));
-    hint_nearest(diag, item->source, names.at, names.count);
+    diag_note(diag, "the library has %s", names_text(fe->arena, names.at, names.count));
+    diag_nearest(diag, item->source, names.at, names.count);
 }
 
 /* Every file that was opened since `file` was, uses the next one. */

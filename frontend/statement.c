@@ -182,7 +182,7 @@ static bool set_ambient(struct elab *e, const struct arg *arg) {
     const char *names[sizeof ambients / sizeof *ambients];
     for (size_t i = 0; i < sizeof ambients / sizeof *ambients; i++)
         names[i] = ambients[i].name;
-    hint_nearest(report_error(e, arg->name.span, E_NAME,
+    diag_nearest(report_error(e, arg->name.span, E_NAME,
                               "`with` sets training, precision, weights or rng, not `%s`", arg->name.text),
                  arg->name.text, names, (int)(sizeof ambients / sizeof *ambients));
     return false;

@@ -85,7 +85,7 @@ void unknown_type(struct diags *diags, const char *word, struct span span) {
                                         "f64", "i8",    "u8",   "i32",    "u32",  "i64"};
     struct diag *diag = diag_error(diags, span, E_NAME, "unknown type `%s`", word);
     if (!hint_foreign(diag, word))
-        hint_nearest(diag, word, words, (int)(sizeof words / sizeof *words));
+        diag_nearest(diag, word, words, (int)(sizeof words / sizeof *words));
 }
 
 void unknown_dtype(struct diags *diags, const char *word, struct span span) {
@@ -94,7 +94,7 @@ void unknown_dtype(struct diags *diags, const char *word, struct span span) {
         words[i] = dtype_text((enum dtype)i);
     struct diag *diag = diag_error(diags, span, E_DTYPE, "`%s` is no dtype", word);
     if (!hint_foreign(diag, word))
-        hint_nearest(diag, word, words, DTYPE_COUNT);
+        diag_nearest(diag, word, words, DTYPE_COUNT);
 }
 
 /* ---- other files ---- */

@@ -45,6 +45,35 @@ expect 1 "nonexistent" check /nonexistent/x.weft
 expect 1 "the name must end in" inspect "$0"
 expect 1 "nonexistent" inspect /nonexistent/x.npy
 
+# What a model does not have, and values that do not suit it.
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+model=$work/m.weft
+cat >"$model" <<'END'
+use nn
+model M(hidden: int = 3) {
+  let a = nn.Linear(hidden)
+  fn scaled(x: f32[B, 4], p: float) -> f32[B, 4] = x * p
+  fn sample(n: int) -> f32[n, 4] = randn([n, 4])
+  fn f(x: f32[B, 4]) -> f32[B, hidden] = a(scaled(x, 0.5))
+}
+END
+expect 0 "ok" check "$model" # scaled is there for f: it is no entry of its own
+expect 1 "has no model \`N\`, it has \`M\`" check "$model:N"
+expect 1 "did you mean \`sample\`?" check "$model:M:smaple"
+expect 1 "say which: the model has \`scaled\`, \`sample\` and \`f\`" run "$model"
+expect 1 "\`sample\` wants n=..." run "$model:sample"
+expect 1 "must be an int, this is the float 2.5" run "$model:sample" n=2.5
+expect 1 "the size -3 of a shape is negative" run "$model:sample" n=-3
+expect 1 "\`f\` has no parameter \`y\`; it has \`x\`" run "$model:f" y=1
+expect 1 "\`x\` is given twice" run "$model:f" x=[[1,2,3,4]] x=[[1,2,3,4]]
+expect 1 "dimension 1 of x=[[1,2,3]] is 3; the model wants 4 there" run "$model:f" x=[[1,2,3]]
+expect 1 "did you mean \`hidden\`?" run "$model:f" x=[[1,2,3,4]] --set hiden=4
+expect 1 "must be an int, this is the float 2.5" run "$model:f" x=[[1,2,3,4]] --set hidden=2.5
+expect 1 "unknown name \`many\`" run "$model:f" x=[[1,2,3,4]] --set hidden=many
+expect 1 "\`[\` is not closed" run "$model:f" x=[[1,2,3,4]] --set "hidden=[1,"
+expect 1 "--shape NAME=SIZE gives a size its value" build "$model" --entry f -o "$work/m.o"
+
 # Every command has a help that lists --help itself.
 for command in check run train build dump plan repl fmt inspect cache; do
     expect 0 "-h, --help" help $command
