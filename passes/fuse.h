@@ -1,4 +1,6 @@
-/* passes/fuse.h: what fuse.c (which ops share a kernel) and fuse_build.c (making the kernels) share. */
+/* passes/fuse.h: what the parts of the pass share: fuse.c (where each op goes), fuse_ops.c (what an op is and
+ * costs), fuse_clusters.c (groups of ops), fuse_epilogue.c (contractions), fuse_build.c (making the kernels).
+ */
 #ifndef PASSES_FUSE_H
 #define PASSES_FUSE_H
 
@@ -51,7 +53,49 @@ struct fusion {
     int next_mark;
 };
 
+enum { TINY = 64 }; /* elements: what is this small costs nothing to compute again */
+
+static inline enum fuse_class op_class(const struct op *op) {
+    return op_infos[op->code].fuse;
+}
+static inline int64_t elements_of(const struct value *v) {
+    return type_elements(v->type);
+}
+static inline struct place_of_op *place_of(const struct fusion *f, const struct op *op) {
+    return &f->of[op->id];
+}
+
+/* fuse_ops.c */
+enum cluster_kind fuse_kind(const struct op *op); /* of kernel that computes it */
+bool fuse_is_loop_reduction(const struct op *op);
+bool fuse_is_dear(const struct op *op);
+/* In memory whatever is decided: contractions have their epilogues already, and who is no nest reads memory.
+ */
+bool fuse_is_stored(const struct fusion *f, const struct value *v);
+bool fuse_reads_memory(const struct fusion *f, const struct op *user);
+bool fuse_is_cheap_chain(const struct fusion *f, const struct op *op); /* back to stored tensors */
+bool fuse_is_duplicable(const struct fusion *f, const struct op *op);
+void sweep_of(const struct op *op, struct sweep *out);
+
+/* fuse_clusters.c */
+typedef VEC(struct cluster *) cluster_list;
 struct cluster *cluster_now(struct cluster *c); /* what it was merged into */
+struct cluster *cluster_begin(struct fusion *f, struct op *op, enum cluster_kind kind);
+void cluster_join(struct fusion *f, struct op *op, struct cluster *c);
+bool cluster_holds(const struct fusion *f, const struct op *op, const struct cluster *c);
+bool cluster_has_sweep(const struct cluster *c, const struct sweep *s);
+void clusters_using(struct fusion *f, const struct op *op, cluster_list *out);
+bool cluster_closes_cycle(struct fusion *f, const struct op *op,
+                          struct cluster *c); /* if c gave it to others */
+bool clusters_may_merge(struct fusion *f, struct cluster *a, struct cluster *b);
+void clusters_merge(struct fusion *f, struct cluster *into, struct cluster *from);
+
+/* fuse_epilogue.c */
+void fuse_find_updates(struct fusion *f, const struct block *block);
+void fuse_grow_epilogue(struct fusion *f, struct op *core);
+bool epilogue_can_read(const struct op *op); /* through it, an operand beside the sum */
+bool core_reads(const struct op *op, const struct cluster *c);
+
 /* Replaces the block's ops by kernels: one for each cluster but those outside. */
 void fuse_build(struct fusion *f);
 

@@ -7,19 +7,11 @@
 
 /* ---- which values a kernel takes and gives ---- */
 
-static bool holds(const struct fusion *f, const struct cluster *c, const struct op *op) {
-    const struct place_of_op *p = &f->of[op->id];
-    for (int i = 0; i < p->homes.count; i++)
-        if (cluster_now(p->homes.at[i]) == c)
-            return true;
-    return false;
-}
-
 /* Someone without a copy of its own needs it. */
 static bool is_needed_outside(const struct fusion *f, const struct value *v) {
     FOR_EACH_USE (use, v)
         for (int i = 0; use->user->id < f->op_count && i < f->of[use->user->id].homes.count; i++)
-            if (!holds(f, cluster_now(f->of[use->user->id].homes.at[i]), v->def))
+            if (!cluster_holds(f, v->def, cluster_now(f->of[use->user->id].homes.at[i])))
                 return true;
     return false;
 }
@@ -45,7 +37,7 @@ static void sort_ops(const struct fusion *f, struct op **ops, int count) {
 }
 
 static void add_operand(struct fusion *f, struct making *m, struct value *v) {
-    if (v->def && holds(f, m->cluster, v->def))
+    if (v->def && cluster_holds(f, v->def, m->cluster))
         return;
     for (int i = 0; i < m->operands.count; i++)
         if (m->operands.at[i] == v)
