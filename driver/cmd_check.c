@@ -16,12 +16,21 @@ static void list_weights(const struct session *session, const struct graph *grap
     }
 }
 
+/* What has no gradient is a mistake of the text: it is found here, not when the training begins. */
+static bool has_gradients(struct session *session, const struct graph *graph) {
+    struct graph *copy = graph_copy(graph, session->arena);
+    struct pass_context context = {.functions = copy->functions.at, .function_count = copy->functions.count};
+    return session_run_passes(session, copy, &context, "differentiate");
+}
+
 static bool check_model(struct session *session, const struct model_name *name, bool names) {
     struct instance *instance = session_instantiate(session, name, NULL, 0);
     struct function **functions;
     const struct sizes none = {0};
     int count;
     if (!instance || (instance_entry_count(instance) > 0 && !entries_elaborate(session, instance, name->fn, &none, &functions, &count)))
+        return false;
+    if (!has_gradients(session, instance_graph(instance)))
         return false;
     if (names)
         list_weights(session, instance_graph(instance));

@@ -24,7 +24,7 @@ static const char *name_of(struct graph *graph, const struct value *value) {
 static struct value *zeros(struct builder *b, const struct op *grad, int k) {
     const struct value *x = grad->in[k + 1];
     diag_warning(b->diags, grad->site->span, W_ZERO_GRAD,
-                 "the gradient by %s is zero: nothing that is differentiated depends on it",
+                 "the gradient by `%s` is zero: nothing that is differentiated depends on it",
                  name_of(b->graph, x));
     return build_full(b, x->type, 0);
 }
@@ -39,8 +39,14 @@ static bool replace_grad(struct differentiate *d, struct op *grad) {
     struct value *y = grad->in[0], *one = build_number(&b, y->type->dtype, 1);
     struct value **dxs = ARENA_ARRAY(scratch, struct value *, grad->out_count);
     struct reverse reverse = {&y, &one, 1, grad->in + 1, grad->out_count, NULL};
-    if (!one || !gradient_reverse(&b, &reverse, dxs, scratch))
+    if (!one)
         return false;
+    if (!gradient_reverse(&b, &reverse, dxs, scratch)) {
+        struct diag *diag = diags_last(d->context->diags);
+        if (diag && span_is_known(grad->site->span))
+            diag_label(diag, grad->site->span, "the gradient is taken here");
+        return false;
+    }
     for (int k = 0; k < grad->out_count; k++) {
         struct value *dx = dxs[k] ? dxs[k] : zeros(&b, grad, k);
         if (!dx)

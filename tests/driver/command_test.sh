@@ -74,6 +74,21 @@ expect 1 "unknown name \`many\`" run "$model:f" x=[[1,2,3,4]] --set hidden=many
 expect 1 "\`[\` is not closed" run "$model:f" x=[[1,2,3,4]] --set "hidden=[1,"
 expect 1 "--shape NAME=SIZE gives a size its value" build "$model" --entry f -o "$work/m.o"
 
+# A gradient that does not exist is found by check, with both places.
+cat >"$work/loop.weft" <<'END'
+use nn
+model M {
+  param w: f32[3] = 1
+  train step(x: f32[B, 3]) {
+    y = x
+    loop i in 0..5 while mean(y) < 10.0 { y = y * w }
+    minimize mean(y) using nn.SGD(lr: 0.1)
+  }
+}
+END
+expect 1 "error[E0405]: a loop whose number of turns is known at run time only has no gradient" check "$work/loop.weft"
+expect 1 "- the gradient is taken here" check "$work/loop.weft"
+
 # Every command has a help that lists --help itself.
 for command in check run train build dump plan repl fmt inspect cache; do
     expect 0 "-h, --help" help $command

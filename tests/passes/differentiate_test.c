@@ -32,7 +32,7 @@ static void a_gradient_by_the_unrelated_is_zero_with_a_warning(void **state) {
     assert_int_equal(diag_severity(diags, 0), SEVERITY_WARNING);
     assert_int_equal(diag_code_of(diags, 0), W_ZERO_GRAD);
     assert_string_equal(diag_message(diags, 0),
-                        "the gradient by x is zero: nothing that is differentiated depends on it");
+                        "the gradient by `x` is zero: nothing that is differentiated depends on it");
     int line, column;
     source_locate(source, diag_span(diags, 0).begin, &line, &column);
     assert_int_equal(line, 6);
