@@ -90,7 +90,8 @@ static bool settle_axis(struct elab *e, const struct builtin_call *c, int i, str
     }
     int64_t axis = dim_value(d.size);
     if (axis < -rank || axis >= rank) {
-        report_error(e, c->spans[i], E_INDEX, "there is no axis %lld among %d", (long long)axis, rank);
+        report_error(e, c->spans[i], E_INDEX, "there is no axis %lld: `%s` has an operand of %d ax%s",
+                     (long long)axis, c->builtin->name, rank, rank == 1 ? "is" : "es");
         return false;
     }
     *out = (int)(axis < 0 ? axis + rank : axis);

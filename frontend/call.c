@@ -63,7 +63,7 @@ static int find_parameter(struct elab *e, const struct signature *s, const struc
     const char **names = ARENA_ARRAY(e->arena, const char *, s->at.count);
     for (int i = 0; i < s->at.count; i++)
         names[i] = s->at.at[i].name;
-    diag_nearest(diag, arg->name, names, s->at.count);
+    hint_parameter(diag, arg->name, names, s->at.count);
     return -1;
 }
 
@@ -367,6 +367,10 @@ struct datum make_instance(struct elab *e, const struct module *module, const st
     good = good && bind_defaults(e, module->item->formals, of, &binder, s.what);
     struct scope *scope = frame.scope;
     frame_pop(e, &frame);
+    const struct datum *first = args->at.count > 0 ? &args->at.at[0].datum : NULL;
+    if (!good && first && first->kind == DATUM_TENSOR && first->tensor->type->rank > 0)
+        diag_hint(diags_last(e->diags),
+                  "`%s` is a module: make it with its parameters, then call what was made", module->name);
     if (!good)
         return datum_error();
     struct instance *instance = find_or_create(e, module, scope, place, span);

@@ -343,6 +343,7 @@ static bool bind_tensor(struct elab *e, const struct binder *b, const struct typ
                          type_text(e->types, settled->type),
                          wanted == DTYPE_ANY ? type->name.text : dtype_text((enum dtype)wanted));
         diag_label(diag, type->span, "the type that is wanted");
+        label_origin(e, diag, settled, span);
         return false;
     }
     bind_dtype(e, type, dtype);

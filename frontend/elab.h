@@ -196,6 +196,9 @@ const char *describe(struct elab *e, struct datum d);
 void hint_nearest_in(struct arena *arena, struct diag *diag, const char *name, const struct scope *scope);
 /* What a name that means nothing here may have been meant to be (suggest.c). */
 void explain_unknown_name(struct elab *e, struct diag *diag, const char *name, struct span span);
+/* The same for a parameter of a call that does not exist, and a member of a tensor. */
+void hint_parameter(struct diag *diag, const char *name, const char *const *names, int count);
+void hint_tensor_member(struct elab *e, struct diag *diag, const char *name);
 /* A word in the place of a type or dtype that is none; and whether it is one. */
 void unknown_type(struct diags *diags, const char *word, struct span span);
 void unknown_dtype(struct diags *diags, const char *word, struct span span);

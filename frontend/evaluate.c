@@ -400,9 +400,7 @@ static struct datum tensor_field(struct elab *e, struct datum d, const char *nam
     if (strcmp(name, "name") == 0 && d.kind == DATUM_TENSOR && d.weight)
         return datum_string(intern(e->names, weight_name(e, d.weight)));
     struct diag *diag = report_error(e, span, E_NAME, "%s has no member `%s`", describe(e, d), name);
-    const struct binding *fn = scope_find(e->frame->scope, name);
-    if (fn && (fn->datum.kind == DATUM_CLOSURE || fn->datum.kind == DATUM_BUILTIN))
-        diag_hint(diag, "`%s` is a function: %s(x)", name, name);
+    hint_tensor_member(e, diag, name);
     return datum_error();
 }
 

@@ -501,6 +501,13 @@ struct datum apply_index_set(struct elab *e, struct datum a, const struct expr *
         return datum_error();
     const struct type *type = result_type(&p);
     struct value *u = to_tensor(e, v, (int)p.x->type->dtype, span);
+    if (u && (u->type->dtype != type->dtype || type_broadcast(e->types, u->type, type) != type)) {
+        struct diag *diag = report_error(e, span, u->type->dtype != type->dtype ? E_DTYPE : E_SHAPE,
+                                         "the place takes %s, the value is %s", type_text(e->types, type),
+                                         type_text(e->types, u->type));
+        label_operand(e, diag, p.x, x->a->span);
+        return datum_error();
+    }
     if (u && u->type != type)
         u = build_broadcast_to(&e->b, u, type);
     return datum_tensor(!u ? NULL : p.gathers ? set_rows(&p, u) : set_piece(&p, u));

@@ -266,7 +266,12 @@ static bool update_weight(struct step *step, const struct item *fn, struct weigh
     if (datum_is_error(next))
         return false;
     struct value *value = to_tensor(e, next, (int)w->state->type->dtype, fn->name.span);
-    return value && state_write(e, w, value, step->s->span);
+    if (!value)
+        return false;
+    bool written = state_write(e, w, value, step->s->span);
+    if (!written)
+        diag_label(diags_last(e->diags), fn->name.span, "its new value comes from here");
+    return written;
 }
 
 static void update_weights(struct step *step, struct datum *gradients) {
