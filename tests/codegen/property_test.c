@@ -219,15 +219,41 @@ static bool is_near(enum exactness exactness, const struct tensor *got, const st
 enum { VALUES_MOST = 64 };
 struct call {
     const struct function_plan *plan;
+    unsigned char *blocks[2], *before[2]; /* weights and state */
+    size_t sizes[2];
     struct fence fences[VALUES_MOST];
     void *args[VALUES_MOST];
     struct tensor *inputs[VALUES_MOST], *exact[VALUES_MOST], *f64[VALUES_MOST], *moved[VALUES_MOST];
     int input_count;
 };
 
+static unsigned char *state_at(const struct batch *b, unsigned char *const *blocks,
+                               const struct state *state) {
+    return blocks[state->kind != STATE_WEIGHT] + b->plan->state_offset[state->index];
+}
+
+static void prepare_states(struct batch *b, int i, struct call *c) {
+    c->sizes[0] = (size_t)b->plan->weights_bytes;
+    c->sizes[1] = (size_t)b->plan->state_bytes;
+    for (int k = 0; k < 2; k++) {
+        uintptr_t at = (uintptr_t)arena_alloc(b->arena, c->sizes[k] + 64);
+        c->args[k] = c->blocks[k] = (unsigned char *)((at + 63) & ~(uintptr_t)63);
+    }
+    for (int k = 0; k < b->graph->states.count; k++) {
+        const struct state *state = b->graph->states.at[k];
+        struct tensor *t = tensor_create(b->arena, state->type);
+        const struct random_input grid = {FILL_GRID, 0, 0};
+        random_fill(&grid, b->cases[i].seed + 501 * (uint32_t)k, t);
+        tensor_to_bytes(t, state_at(b, c->blocks, state));
+    }
+    for (int k = 0; k < 2; k++)
+        c->before[k] = arena_memdup(b->arena, c->blocks[k], c->sizes[k]);
+}
+
 static void prepare(struct batch *b, int i, struct call *c) {
     const struct random_function *f = &b->functions[i];
     c->plan = plan_of(b->plan, f->function);
+    prepare_states(b, i, c);
     assert_true(c->plan->arguments.count < VALUES_MOST);
     for (int k = 2; k < c->plan->arguments.count; k++) {
         const struct plan_argument *a = &c->plan->arguments.at[k];
@@ -243,10 +269,20 @@ static void prepare(struct batch *b, int i, struct call *c) {
     }
 }
 
+/* The results, and behind them all states. */
 static bool evaluate(struct batch *b, int i, enum eval_mode mode, struct call *c, struct tensor **results) {
     struct eval *eval = eval_create(b->arena, b->plain, mode, b->diags);
-    return eval_function(eval, graph_find_function(b->plain, b->functions[i].function->name), c->inputs,
-                         c->input_count, results, NULL);
+    const struct function *f = graph_find_function(b->plain, b->functions[i].function->name);
+    int count = block_yield(f->body)->in_count;
+    for (int k = 0; k < b->plain->states.count; k++) {
+        const struct state *state = b->plain->states.at[k];
+        eval_set_state(eval, state, tensor_from_bytes(b->arena, state->type, state_at(b, c->before, state)));
+    }
+    if (!eval_function(eval, f, c->inputs, c->input_count, results, NULL))
+        return false;
+    for (int k = 0; k < b->plain->states.count; k++)
+        results[count++] = eval_state(eval, b->plain->states.at[k]);
+    return true;
 }
 
 static void move_inputs(struct call *c) {
@@ -270,26 +306,34 @@ static bool evaluate_all(struct batch *b, int i, struct call *c) {
     return ok && evaluate(b, i, EVAL_F64, c, c->moved);
 }
 
+static bool compare_one(struct batch *b, int i, const struct call *c, int result, const struct type *type,
+                        const void *bytes) {
+    struct strbuf why;
+    strbuf_init(&why, b->arena);
+    strbuf_printf(&why, "result %d: ", result);
+    const struct oracle oracle = {c->exact[result], c->f64[result], c->moved[result]};
+    if (is_near(b->functions[i].exactness, tensor_from_bytes(b->arena, type, bytes), &oracle, &why))
+        return true;
+    fail_case(b, i, why.text);
+    return false;
+}
+
 static void compare(struct batch *b, int i, struct call *c) {
     int result = 0;
-    for (int k = 2; k < c->plan->arguments.count; k++) {
+    bool good = true;
+    for (int k = 2; good && k < c->plan->arguments.count; k++) {
         const struct plan_argument *a = &c->plan->arguments.at[k];
         if (a->role != WEFT_RESULT)
             continue;
-        struct strbuf why;
-        strbuf_init(&why, b->arena);
-        strbuf_printf(&why, "result %d: ", result);
-        struct tensor *got = tensor_from_bytes(b->arena, a->type, c->args[k]);
-        if (!fence_holds(&c->fences[k])) {
+        good = compare_one(b, i, c, result++, a->type, c->args[k]);
+        if (good && !fence_holds(&c->fences[k])) {
             fail_case(b, i, "memory in front of a result was written");
             return;
         }
-        const struct oracle oracle = {c->exact[result], c->f64[result], c->moved[result]};
-        if (!is_near(b->functions[i].exactness, got, &oracle, &why)) {
-            fail_case(b, i, why.text);
-            return;
-        }
-        result++;
+    }
+    for (int k = 0; good && k < b->graph->states.count; k++) {
+        const struct state *state = b->graph->states.at[k];
+        good = compare_one(b, i, c, result++, state->type, state_at(b, c->blocks, state));
     }
 }
 
@@ -302,14 +346,18 @@ static void call_twice(struct batch *b, int i, struct call *c) {
     unsigned char *first[VALUES_MOST] = {0};
     for (int turn = 0; turn < 2; turn++) {
         memset(workspace, 0xff, size);
+        for (int k = 0; k < 2; k++)
+            memcpy(c->blocks[k], c->before[k], c->sizes[k]);
         if (call(c->args, workspace, turn ? &two_threads : NULL) != WEFT_OK)
             fail_case(b, i, "the entry gives an error code");
-        for (int k = 2; k < c->plan->arguments.count; k++)
-            if (c->plan->arguments.at[k].role == WEFT_RESULT && turn == 0)
-                first[k] = arena_memdup(b->arena, c->args[k], c->fences[k].size);
-            else if (c->plan->arguments.at[k].role == WEFT_RESULT &&
-                     memcmp(first[k], c->args[k], c->fences[k].size))
+        for (int k = 0; k < c->plan->arguments.count; k++) {
+            bool is_output = k < 2 || c->plan->arguments.at[k].role == WEFT_RESULT;
+            size_t bytes = k < 2 ? c->sizes[k] : c->fences[k].size;
+            if (is_output && turn == 0)
+                first[k] = arena_memdup(b->arena, c->args[k], bytes);
+            else if (is_output && memcmp(first[k], c->args[k], bytes))
                 fail_case(b, i, "other bits on two threads");
+        }
     }
     free(workspace);
 }

@@ -1,92 +1,63 @@
-#include "support_random.h"
+#include "support_maker.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
-
-/* Note [Exact arithmetic]: a value with |x| <= bound that is a multiple of 2^-bits takes fewer than bound *
- * 2^bits steps; as long as these are fewer than 2^24, f32 holds it, and sums of such values are exact in any
- * order. `operand` brings what a graph has made back to |x| <= 9, bits = 0: by a scale that is a power of two
- * and `floor`, both exact. Smooth functions are kept in range by a scale alone. */
-struct range {
-    double bound;
-    int bits;
-};
-struct known {
-    struct value *value;
-    struct range range;
-};
-
-struct maker {
-    struct graph *graph;
-    struct builder b;
-    uint32_t random;
-    bool is_graph, is_exact;
-    struct random_input floats; /* what float operands are */
-    enum exactness exactness;
-    int64_t sizes[4]; /* of graphs: what axes are made of, so that shapes meet */
-    VEC(struct known) pool;
-    VEC(struct random_input) inputs;
-};
-
-enum { AXES_MOST = 8, ELEMENTS_MOST = 2000 };
-struct shape {
-    int rank;
-    int64_t size[AXES_MOST];
-};
 
 /* ---- chance ---- */
 
-static uint32_t next_random(uint32_t *seed) {
+uint32_t next_random(uint32_t *seed) {
     uint32_t x = *seed = *seed * 1664525u + 1013904223u;
     return ((x ^ x >> 16) * 0x45d9f3bu) >> 4;
 }
 
-static int pick(struct maker *m, int n) {
+int pick(struct maker *m, int n) {
     return (int)(next_random(&m->random) % (uint32_t)n);
 }
 
-static bool one_in(struct maker *m, int n) {
+bool one_in(struct maker *m, int n) {
     return pick(m, n) == 0;
 }
 
-static int64_t random_size(struct maker *m) {
+int64_t random_size(struct maker *m) {
+    static const int64_t wide[] = {96, 128, 200, 257, 300, 512, 1000, 1023, 3000, 20000};
     static const int64_t sizes[] = {1,  1,  2,  3,  4,  5,  6,  7,  8,  9,  12,  15,  16,
                                     17, 20, 24, 31, 32, 33, 40, 48, 64, 65, 100, 130, 260};
     if (m->is_graph)
         return one_in(m, 6) ? 1 : m->sizes[pick(m, 4)];
+    if (m->is_wide && one_in(m, 2))
+        return wide[pick(m, sizeof wide / sizeof *wide)];
     return one_in(m, 30) ? 0 : sizes[pick(m, sizeof sizes / sizeof *sizes)];
 }
 
-static int64_t count_of(const struct shape *s) {
+int64_t count_of(const struct shape *s) {
     int64_t n = 1;
     for (int i = 0; i < s->rank; i++)
         n *= s->size[i];
     return n;
 }
 
-static struct shape random_shape(struct maker *m, int least, int most) {
+struct shape random_shape(struct maker *m, int least, int most) {
     struct shape s;
     do {
         s.rank = least + pick(m, most - least + 1);
         for (int i = 0; i < s.rank; i++)
             s.size[i] = random_size(m);
-    } while (count_of(&s) > ELEMENTS_MOST);
+    } while (count_of(&s) > (m->is_wide ? WIDE_ELEMENTS : ELEMENTS_MOST));
     return s;
 }
 
-static struct shape shape_of(const struct value *v) {
+struct shape shape_of(const struct value *v) {
     struct shape s = {.rank = v->type->rank};
     for (int i = 0; i < s.rank; i++)
         s.size[i] = type_size(v->type, i);
     return s;
 }
 
-static const struct type *typed(struct maker *m, enum dtype dtype, const struct shape *s) {
+const struct type *typed(struct maker *m, enum dtype dtype, const struct shape *s) {
     return type_of_sizes(m->graph->types, dtype, s->rank, s->size);
 }
 
-static const struct dim **dims_of(struct maker *m, const int64_t *sizes, int count) {
+const struct dim **dims_of(struct maker *m, const int64_t *sizes, int count) {
     const struct dim **dims = ARENA_ARRAY(m->graph->arena, const struct dim *, count);
     for (int i = 0; i < count; i++)
         dims[i] = dim_const(m->graph->types, sizes[i]);
@@ -95,28 +66,27 @@ static const struct dim **dims_of(struct maker *m, const int64_t *sizes, int cou
 
 /* ---- values and their ranges ---- */
 
-static struct value *keep(struct maker *m, struct value *v, struct range range) {
+struct value *keep(struct maker *m, struct value *v, struct range range) {
     if (v)
         VEC_PUSH(m->graph->arena, &m->pool, ((struct known){v, range}));
     return v;
 }
 
-static struct range range_of(const struct maker *m, const struct value *v) {
+struct range range_of(const struct maker *m, const struct value *v) {
     for (int i = m->pool.count - 1; i >= 0; i--)
         if (m->pool.at[i].value == v)
             return m->pool.at[i].range;
     return (struct range){9, 3};
 }
 
-static struct value *new_input(struct maker *m, enum dtype dtype, const struct shape *s,
-                               struct random_input input) {
+struct value *new_input(struct maker *m, enum dtype dtype, const struct shape *s, struct random_input input) {
     const char *name = arena_printf(m->graph->arena, "x%d", m->inputs.count);
     VEC_PUSH(m->graph->arena, &m->inputs, input);
     return keep(m, build_input(&m->b, name, typed(m, dtype, s)), (struct range){4, 3});
 }
 
 /* x brought to |x| <= bound. */
-static struct value *tame(struct maker *m, struct value *x, double bound) {
+struct value *tame(struct maker *m, struct value *x, double bound) {
     struct range r = range_of(m, x);
     if (!dtype_is_float(x->type->dtype) || (r.bound <= bound && (!m->is_exact || r.bits <= 3)))
         return x;
@@ -158,7 +128,7 @@ static struct value *fit(struct maker *m, struct value *x, const struct shape *s
 }
 
 /* Any value of the dtype that the graph has; graphs have inputs of f32, i32 and bool. */
-static struct value *any_value(struct maker *m, enum dtype dtype) {
+struct value *any_value(struct maker *m, enum dtype dtype) {
     for (int tries = 0;; tries++) {
         int recent = m->pool.count < 8 ? m->pool.count : 8;
         int i = one_in(m, 2) ? m->pool.count - 1 - pick(m, recent) : pick(m, m->pool.count);
@@ -192,7 +162,7 @@ static struct value *operand_as(struct maker *m, enum dtype dtype, const struct 
     return fit(m, any_value(m, dtype), s);
 }
 
-static struct value *operand(struct maker *m, enum dtype dtype, const struct shape *s) {
+struct value *operand(struct maker *m, enum dtype dtype, const struct shape *s) {
     struct random_input input = m->floats;
     if (!dtype_is_float(dtype))
         input.fill = one_in(m, 2) ? FILL_GRID : FILL_BITS;
@@ -201,7 +171,7 @@ static struct value *operand(struct maker *m, enum dtype dtype, const struct sha
 }
 
 /* Integers in 0..n-1. */
-static struct value *index_operand(struct maker *m, const struct shape *s, int64_t n) {
+struct value *index_operand(struct maker *m, const struct shape *s, int64_t n) {
     struct random_input input = {FILL_INDEX, 0, (double)n};
     struct value *x = operand_as(m, DTYPE_i32, s, input);
     return m->is_graph
@@ -209,858 +179,45 @@ static struct value *index_operand(struct maker *m, const struct shape *s, int64
                : x;
 }
 
-static struct value *key_operand(struct maker *m) {
+struct value *key_operand(struct maker *m) {
     struct shape two = {1, {2}};
     return operand_as(m, DTYPE_u32, &two, (struct random_input){FILL_BITS, 0, 0});
 }
 
 /* ---- attributes ---- */
 
-static struct attr attr_int(enum attr_name name, int64_t i) {
+struct attr attr_int(enum attr_name name, int64_t i) {
     return (struct attr){.name = name, .i = i};
 }
 
-static struct attr attr_ints(enum attr_name name, const int64_t *ints, int count) {
+struct attr attr_ints(enum attr_name name, const int64_t *ints, int count) {
     return (struct attr){.name = name, .count = count, .ints = ints};
 }
 
-static struct attr attr_dims(struct maker *m, enum attr_name name, const int64_t *sizes, int count) {
+struct attr attr_dims(struct maker *m, enum attr_name name, const int64_t *sizes, int count) {
     return (struct attr){.name = name, .count = count, .dims = dims_of(m, sizes, count)};
 }
 
-static struct attr attr_string(struct maker *m, enum attr_name name, const char *text) {
+struct attr attr_string(struct maker *m, enum attr_name name, const char *text) {
     return (struct attr){.name = name, .string = intern(m->graph->names, text)};
-}
-
-/* ---- the table: how each operator is made ---- */
-
-enum {
-    F32 = 1 << DTYPE_f32,
-    FLOATS = F32 | 1 << DTYPE_f64 | 1 << DTYPE_bf16 | 1 << DTYPE_f16,
-    INTS = 1 << DTYPE_i64 | 1 << DTYPE_i32 | 1 << DTYPE_u32 | 1 << DTYPE_i8 | 1 << DTYPE_u8,
-    NUMBERS = FLOATS | INTS,
-    BOOL = 1 << DTYPE_bool,
-    ANY = NUMBERS | BOOL
-};
-/* Where a graph may use it: where nothing rounds, where everything is smooth. */
-enum { IN_EXACT = 1, IN_SMOOTH = 2, IN_BOTH = 3 };
-
-struct row {
-    enum opcode code;
-    struct op *(*make)(struct maker *m, const struct row *row);
-    unsigned dtypes;
-    enum exactness exactness; /* on inputs of any kind; SUMMED: EXACT on a grid */
-    unsigned graphs;
-    double lo, hi; /* where float operands lie; 0, 0: anywhere */
-};
-
-static enum dtype random_dtype(struct maker *m, unsigned dtypes) {
-    if (m->is_graph)
-        dtypes &= F32 | 1 << DTYPE_i32 | 1 << DTYPE_u32 | BOOL;
-    if ((dtypes & F32) && one_in(m, 2))
-        return DTYPE_f32;
-    for (;;) {
-        int dtype = pick(m, DTYPE_COUNT);
-        if (dtypes & 1u << dtype)
-            return dtype;
-    }
-}
-
-static struct op *build(struct maker *m, const struct row *row, struct value *const *in, int in_count,
-                        const struct attr *attrs, int attr_count, const struct type *type) {
-    const struct type *types[2] = {type, NULL};
-    return build_op(&m->b, row->code, in, in_count, attrs, attr_count, types, op_infos[row->code].results);
-}
-
-/* ---- elementwise ---- */
-
-/* s with axes of size 1, and without some in front. */
-static struct shape narrower(struct maker *m, const struct shape *s) {
-    struct shape out = {0};
-    int skipped = one_in(m, 3) ? pick(m, s->rank + 1) : 0;
-    for (int i = skipped; i < s->rank; i++)
-        out.size[out.rank++] = one_in(m, 4) ? 1 : s->size[i];
-    return out;
-}
-
-/* Smooth functions of what may be anything: log, sqrt and divisors see x^2 + 1/2. */
-static struct value *positive(struct maker *m, struct value *x) {
-    x = build_mul(&m->b, x, x);
-    return build_add(&m->b, x, build_like(&m->b, x, 0.5));
-}
-
-static bool wants_positive(enum opcode code, int operand) {
-    return code == OP_log || code == OP_sqrt || (code == OP_pow && operand == 0) ||
-           (code == OP_div && operand == 1);
-}
-
-static struct op *make_map(struct maker *m, const struct row *row) {
-    enum dtype dtype = random_dtype(m, row->dtypes);
-    struct shape s = random_shape(m, 0, 4);
-    int count = op_infos[row->code].operands;
-    struct value *in[3];
-    for (int i = 0; i < count; i++) {
-        struct shape part = i && one_in(m, 2) ? narrower(m, &s) : s;
-        in[i] = operand(m, row->code == OP_select && i == 0 ? DTYPE_bool : dtype, &part);
-        if (m->is_graph && !m->is_exact && wants_positive(row->code, i))
-            in[i] = positive(m, in[i]);
-    }
-    if (count > 1 && one_in(m, 3)) { /* the narrow one first */
-        struct value *first = in[count - 2];
-        if (row->code != OP_select && !(m->is_graph && wants_positive(row->code, row->code == OP_div))) {
-            in[count - 2] = in[count - 1];
-            in[count - 1] = first;
-        }
-    }
-    return build(m, row, in, count, NULL, 0, NULL);
-}
-
-static struct op *make_cast(struct maker *m, const struct row *row) {
-    struct shape s = random_shape(m, 0, 3);
-    struct value *x = operand(m, random_dtype(m, row->dtypes), &s);
-    return build(m, row, &x, 1, NULL, 0, typed(m, random_dtype(m, row->dtypes), &s));
-}
-
-static struct op *make_bitcast(struct maker *m, const struct row *row) {
-    struct shape s = random_shape(m, 0, 3);
-    enum dtype from = random_dtype(m, NUMBERS), to;
-    do
-        to = random_dtype(m, NUMBERS);
-    while (dtype_bytes(to) != dtype_bytes(from));
-    struct value *x = operand(m, from, &s);
-    return build(m, row, &x, 1, NULL, 0, typed(m, to, &s));
-}
-
-/* ---- sources ---- */
-
-static struct op *make_iota(struct maker *m, const struct row *row) {
-    struct shape s = random_shape(m, 1, 3);
-    struct attr axis = attr_int(ATTR_axis, pick(m, s.rank));
-    return build(m, row, NULL, 0, &axis, 1, typed(m, random_dtype(m, row->dtypes), &s));
-}
-
-static struct op *make_dim(struct maker *m, const struct row *row) {
-    struct attr size = {.name = ATTR_size, .dim = dim_const(m->graph->types, pick(m, 100))};
-    return build(m, row, NULL, 0, &size, 1, NULL);
-}
-
-static struct op *make_random_bits(struct maker *m, const struct row *row) {
-    struct shape s = random_shape(m, 0, 3);
-    struct value *key = key_operand(m);
-    return build(m, row, &key, 1, NULL, 0, typed(m, DTYPE_u32, &s));
-}
-
-static struct op *make_random_fold(struct maker *m, const struct row *row) {
-    struct shape s = random_shape(m, 0, 1);
-    struct value *in[2] = {key_operand(m), NULL};
-    in[1] = operand(m, one_in(m, 2) || m->is_graph ? DTYPE_i32 : DTYPE_u32, &s);
-    return build(m, row, in, 2, NULL, 0, NULL);
-}
-
-/* ---- views ---- */
-
-static struct op *make_reshape(struct maker *m, const struct row *row) {
-    struct shape s = random_shape(m, 0, 4), to = {0};
-    for (int i = 0; i < s.rank; i++) /* neighbours merge, axes of 1 appear, even ones split */
-        if (to.rank > 0 && one_in(m, 2))
-            to.size[to.rank - 1] *= s.size[i];
-        else
-            to.size[to.rank++] = s.size[i];
-    for (int i = 0; i < to.rank && to.rank < 6; i++) {
-        int64_t factor = one_in(m, 2) ? 2 : one_in(m, 2) ? 3 : 1;
-        if (!one_in(m, 2) || to.size[i] % factor != 0)
-            continue;
-        memmove(to.size + i + 1, to.size + i, sizeof(int64_t) * (size_t)(to.rank - i));
-        to.rank++;
-        to.size[i] = factor;
-        to.size[++i] /= factor;
-    }
-    struct value *x = operand(m, random_dtype(m, row->dtypes), &s);
-    return build(m, row, &x, 1, NULL, 0, typed(m, x->type->dtype, &to));
-}
-
-static void shuffle(struct maker *m, int64_t *at, int count) {
-    for (int i = 0; i < count; i++)
-        at[i] = i;
-    for (int i = count - 1; i > 0; i--) {
-        int k = pick(m, i + 1);
-        int64_t other = at[i];
-        at[i] = at[k];
-        at[k] = other;
-    }
-}
-
-static struct op *make_transpose(struct maker *m, const struct row *row) {
-    struct shape s = random_shape(m, 0, 5);
-    int64_t perm[AXES_MOST];
-    shuffle(m, perm, s.rank);
-    struct value *x = operand(m, random_dtype(m, row->dtypes), &s);
-    struct attr attr = attr_ints(ATTR_perm, perm, s.rank);
-    return build(m, row, &x, 1, &attr, 1, NULL);
-}
-
-static struct op *make_broadcast(struct maker *m, const struct row *row) {
-    struct shape to = random_shape(m, 0, 4), from = {0};
-    int64_t axes[AXES_MOST];
-    for (int i = 0; i < to.rank; i++)
-        if (!one_in(m, 3)) {
-            axes[from.rank] = i;
-            from.size[from.rank++] = one_in(m, 4) ? 1 : to.size[i];
-        }
-    struct value *x = operand(m, random_dtype(m, row->dtypes), &from);
-    struct attr attr = attr_ints(ATTR_axes, axes, from.rank);
-    return build(m, row, &x, 1, &attr, 1, typed(m, x->type->dtype, &to));
-}
-
-static struct op *make_slice(struct maker *m, const struct row *row) {
-    struct shape s = random_shape(m, 0, 4), to = s;
-    int64_t start[AXES_MOST], step[AXES_MOST];
-    for (int i = 0; i < s.rank; i++) {
-        step[i] = one_in(m, 2) ? 1 : 1 + pick(m, 3);
-        int64_t most = s.size[i] ? (s.size[i] - 1) / step[i] + 1 : 0;
-        to.size[i] = one_in(m, 3) || most == 0 ? most
-                     : m->is_graph             ? 1 + pick(m, (int)most)
-                                               : pick(m, (int)most + 1);
-        int64_t span = to.size[i] ? (to.size[i] - 1) * step[i] : 0, room = s.size[i] - 1 - span;
-        start[i] = to.size[i] && room > 0 ? pick(m, (int)room + 1) : 0;
-        if (one_in(m, 4)) { /* backwards over the same elements */
-            start[i] += span;
-            step[i] = -step[i];
-        }
-    }
-    struct value *x = operand(m, random_dtype(m, row->dtypes), &s);
-    struct attr attrs[] = {attr_dims(m, ATTR_start, start, s.rank), attr_ints(ATTR_step, step, s.rank)};
-    return build(m, row, &x, 1, attrs, 2, typed(m, x->type->dtype, &to));
-}
-
-static struct op *make_pad(struct maker *m, const struct row *row) {
-    struct shape s = random_shape(m, 0, 4);
-    int64_t lo[AXES_MOST], hi[AXES_MOST], interior[AXES_MOST];
-    for (int i = 0; i < s.rank; i++) {
-        bool crops = s.size[i] > 4 && one_in(m, 4);
-        lo[i] = one_in(m, 2) ? 0 : pick(m, 4) - (crops ? 2 : 0);
-        hi[i] = one_in(m, 2) ? 0 : pick(m, 4) - (crops ? 2 : 0);
-        interior[i] = one_in(m, 4) ? 1 + pick(m, 2) : 0;
-    }
-    enum dtype dtype = random_dtype(m, row->dtypes);
-    struct value *x = operand(m, dtype, &s);
-    double value = one_in(m, 2) ? 0 : dtype_is_float(dtype) ? 0.5 : 1;
-    struct attr attrs[] = {attr_dims(m, ATTR_lo, lo, s.rank),
-                           attr_dims(m, ATTR_hi, hi, s.rank),
-                           attr_ints(ATTR_interior, interior, s.rank),
-                           {.name = ATTR_value, .f = value}};
-    return build(m, row, &x, 1, attrs, 4, NULL);
-}
-
-static struct op *make_concat(struct maker *m, const struct row *row) {
-    struct shape s = random_shape(m, 1, 4);
-    int count = 1 + pick(m, 4), axis = pick(m, s.rank);
-    enum dtype dtype = random_dtype(m, row->dtypes);
-    struct value *in[4];
-    for (int i = 0; i < count; i++) {
-        struct shape part = s;
-        part.size[axis] = one_in(m, 2) ? s.size[axis] : 1 + pick(m, 5);
-        in[i] = operand(m, dtype, &part);
-    }
-    struct attr attr = attr_int(ATTR_axis, axis);
-    return build(m, row, in, count, &attr, 1, NULL);
-}
-
-static struct shape part_of(struct maker *m, const struct shape *s) {
-    struct shape part = *s;
-    for (int i = 0; i < s->rank; i++)
-        if (part.size[i] > 0 && !one_in(m, 3))
-            part.size[i] = 1 + pick(m, (int)part.size[i]);
-    return part;
-}
-
-static int add_indices(struct maker *m, struct value **in, int count, int rank) {
-    struct shape scalar = {0};
-    for (int i = 0; i < rank; i++)
-        in[count++] = operand(m, DTYPE_i32, &scalar);
-    return count;
-}
-
-static struct op *make_dynamic_slice(struct maker *m, const struct row *row) {
-    struct shape s = random_shape(m, 0, 3), part = part_of(m, &s);
-    struct value *in[AXES_MOST] = {operand(m, random_dtype(m, row->dtypes), &s)};
-    int count = add_indices(m, in, 1, s.rank);
-    return build(m, row, in, count, NULL, 0, typed(m, in[0]->type->dtype, &part));
-}
-
-static struct op *make_dynamic_update(struct maker *m, const struct row *row) {
-    struct shape s = random_shape(m, 0, 3), part = part_of(m, &s);
-    struct value *in[AXES_MOST] = {operand(m, random_dtype(m, row->dtypes), &s)};
-    in[1] = operand(m, in[0]->type->dtype, &part);
-    int count = add_indices(m, in, 2, s.rank);
-    return build(m, row, in, count, NULL, 0, NULL);
-}
-
-/* The shapes of gather: x, index, and the result. */
-struct lookup {
-    struct shape x, index, result;
-    int axis, batch;
-};
-
-static struct lookup random_lookup(struct maker *m) {
-    struct lookup l;
-    do {
-        l.x = random_shape(m, 1, 3);
-        l.axis = pick(m, l.x.rank);
-        l.batch = pick(m, l.axis + 1);
-        l.index = random_shape(m, 0, 2);
-        if (l.x.size[l.axis] == 0)
-            l.x.size[l.axis] = 1;
-        memmove(l.index.size + l.batch, l.index.size, sizeof(int64_t) * (size_t)l.index.rank);
-        memcpy(l.index.size, l.x.size, sizeof(int64_t) * (size_t)l.batch);
-        l.index.rank += l.batch;
-        l.result = (struct shape){0};
-        for (int i = 0; i < l.axis; i++)
-            l.result.size[l.result.rank++] = l.x.size[i];
-        for (int i = l.batch; i < l.index.rank; i++)
-            l.result.size[l.result.rank++] = l.index.size[i];
-        for (int i = l.axis + 1; i < l.x.rank; i++)
-            l.result.size[l.result.rank++] = l.x.size[i];
-    } while (count_of(&l.result) > ELEMENTS_MOST || count_of(&l.index) > ELEMENTS_MOST);
-    return l;
-}
-
-static struct op *make_gather(struct maker *m, const struct row *row) {
-    struct lookup l = random_lookup(m);
-    struct value *in[2] = {operand(m, random_dtype(m, row->dtypes), &l.x), NULL};
-    in[1] = index_operand(m, &l.index, l.x.size[l.axis]);
-    struct attr attrs[] = {attr_int(ATTR_axis, l.axis), attr_int(ATTR_batch, l.batch)};
-    return build(m, row, in, 2, attrs, 2, NULL);
-}
-
-static struct op *make_scatter(struct maker *m, const struct row *row) {
-    static const char *const kinds[] = {"add", "set", "max"};
-    struct lookup l = random_lookup(m);
-    struct value *in[3] = {operand(m, random_dtype(m, row->dtypes), &l.x), NULL, NULL};
-    in[1] = index_operand(m, &l.index, l.x.size[l.axis]);
-    in[2] = operand(m, in[0]->type->dtype, &l.result);
-    struct attr attrs[] = {attr_int(ATTR_axis, l.axis), attr_int(ATTR_batch, l.batch),
-                           attr_string(m, ATTR_kind, kinds[pick(m, 3)])};
-    return build(m, row, in, 3, attrs, 3, NULL);
-}
-
-/* ---- along axes ---- */
-
-static struct op *make_sort(struct maker *m, const struct row *row) {
-    struct shape s = random_shape(m, 1, 3);
-    struct value *x = operand(m, random_dtype(m, row->dtypes), &s);
-    struct attr attrs[] = {attr_int(ATTR_axis, pick(m, s.rank)), attr_int(ATTR_descending, pick(m, 2))};
-    return build(m, row, &x, 1, attrs, 2, NULL);
-}
-
-/* Of products the factors are near 1, or they leave every range. */
-static const char *random_kind(struct maker *m, enum dtype dtype) {
-    static const char *const kinds[] = {"max", "min", "sum", "prod"};
-    const char *kind = kinds[pick(m, dtype == DTYPE_bool ? 2 : m->is_graph ? 3 : 4)];
-    if (kind == kinds[3] && dtype_is_float(dtype)) {
-        m->floats = (struct random_input){FILL_REAL, 0.95, 1.05};
-        m->exactness = SUMMED;
-    }
-    return kind;
-}
-
-static struct op *make_reduce(struct maker *m, const struct row *row) {
-    struct shape s = random_shape(m, 0, 4);
-    int64_t axes[AXES_MOST];
-    int count = 0;
-    for (int i = 0; i < s.rank; i++)
-        if (one_in(m, 2))
-            axes[count++] = i;
-    enum dtype dtype = random_dtype(m, row->dtypes);
-    const char *kind = random_kind(m, dtype);
-    struct value *x = operand(m, dtype, &s);
-    struct attr attrs[] = {attr_ints(ATTR_axes, axes, count), attr_string(m, ATTR_kind, kind)};
-    return build(m, row, &x, 1, attrs, 2, NULL);
-}
-
-static struct op *make_arg_reduce(struct maker *m, const struct row *row) {
-    struct shape s = random_shape(m, 1, 3);
-    int axis = pick(m, s.rank);
-    if (s.size[axis] == 0)
-        s.size[axis] = 1;
-    struct value *x = operand(m, random_dtype(m, row->dtypes), &s);
-    struct attr attrs[] = {attr_int(ATTR_axis, axis),
-                           attr_string(m, ATTR_kind, one_in(m, 2) ? "max" : "min")};
-    return build(m, row, &x, 1, attrs, 2, NULL);
-}
-
-static struct op *make_scan(struct maker *m, const struct row *row) {
-    struct shape s = random_shape(m, 1, 3);
-    enum dtype dtype = random_dtype(m, row->dtypes);
-    const char *kind = random_kind(m, dtype);
-    struct value *x = operand(m, dtype, &s);
-    struct attr attrs[] = {attr_int(ATTR_axis, pick(m, s.rank)), attr_string(m, ATTR_kind, kind),
-                           attr_int(ATTR_exclusive, pick(m, 2)), attr_int(ATTR_reverse, pick(m, 2))};
-    return build(m, row, &x, 1, attrs, 4, NULL);
-}
-
-/* ---- windows ---- */
-
-struct window {
-    struct shape image, places; /* places: [.., o.., k..] */
-    int64_t size[3], step[3], dilation[3];
-    int axes;
-};
-
-static struct window random_window(struct maker *m) {
-    struct window w;
-    do {
-        w.image = random_shape(m, 1, 4);
-        w.axes = 1 + pick(m, w.image.rank < 3 ? w.image.rank : 3);
-        w.places = w.image;
-        for (int i = 0; i < w.axes; i++) {
-            int64_t *image = &w.image.size[w.image.rank - w.axes + i];
-            w.size[i] = 1 + pick(m, 4);
-            w.step[i] = 1 + pick(m, 3);
-            w.dilation[i] = one_in(m, 3) ? 2 : 1;
-            int64_t extent = (w.size[i] - 1) * w.dilation[i] + 1;
-            *image = *image < extent ? extent : *image;
-            w.places.size[w.image.rank - w.axes + i] = (*image - extent) / w.step[i] + 1;
-            w.places.size[w.places.rank++] = w.size[i];
-        }
-    } while (w.places.rank > 6 || count_of(&w.places) > 4 * ELEMENTS_MOST);
-    return w;
-}
-
-static struct op *make_windows(struct maker *m, const struct row *row) {
-    struct window w = random_window(m);
-    bool opens = row->code == OP_windows;
-    struct value *x = operand(m, random_dtype(m, row->dtypes), opens ? &w.image : &w.places);
-    struct attr attrs[] = {attr_ints(ATTR_window, w.size, w.axes), attr_ints(ATTR_step, w.step, w.axes),
-                           attr_ints(ATTR_dilation, w.dilation, w.axes)};
-    return build(m, row, &x, 1, attrs, 3, opens ? NULL : typed(m, x->type->dtype, &w.image));
-}
-
-/* ---- contractions ---- */
-
-/* The axes of one side of a dot: which of them are batch axes, free, contracted, in a random order. */
-struct side {
-    struct shape shape;
-    int64_t batch[2], contract[2];
-};
-
-static struct side random_side(struct maker *m, const struct shape *batch, const struct shape *contract,
-                               int free) {
-    int rank = batch->rank + contract->rank + free;
-    struct side s = {.shape = {.rank = rank}};
-    int64_t order[AXES_MOST];
-    shuffle(m, order, rank);
-    for (int i = 0; i < rank; i++) {
-        int k = i - batch->rank;
-        int64_t at = order[i];
-        if (k < 0)
-            s.shape.size[s.batch[i] = at] = batch->size[i];
-        else if (k < contract->rank)
-            s.shape.size[s.contract[k] = at] = contract->size[k];
-        else
-            s.shape.size[at] = random_size(m);
-    }
-    return s;
-}
-
-static struct op *make_dot(struct maker *m, const struct row *row) {
-    struct shape batch, contract;
-    struct side side[2];
-    int64_t free = 0, work = 0;
-    do {
-        batch = one_in(m, 2) ? (struct shape){0} : random_shape(m, 0, 2);
-        contract = random_shape(m, one_in(m, 8) ? 0 : 1, one_in(m, 3) ? 2 : 1);
-        side[0] = random_side(m, &batch, &contract, pick(m, 3));
-        side[1] = random_side(m, &batch, &contract, pick(m, 3));
-        free = 1;
-        for (int i = 0; i < 2; i++) {
-            int64_t shared = count_of(&batch) * count_of(&contract);
-            free *= shared ? count_of(&side[i].shape) / shared : 1;
-        }
-        work = free * count_of(&batch) * count_of(&contract);
-    } while (count_of(&side[0].shape) > 8 * ELEMENTS_MOST || count_of(&side[1].shape) > 8 * ELEMENTS_MOST ||
-             work > 200 * ELEMENTS_MOST || free * count_of(&batch) > (m->is_graph ? 1 : 8) * ELEMENTS_MOST);
-    enum dtype dtype = random_dtype(m, row->dtypes);
-    struct value *in[2] = {operand(m, dtype, &side[0].shape), NULL};
-    in[1] = operand(m, dtype, &side[1].shape);
-    struct attr attrs[] = {attr_ints(ATTR_lhs_batch, side[0].batch, batch.rank),
-                           attr_ints(ATTR_rhs_batch, side[1].batch, batch.rank),
-                           attr_ints(ATTR_lhs_contract, side[0].contract, contract.rank),
-                           attr_ints(ATTR_rhs_contract, side[1].contract, contract.rank)};
-    return build(m, row, in, 2, attrs, 4, NULL);
-}
-
-struct convolution {
-    int axes;
-    int64_t stride[3], lo[3], hi[3], dilation[3], spread[3], groups;
-    struct shape x, w, y;
-};
-
-/* Half of them are as in image models: one stride, padding that keeps the size, no groups. */
-static struct convolution random_convolution(struct maker *m) {
-    static const int64_t channels[] = {1, 2, 3, 4, 6, 8, 16, 24, 32};
-    struct convolution c;
-    int64_t work;
-    do {
-        bool plain = one_in(m, 2);
-        c.axes = one_in(m, 2) ? 2 : 1 + pick(m, 3);
-        c.groups = plain || one_in(m, 2) ? 1 : 1 + pick(m, 4);
-        int64_t in = channels[pick(m, 9)], out = channels[pick(m, 9)];
-        c.x = (struct shape){2 + c.axes, {1 + pick(m, 3), in * c.groups}};
-        c.w = (struct shape){2 + c.axes, {out * c.groups, in}};
-        c.y = (struct shape){2 + c.axes, {c.x.size[0], c.w.size[0]}};
-        int64_t stride = 1 + pick(m, 2), kernel = 1 + pick(m, 5);
-        for (int i = 0; i < c.axes; i++) {
-            int64_t k = plain ? kernel : 1 + pick(m, 5), n = 1 + pick(m, c.axes == 1   ? 60
-                                                                         : c.axes == 2 ? 18
-                                                                                       : 7);
-            c.stride[i] = plain ? stride : 1 + pick(m, 3);
-            c.dilation[i] = plain || one_in(m, 2) ? 1 : 1 + pick(m, 2);
-            c.spread[i] = plain || one_in(m, 2) ? 1 : 1 + pick(m, 3);
-            c.lo[i] = plain ? k / 2 : pick(m, 4) - (one_in(m, 4) ? 1 : 0);
-            c.hi[i] = plain ? k / 2 : pick(m, 4) - (one_in(m, 4) ? 1 : 0);
-            int64_t extent = (k - 1) * c.dilation[i] + 1;
-            while ((n - 1) * c.spread[i] + 1 + c.lo[i] + c.hi[i] < extent)
-                n++;
-            c.x.size[2 + i] = n;
-            c.w.size[2 + i] = k;
-            c.y.size[2 + i] = ((n - 1) * c.spread[i] + 1 + c.lo[i] + c.hi[i] - extent) / c.stride[i] + 1;
-        }
-        work = count_of(&c.y) * count_of(&c.w) / c.w.size[0];
-    } while (work > 200 * ELEMENTS_MOST || count_of(&c.x) > 4 * ELEMENTS_MOST ||
-             count_of(&c.y) > (m->is_graph ? 2 : 8) * ELEMENTS_MOST || count_of(&c.w) > 8 * ELEMENTS_MOST);
-    return c;
-}
-
-static struct op *make_conv(struct maker *m, const struct row *row) {
-    struct convolution c = random_convolution(m);
-    enum dtype dtype = random_dtype(m, row->dtypes);
-    bool forward = row->code == OP_conv;
-    struct value *in[2] = {operand(m, dtype, &c.x), NULL};
-    in[1] = operand(m, dtype, forward ? &c.w : &c.y);
-    struct attr attrs[] = {
-        attr_ints(ATTR_stride, c.stride, c.axes),       attr_ints(ATTR_pad_lo, c.lo, c.axes),
-        attr_ints(ATTR_pad_hi, c.hi, c.axes),           attr_ints(ATTR_dilation, c.dilation, c.axes),
-        attr_ints(ATTR_lhs_dilation, c.spread, c.axes), attr_int(ATTR_groups, c.groups)};
-    return build(m, row, in, 2, attrs, 6, forward ? NULL : typed(m, dtype, &c.w));
-}
-
-static const struct row rows[] = {
-    {OP_iota, make_iota, INTS, EXACT, IN_EXACT, 0, 0},
-    {OP_dim, make_dim, 1 << DTYPE_i64, EXACT, 0, 0, 0},
-    {OP_random_bits, make_random_bits, 1 << DTYPE_u32, EXACT, IN_EXACT, 0, 0},
-    {OP_random_fold, make_random_fold, 1 << DTYPE_u32, EXACT, IN_EXACT, 0, 0},
-    {OP_stop_gradient, make_map, ANY, EXACT, IN_BOTH, 0, 0},
-    {OP_add, make_map, NUMBERS, EXACT, IN_BOTH, 0, 0},
-    {OP_sub, make_map, NUMBERS, EXACT, IN_BOTH, 0, 0},
-    {OP_mul, make_map, NUMBERS, EXACT, IN_BOTH, 0, 0},
-    {OP_div, make_map, NUMBERS, EXACT, IN_SMOOTH, 0, 0},
-    {OP_mod, make_map, NUMBERS, EXACT, 0, 0, 0},
-    {OP_pow, make_map, FLOATS, ROUNDED, IN_SMOOTH, 0.1, 4},
-    {OP_max, make_map, NUMBERS, EXACT, IN_BOTH, 0, 0},
-    {OP_min, make_map, NUMBERS, EXACT, IN_BOTH, 0, 0},
-    {OP_atan2, make_map, FLOATS, ROUNDED, 0, -4, 4},
-    {OP_neg, make_map, NUMBERS, EXACT, IN_BOTH, 0, 0},
-    {OP_abs, make_map, NUMBERS, EXACT, IN_BOTH, 0, 0},
-    {OP_sign, make_map, NUMBERS, EXACT, IN_EXACT, 0, 0},
-    {OP_floor, make_map, FLOATS, EXACT, IN_EXACT, 0, 0},
-    {OP_round, make_map, FLOATS, EXACT, IN_EXACT, 0, 0},
-    {OP_exp, make_map, FLOATS, ROUNDED, IN_SMOOTH, -10, 10},
-    {OP_expm1, make_map, FLOATS, ROUNDED, IN_SMOOTH, -10, 10},
-    {OP_log, make_map, FLOATS, ROUNDED, IN_SMOOTH, 0, 10},
-    {OP_log1p, make_map, FLOATS, ROUNDED, 0, -1, 10},
-    {OP_sqrt, make_map, FLOATS, EXACT, IN_SMOOTH, 0, 10},
-    {OP_sin, make_map, FLOATS, ROUNDED, IN_SMOOTH, -10, 10},
-    {OP_cos, make_map, FLOATS, ROUNDED, IN_SMOOTH, -10, 10},
-    {OP_tanh, make_map, FLOATS, ROUNDED, IN_SMOOTH, -10, 10},
-    {OP_erf, make_map, FLOATS, ROUNDED, IN_SMOOTH, -5, 5},
-    {OP_eq, make_map, ANY, EXACT, IN_EXACT, 0, 0},
-    {OP_ne, make_map, ANY, EXACT, IN_EXACT, 0, 0},
-    {OP_lt, make_map, ANY, EXACT, IN_EXACT, 0, 0},
-    {OP_le, make_map, ANY, EXACT, IN_EXACT, 0, 0},
-    {OP_and, make_map, INTS | BOOL, EXACT, IN_EXACT, 0, 0},
-    {OP_or, make_map, INTS | BOOL, EXACT, IN_EXACT, 0, 0},
-    {OP_xor, make_map, INTS | BOOL, EXACT, IN_EXACT, 0, 0},
-    {OP_not, make_map, INTS | BOOL, EXACT, IN_EXACT, 0, 0},
-    {OP_shl, make_map, INTS, EXACT, IN_EXACT, 0, 0},
-    {OP_shr, make_map, INTS, EXACT, IN_EXACT, 0, 0},
-    {OP_select, make_map, ANY, EXACT, IN_BOTH, 0, 0},
-    {OP_cast, make_cast, ANY, EXACT, IN_EXACT, 0, 0},
-    {OP_bitcast, make_bitcast, NUMBERS, EXACT, 0, 0, 0},
-    {OP_reshape, make_reshape, ANY, EXACT, IN_BOTH, 0, 0},
-    {OP_transpose, make_transpose, ANY, EXACT, IN_BOTH, 0, 0},
-    {OP_broadcast, make_broadcast, ANY, EXACT, IN_BOTH, 0, 0},
-    {OP_slice, make_slice, ANY, EXACT, IN_BOTH, 0, 0},
-    {OP_pad, make_pad, ANY, EXACT, IN_BOTH, 0, 0},
-    {OP_concat, make_concat, ANY, EXACT, IN_BOTH, 0, 0},
-    {OP_dynamic_slice, make_dynamic_slice, ANY, EXACT, IN_BOTH, 0, 0},
-    {OP_dynamic_update, make_dynamic_update, ANY, EXACT, IN_BOTH, 0, 0},
-    {OP_gather, make_gather, ANY, EXACT, IN_BOTH, 0, 0},
-    {OP_scatter, make_scatter, NUMBERS, SUMMED, IN_BOTH, 0, 0},
-    {OP_sort, make_sort, NUMBERS, EXACT, IN_EXACT, 0, 0},
-    {OP_windows, make_windows, ANY, EXACT, IN_BOTH, 0, 0},
-    {OP_fold, make_windows, NUMBERS, SUMMED, IN_BOTH, 0, 0},
-    {OP_reduce, make_reduce, ANY, SUMMED, IN_BOTH, 0, 0},
-    {OP_arg_reduce, make_arg_reduce, ANY, EXACT, IN_EXACT, 0, 0},
-    {OP_scan, make_scan, NUMBERS, SUMMED, IN_BOTH, 0, 0},
-    /* the contraction engine says of other dtypes that it does not compile them (E0701) */
-    {OP_dot, make_dot, F32 | 1 << DTYPE_f64, SUMMED, IN_BOTH, 0, 0},
-    {OP_conv, make_conv, F32 | 1 << DTYPE_f64, SUMMED, IN_BOTH, 0, 0},
-    {OP_conv_wgrad, make_conv, F32 | 1 << DTYPE_f64, SUMMED, IN_BOTH, 0, 0},
-};
-enum { ROWS = sizeof(rows) / sizeof(*rows) };
-
-static const struct row *find_row(enum opcode code) {
-    for (int i = 0; i < ROWS; i++)
-        if (rows[i].code == code)
-            return &rows[i];
-    return NULL;
-}
-
-bool random_knows(enum opcode code) {
-    return find_row(code) != NULL;
 }
 
 /* ---- functions ---- */
 
-static struct random_function finish(struct maker *m, struct function *function, struct value *const *results,
-                                     int count, enum exactness exactness) {
+void function_begin(struct maker *m, const char *name, enum function_kind kind, struct diags *diags) {
+    struct function *function = graph_add_function(m->graph, name, kind, &site_unknown);
+    builder_init(&m->b, m->graph, function->body, diags);
+    builder_at_end(&m->b, function->body);
+}
+
+struct random_function function_end(struct maker *m, struct value *const *results, int count,
+                                    enum exactness exactness) {
+    struct function *function = m->b.block->function;
     build_yield(&m->b, results, count);
     function->result_names = ARENA_ARRAY(m->graph->arena, const char *, count);
     for (int i = 0; i < count; i++)
         function->result_names[i] = arena_printf(m->graph->arena, "y%d", i);
     return (struct random_function){function, m->inputs.at, exactness};
-}
-
-/* Which inputs one operator gets, and what that means for its result. */
-static void choose_inputs(struct maker *m, const struct row *row) {
-    bool anywhere = row->lo == row->hi;
-    m->floats = (struct random_input){FILL_REAL, anywhere ? -4 : row->lo, anywhere ? 4 : row->hi};
-    m->exactness = row->exactness;
-    int what = pick(m, 3);
-    if (row->exactness == SUMMED && what == 0) {
-        m->floats.fill = FILL_GRID;
-        m->exactness = EXACT;
-    } else if (row->exactness != SUMMED && what < 2) {
-        m->floats.fill = what == 0 ? FILL_SPECIAL : anywhere ? FILL_GRID : FILL_REAL;
-    }
-}
-
-struct random_function random_operator(struct graph *graph, const char *name, enum opcode code, uint32_t seed,
-                                       struct diags *diags) {
-    const struct row *row = find_row(code);
-    struct maker m = {.graph = graph, .random = seed};
-    struct function *function = graph_add_function(graph, name, FUNCTION_FN, &site_unknown);
-    builder_init(&m.b, graph, function->body, diags);
-    builder_at_end(&m.b, function->body);
-    choose_inputs(&m, row);
-    struct op *op = row->make(&m, row);
-    if (!op)
-        return (struct random_function){0};
-    return finish(&m, function, op->out, op->out_count, m.exactness);
-}
-
-/* ---- graphs ---- */
-
-/* What is known of a new operator's results. */
-static void keep_results(struct maker *m, const struct op *op) {
-    double a = 0, work = 1;
-    int bits = 0;
-    for (int i = 0; i < op->in_count; i++) {
-        struct range r = range_of(m, op->in[i]);
-        if (!dtype_is_float(op->in[i]->type->dtype))
-            continue;
-        a = fmax(a, r.bound);
-        bits = r.bits > bits ? r.bits : bits;
-    }
-    struct range out = {fmax(a, 1), bits};
-    enum opcode code = op->code;
-    if (code == OP_add || code == OP_sub)
-        out.bound = 2 * a;
-    if (code == OP_mul || code == OP_dot || code == OP_conv || code == OP_conv_wgrad)
-        out = (struct range){a * a + 1, 2 * bits};
-    if (code == OP_pad && bits < 1)
-        out.bits = 1;
-    if (code == OP_dot || code == OP_conv || code == OP_conv_wgrad || code == OP_reduce || code == OP_scan ||
-        code == OP_scatter || code == OP_fold) {
-        for (int i = 0; i < op->in_count; i++)
-            work = fmax(work, (double)type_elements(op->in[i]->type));
-        out.bound *= work;
-    }
-    if (code == OP_exp || code == OP_expm1)
-        out.bound = exp(fmin(a, 50));
-    if (code == OP_pow)
-        out.bound = pow(fmax(a * a + 0.5, 2), fmin(a, 20));
-    if (code == OP_div)
-        out.bound = 2 * a;
-    if (code == OP_cast)
-        out = (struct range){fmax(a, 16), 0}; /* integers are in -8..8 or cut down below */
-    for (int i = 0; i < op->out_count; i++)
-        keep(m, op->out[i], out);
-}
-
-static void add_ops(struct maker *m, int ops, int depth);
-
-/* In exact graphs integers of any size come from shifts and random bits; as floats they must be small. */
-static struct value *small_float(struct maker *m, struct value *x) {
-    if (!dtype_is_float(x->type->dtype) && x->type->dtype != DTYPE_bool)
-        x = build_binary(&m->b, OP_mod, x, build_int(&m->b, x->type->dtype, 8));
-    return keep(m, build_cast(&m->b, x, DTYPE_f32), (struct range){8, 0});
-}
-
-static void add_cast(struct maker *m) {
-    struct value *x = any_value(m, (enum dtype[]){DTYPE_i32, DTYPE_bool, DTYPE_f32}[pick(m, 3)]);
-    if (x->type->dtype == DTYPE_f32)
-        keep(m, build_cast(&m->b, tame(m, x, 8), DTYPE_i32), (struct range){0});
-    else
-        small_float(m, x);
-}
-
-/* Parameters in place of carried values: tame ones, of random shapes. */
-static void add_loop(struct maker *m, int depth) {
-    int carried = 1 + pick(m, 2), stacks = pick(m, 2), turns = pick(m, 4), known = m->pool.count;
-    struct value *in[6] = {build_int(&m->b, DTYPE_i32, 1), build_int(&m->b, DTYPE_i32, 1 + turns)};
-    for (int i = 0; i < carried; i++) {
-        struct shape s = random_shape(m, 0, 3);
-        in[2 + i] = operand(m, DTYPE_f32, &s);
-    }
-    struct attr attrs[] = {attr_int(ATTR_carried, carried), attr_int(ATTR_reverse, pick(m, 2))};
-    struct op *op =
-        op_create(m->graph, OP_loop, in, 2 + carried, attrs, 2, NULL, carried + stacks, &site_unknown);
-    struct block *body = op_add_region(m->graph, op);
-    struct builder outer = m->b;
-    builder_at_end(&m->b, body);
-    keep(m, block_add_param(m->graph, body, type_scalar(m->graph->types, DTYPE_i32), "i"), (struct range){0});
-    for (int i = 0; i < carried; i++)
-        keep(m, block_add_param(m->graph, body, in[2 + i]->type, "p"), (struct range){9, 3});
-    add_ops(m, 2 + pick(m, 6), depth + 1);
-    struct value *yields[4];
-    for (int i = 0; i < carried; i++) {
-        struct shape s = shape_of(in[2 + i]);
-        yields[i] = operand(m, DTYPE_f32, &s);
-    }
-    if (stacks)
-        yields[carried] = tame(m, any_value(m, DTYPE_f32), 8);
-    build_yield(&m->b, yields, carried + stacks);
-    m->pool.count = known;
-    m->b = outer;
-    region_close(m->graph, op, body);
-    op_append(op, m->b.block);
-    if (!op_infer(m->graph, op, m->b.diags))
-        return;
-    for (int i = 0; i < op->out_count; i++)
-        if (type_elements(op->out[i]->type) > 0)
-            keep(m, op->out[i], (struct range){9, 3});
-}
-
-static void add_cond(struct maker *m, int depth) {
-    struct shape scalar = {0}, s[2] = {random_shape(m, 0, 3), random_shape(m, 0, 3)};
-    struct value *condition = operand(m, DTYPE_bool, &scalar);
-    int count = 1 + pick(m, 2), known = m->pool.count;
-    struct op *op = op_create(m->graph, OP_cond, &condition, 1, NULL, 0, NULL, count, &site_unknown);
-    struct builder outer = m->b;
-    for (int side = 0; side < 2; side++) {
-        struct block *region = op_add_region(m->graph, op);
-        builder_at_end(&m->b, region);
-        add_ops(m, pick(m, 5), depth + 1);
-        struct value *yields[2];
-        for (int i = 0; i < count; i++)
-            yields[i] = operand(m, DTYPE_f32, &s[i]);
-        build_yield(&m->b, yields, count);
-        m->pool.count = known;
-    }
-    m->b = outer;
-    for (int side = 0; side < 2; side++)
-        region_close(m->graph, op, op->regions[side]);
-    op_append(op, m->b.block);
-    if (op_infer(m->graph, op, m->b.diags))
-        for (int i = 0; i < count; i++)
-            keep(m, op->out[i], (struct range){9, 3});
-}
-
-/* Softmax, a norm: what a row has in common, broadcast over it again. */
-static void add_row_sweep(struct maker *m) {
-    struct shape s = random_shape(m, 1, 4), kept = {0};
-    struct value *x = operand(m, DTYPE_f32, &s);
-    int64_t axes[AXES_MOST], left[AXES_MOST];
-    int count = 0;
-    for (int i = 0; i < s.rank; i++)
-        if (one_in(m, 2) || (count == 0 && i == s.rank - 1)) {
-            axes[count++] = i;
-        } else {
-            left[kept.rank] = i;
-            kept.size[kept.rank++] = s.size[i];
-        }
-    struct value *row = build_reduce(&m->b, x, m->is_exact || one_in(m, 2) ? "max" : "sum", axes, count);
-    row = tame(m, keep(m, row, (struct range){range_of(m, x).bound * 200, 3}), 4);
-    row = build_broadcast(&m->b, row, x->type, left);
-    x = keep(m, build_sub(&m->b, x, row), (struct range){range_of(m, x).bound + 16, 3});
-    if (m->is_exact)
-        return;
-    x = build_unary(&m->b, OP_exp, tame(m, x, 4));
-    row = build_reduce(&m->b, x, "sum", axes, count);
-    keep(m, build_div(&m->b, x, build_broadcast(&m->b, row, x->type, left)), (struct range){1, 0});
-}
-
-static void add_op(struct maker *m, int depth) {
-    int what = pick(m, 40);
-    if (what < 1 && depth < 2) {
-        add_loop(m, depth);
-    } else if (what < 2 && depth < 2) {
-        add_cond(m, depth);
-    } else if (what < 5) {
-        add_row_sweep(m);
-    } else if (what < 7 && m->is_exact) {
-        add_cast(m);
-    } else {
-        const struct row *row;
-        do
-            row = &rows[pick(m, what < 22 ? ROWS : ROWS / 2)]; /* elementwise operators stand in front */
-        while (!(row->graphs & (m->is_exact ? IN_EXACT : IN_SMOOTH)) || row->code == OP_cast);
-        m->floats.hi = row->code == OP_exp || row->code == OP_expm1 || row->code == OP_pow ? 2 : 4;
-        struct op *op = row->make(m, row);
-        if (op)
-            keep_results(m, op);
-    }
-}
-
-static void add_ops(struct maker *m, int ops, int depth) {
-    for (int i = 0; i < ops; i++)
-        add_op(m, depth);
-}
-
-static void add_inputs(struct maker *m) {
-    const struct random_input small = {FILL_GRID, 0, 0}, bits = {FILL_BITS, 0, 0};
-    for (int i = 0; i < 4; i++) {
-        struct shape s = random_shape(m, i == 0 ? 2 : 0, 4);
-        new_input(m, DTYPE_f32, &s, m->floats);
-    }
-    struct shape s = random_shape(m, 0, 2), two = {1, {2}}, scalar = {0};
-    new_input(m, DTYPE_i32, &s, small);
-    new_input(m, DTYPE_bool, &s, small);
-    new_input(m, DTYPE_bool, &scalar, small);
-    new_input(m, DTYPE_u32, &two, bits);
-}
-
-struct random_function random_graph(struct graph *graph, const char *name, int ops, bool is_exact,
-                                    uint32_t seed, struct diags *diags) {
-    static const int64_t sizes[] = {2, 3, 4, 5, 6, 8, 9, 12, 16, 17, 20, 32, 33};
-    struct maker m = {.graph = graph, .random = seed, .is_graph = true, .is_exact = is_exact};
-    m.floats = (struct random_input){is_exact ? FILL_GRID : FILL_REAL, -4, 4};
-    for (int i = 0; i < 4; i++)
-        m.sizes[i] = sizes[pick(&m, sizeof sizes / sizeof *sizes)];
-    struct function *function = graph_add_function(graph, name, FUNCTION_FN, &site_unknown);
-    builder_init(&m.b, graph, function->body, diags);
-    builder_at_end(&m.b, function->body);
-    add_inputs(&m);
-    add_ops(&m, ops, 0);
-    VEC(struct value *) results = {0};
-    for (int i = m.inputs.count; i < m.pool.count; i++) { /* what nothing uses, and some of the rest */
-        struct value *v = m.pool.at[i].value;
-        if (results.count < 12 && (!value_has_uses(v) || one_in(&m, 10)))
-            VEC_PUSH(graph->arena, &results, v);
-    }
-    return finish(&m, function, results.at, results.count, is_exact ? EXACT : SMOOTH);
 }
 
 /* ---- elements ---- */
