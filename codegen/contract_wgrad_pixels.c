@@ -225,11 +225,11 @@ static void write_tile(struct pixels *p, struct writer *w, const struct place *a
     int64_t row_elements = p->band_pixels * p->panel;
     for (int i = 0; i < 3; i++) {
         const struct window_axis *a = &p->win.axis[i];
-        int64_t count = i == p->band_axis ? p->band_rows : a->out;
-        row_elements /= count;
-        if (count != 1 || a->window != 1 || i == 2)
-            t->levels[t->level_count++] = (struct tile_level){
-                .count = tap->positions[i].count, .a = a->stride * a->x, .b = row_elements};
+        const struct loop_expr *count = tap->positions[i].count;
+        row_elements /= i == p->band_axis ? p->band_rows : a->out;
+        if (count->min != 1 || count->max != 1 || i == 2) /* padding may leave none even of one */
+            t->levels[t->level_count++] =
+                (struct tile_level){.count = count, .a = a->stride * a->x, .b = row_elements};
     }
 }
 
