@@ -100,6 +100,7 @@ LLVMTypeRef type_like(LLVMTypeRef element, LLVMTypeRef shape); /* element, or a 
 LLVMValueRef const_like(LLVMTypeRef type, double value);       /* float or integer, or a splat of it */
 LLVMValueRef emit_intrinsic2(struct emitter *e, const char *name, LLVMTypeRef a, LLVMTypeRef b,
                              LLVMValueRef *args, int count);
+LLVMValueRef emit_mask_and(struct emitter *e, LLVMValueRef a, LLVMValueRef b); /* Note [Masks known in part] */
 /* NaN where x or y is NaN. */
 LLVMValueRef emit_max(struct emitter *e, LLVMValueRef x, LLVMValueRef y);
 LLVMValueRef emit_min(struct emitter *e, LLVMValueRef x, LLVMValueRef y);

@@ -173,7 +173,7 @@ struct access {
 };
 
 static LLVMValueRef both_masks(struct emission *em, LLVMValueRef a, LLVMValueRef b) {
-    return !a ? b : !b ? a : LLVMBuildAnd(em->e->b, a, b, "");
+    return !a ? b : !b ? a : emit_mask_and(em->e, a, b);
 }
 
 static void access_begin(struct emission *em, struct access *a, struct buffer *buffer,

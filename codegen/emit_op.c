@@ -224,7 +224,25 @@ static LLVMValueRef op_same(struct work *w) {
 
 /* ---- bits ---- */
 
+/* Note [Masks known in part]: LLVM 19 reads past the end where a masked load is split in two registers and
+ * the second part of its mask is known to be false, as `and` of a splat and a constant: it takes that part's
+ * mask for true. A comparison hides the constant from it. (Masks of AVX-512 are not split.) */
+LLVMValueRef emit_mask_and(struct emitter *e, LLVMValueRef a, LLVMValueRef b) {
+    if (LLVMIsConstant(a)) {
+        LLVMValueRef t = a;
+        a = b, b = t;
+    }
+    int lanes = lane_count(a);
+    if (!lanes || !LLVMIsConstant(b) || LLVMIsConstant(a) || e->target->vector_bits >= 512)
+        return LLVMBuildAnd(e->b, a, b, "");
+    LLVMTypeRef type = type_like(e->i8, LLVMTypeOf(a));
+    LLVMValueRef least = LLVMBuildZExt(e->b, LLVMBuildNot(e->b, b, ""), type, ""); /* 0: it may be true */
+    return LLVMBuildICmp(e->b, LLVMIntUGT, LLVMBuildZExt(e->b, a, type, ""), least, "");
+}
+
 static LLVMValueRef op_and(struct work *w) {
+    if (w->of == DTYPE_bool)
+        return emit_mask_and(w->e, w->args[0], w->args[1]);
     return LLVMBuildAnd(w->b, w->args[0], w->args[1], "");
 }
 

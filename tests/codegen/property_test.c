@@ -424,6 +424,16 @@ static const char *const texts[] = {
     "  %2 = pad(%1) {lo = [0, 0], hi = [0, -1], interior = [1, 2], value = 1} : i64[39,93]\n"
     "  yield(%0, %2)\n"
     "}\n",
+    /* half a vector under a uniform mask, up to the end of memory */
+    "fn f(y) {\n"
+    "  %0 = input {name = \"x\"} : i64[20,12,4]\n"
+    "  %1 = input {name = \"at\"} : i32[1,64]\n"
+    "  %2 = input {name = \"u\"} : i64[20,1,64,4]\n"
+    "  %3 = const {data = 12} : i32[]\n"
+    "  %4 = mod(%1, %3) : i32[1,64]\n"
+    "  %5 = scatter(%0, %4, %2) {axis = 1, kind = \"add\", batch = 0} : i64[20,12,4]\n"
+    "  yield(%5)\n"
+    "}\n",
     /* a tap that sees nothing but padding */
     "fn f(y) {\n"
     "  %0 = input {name = \"x\"} : f32[1,24,1,13]\n"

@@ -419,12 +419,13 @@ enum {
 struct side {
     struct shape shape;
     int64_t batch[2], contract[2];
+    int64_t free; /* the product of the free axes */
 };
 
 static struct side random_side(struct maker *m, const struct shape *batch, const struct shape *contract,
                                int free) {
     int rank = batch->rank + contract->rank + free;
-    struct side s = {.shape = {.rank = rank}};
+    struct side s = {.shape = {.rank = rank}, .free = 1};
     int64_t order[AXES_MOST];
     shuffle(m, order, rank);
     for (int i = 0; i < rank; i++) {
@@ -435,7 +436,7 @@ static struct side random_side(struct maker *m, const struct shape *batch, const
         else if (k < contract->rank)
             s.shape.size[s.contract[k] = at] = contract->size[k];
         else
-            s.shape.size[at] = random_size(m);
+            s.free *= s.shape.size[at] = random_size(m);
     }
     return s;
 }
@@ -449,11 +450,7 @@ static struct op *make_dot(struct maker *m, const struct row *row) {
         contract = random_shape(m, one_in(m, 8) ? 0 : 1, one_in(m, 3) ? 2 : 1);
         side[0] = random_side(m, &batch, &contract, pick(m, 3));
         side[1] = random_side(m, &batch, &contract, pick(m, 3));
-        free = 1;
-        for (int i = 0; i < 2; i++) {
-            int64_t shared = count_of(&batch) * count_of(&contract);
-            free *= shared ? count_of(&side[i].shape) / shared : 1;
-        }
+        free = side[0].free * side[1].free;
         work = free * count_of(&batch) * count_of(&contract);
     } while (count_of(&side[0].shape) > SIDE_MOST * wide || count_of(&side[1].shape) > SIDE_MOST * wide ||
              count_of(&contract) > SUM_MOST || work > PRODUCTS_MOST * wide ||
