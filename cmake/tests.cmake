@@ -1,6 +1,6 @@
 # The tests: tests/LAYER/x_test.c is a program linked with its layer and cmocka; x_test.sh and x_test.py are scripts;
 # tests/LAYER/support*.c is linked with each program of the layer; tests/support holds headers for all. All of them find in their environment WEFT (the
-# program), SOURCE_DIR, BUILD_DIR and WEFT_DATA (data that is not in the repository).
+# program), SOURCE_DIR, BUILD_DIR, WEFT_DATA (data that is not in the repository) and WEFT_SLOW.
 
 function(weft_test_environment test)
     set(data $ENV{WEFT_DATA})
@@ -10,8 +10,12 @@ function(weft_test_environment test)
             get_filename_component(data ${CMAKE_SOURCE_DIR}/../../shared/data ABSOLUTE)
         endif()
     endif()
+    set(slow 1) # how much longer than in a release build a test may take
+    if(WEFT_SANITIZE OR CMAKE_BUILD_TYPE STREQUAL "Debug")
+        set(slow 20)
+    endif()
     set_tests_properties(${test} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77 ENVIRONMENT
-        "WEFT=${CMAKE_BINARY_DIR}/weft;SOURCE_DIR=${CMAKE_SOURCE_DIR};BUILD_DIR=${CMAKE_BINARY_DIR};WEFT_DATA=${data}")
+        "WEFT=${CMAKE_BINARY_DIR}/weft;SOURCE_DIR=${CMAKE_SOURCE_DIR};BUILD_DIR=${CMAKE_BINARY_DIR};WEFT_DATA=${data};WEFT_SLOW=${slow}")
 endfunction()
 
 function(weft_layer_tests layer)

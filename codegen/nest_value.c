@@ -279,7 +279,8 @@ static expr ask_gather(struct phase *p, const struct question *q) {
         of_rows[i] = q->index[i < batch ? i : axis + i - batch];
     expr *index = ARENA_ARRAY(p->nest->arena, expr, x->type->rank + 1);
     for (int i = 0; i < x->type->rank; i++)
-        index[i] = q->index[i < axis ? i : i + own - 1];
+        if (i != axis)
+            index[i] = q->index[i < axis ? i : i + own - 1];
     index[axis] = clamped(p, ask(p, rows, of_rows, q->mask), type_size(x->type, axis) - 1);
     return ask(p, x, index, q->mask);
 }

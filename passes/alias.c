@@ -42,7 +42,8 @@ struct aliasing {
 /* ---- what a kernel may write over ---- */
 
 static bool same_dims(const struct type *a, const struct type *b) {
-    return a->rank == b->rank && memcmp(a->dims, b->dims, sizeof(*a->dims) * (size_t)a->rank) == 0;
+    return a->rank == b->rank &&
+           (a->rank == 0 || memcmp(a->dims, b->dims, sizeof(*a->dims) * (size_t)a->rank) == 0);
 }
 
 /* A reduction splits a nest into sweeps: an operand that two results need might be read again after the first
