@@ -60,7 +60,7 @@ static void yield_gradients(struct loss *l) {
             l->function->result_names[i] = "";
         return;
     }
-    fail_msg("%s: no grad in `%s`", l->run->size->file, l->function->name);
+    fail_msg("%s: no grad in `%s`", l->run->size->name, l->function->name);
 }
 
 static void run_passes(struct loss *l) {
@@ -111,11 +111,14 @@ static void fill(struct loss *l) {
         if (op->code != OP_input)
             continue;
         struct tensor *input = l->inputs[l->input_count++] = tensor_create(arena, op->out[0]->type);
-        for (int64_t k = 0; k < type_elements(input->type); k++)
+        struct range range = model_range(l->run->size, op_string(op, ATTR_name), input->type);
+        for (int64_t k = 0; k < type_elements(input->type); k++) {
+            double x = range.lo + (range.end - range.lo) * (0.5 + 0.5 * random_number(&seed));
             if (dtype_is_float(input->type->dtype))
-                input->f[k] = 0.5 + 0.5 * random_number(&seed);
+                input->f[k] = x;
             else
-                input->i[k] = (int64_t)(5 + 5 * random_number(&seed));
+                input->i[k] = (int64_t)floor(x);
+        }
     }
 }
 
@@ -183,16 +186,12 @@ static void the_loss_has_the_slope_of_its_gradient(void **state) {
             loss_at(&l, &d, 0);
             if (!(fabs(slope - d.slope) <= tolerance * d.scale))
                 fail_msg("%s:%s: direction %d: the gradient says %.10g, the loss %.10g (parts of %.3g)",
-                         run->size->file, l.function->name, i, d.slope, slope, d.scale);
+                         run->size->name, l.function->name, i, d.slope, slope, d.scale);
         }
     }
     model_close(run);
 }
 
-int main(void) {
-    struct CMUnitTest tests[16];
-    for (int i = 0; i < model_count; i++)
-        tests[i] = (struct CMUnitTest){model_sizes[i].file, the_loss_has_the_slope_of_its_gradient, NULL,
-                                       NULL, (void *)(uintptr_t)&model_sizes[i]};
-    return _cmocka_run_group_tests("gradients", tests, (size_t)model_count, NULL, NULL);
+int main(int argc, char **argv) {
+    return models_main(argc, argv, "gradients", the_loss_has_the_slope_of_its_gradient, NULL, NULL);
 }

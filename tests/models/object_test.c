@@ -36,10 +36,10 @@ static void *open_object(struct model_run *run) {
     FILE *file = fopen(arena_printf(arena, "%s/m.o", folder), "wb");
     assert_int_equal(fwrite(object, 1, size, file), size);
     assert_int_equal(fclose(file), 0);
-    assert_int_equal(system(arena_printf(arena, "cc -shared -Wl,-z,defs -o %s/%s.so %s/m.o -lm", folder,
-                                         run->size->file, folder)),
+    assert_int_equal(system(arena_printf(arena, "cc -shared -Wl,-z,defs -o '%s/%s.so' %s/m.o -lm", folder,
+                                         run->size->name, folder)),
                      0);
-    void *library = dlopen(arena_printf(arena, "%s/%s.so", folder, run->size->file), RTLD_NOW | RTLD_LOCAL);
+    void *library = dlopen(arena_printf(arena, "%s/%s.so", folder, run->size->name), RTLD_NOW | RTLD_LOCAL);
     if (!library)
         fail_msg("%s", dlerror());
     return library;
@@ -60,7 +60,7 @@ static void expect_same_bits(struct model_run *run, int entry, void *library) {
     model_call_run(call, weft_pool_exec(run->session.pool));
     struct snapshot object = model_snapshot(call);
     if (!snapshot_equal(&jit, &object))
-        fail_msg("%s:%s: the object has other bits", run->size->file, shipped.name);
+        fail_msg("%s:%s: the object has other bits", run->size->name, shipped.name);
 }
 
 static void objects_have_the_bits_of_the_jit(void **state) {
@@ -74,10 +74,6 @@ static void objects_have_the_bits_of_the_jit(void **state) {
     model_close(run);
 }
 
-int main(void) {
-    struct CMUnitTest tests[16];
-    for (int i = 0; i < model_count; i++)
-        tests[i] = (struct CMUnitTest){model_sizes[i].file, objects_have_the_bits_of_the_jit, NULL, NULL,
-                                       (void *)(uintptr_t)&model_sizes[i]};
-    return _cmocka_run_group_tests("objects", tests, (size_t)model_count, make_folder, remove_folder);
+int main(int argc, char **argv) {
+    return models_main(argc, argv, "objects", objects_have_the_bits_of_the_jit, make_folder, remove_folder);
 }

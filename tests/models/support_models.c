@@ -2,6 +2,7 @@
 
 #include "driver/entries.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,17 +12,45 @@
 
 #include <cmocka.h>
 
-/* ---- the zoo ---- */
+/* ---- sizes ---- */
 
-const struct model_size model_sizes[] = {
-    {"lenet.weft", {{0}}, {{"B", 3}}},
-    {"vae.weft", {{"hidden", "40", {0}}, {"latent", "5", {0}}}, {{"B", 5}, {"n", 3}}},
-    {"conv_vae.weft", {{"ch", "4", {0}}, {"hidden", "24", {0}}, {"latent", "5", {0}}}, {{"B", 3}, {"n", 2}}},
-    {"ddpm.weft",
-     {{"ch", "16", {0}}, {"mult", "[1, 1, 1]", {0}}, {"T", "50", {0}}},
-     {{"B", 2}, {"n", 2}, {"steps", 3}}},
-};
-const int model_count = sizeof(model_sizes) / sizeof(*model_sizes);
+/* The next word "name=value" of a list, in the arena; false: no more. */
+static bool next_word(struct arena *arena, const char **at, const char **name, const char **value) {
+    while (*at && **at == ' ')
+        (*at)++;
+    if (!*at || !**at)
+        return false;
+    size_t whole = strcspn(*at, " "), head = strcspn(*at, "=");
+    assert_true(head < whole);
+    *name = arena_printf(arena, "%.*s", (int)head, *at);
+    *value = arena_printf(arena, "%.*s", (int)(whole - head - 1), *at + head + 1);
+    *at += whole;
+    return true;
+}
+
+struct range model_range(const struct model_size *size, const char *input, const struct type *type) {
+    struct arena *arena = arena_create();
+    struct range range = {0, dtype_is_float(type->dtype) ? 1 : 10};
+    const char *at = size->inputs, *name, *value;
+    while (next_word(arena, &at, &name, &value))
+        if (strcmp(name, input) == 0)
+            assert_int_equal(sscanf(value, "%lf..%lf", &range.lo, &range.end), 2);
+    arena_destroy(arena);
+    return range;
+}
+
+int models_main(int argc, char **argv, const char *group, void (*test)(void **), int (*setup)(void **),
+                int (*teardown)(void **)) {
+    struct CMUnitTest *tests = malloc((size_t)model_count * sizeof *tests);
+    size_t count = 0;
+    for (int i = 0; i < model_count; i++)
+        if (argc < 2 || strstr(model_sizes[i].name, argv[1]))
+            tests[count++] = (struct CMUnitTest){model_sizes[i].name, test, NULL, NULL,
+                                                 (void *)(uintptr_t)&model_sizes[i]};
+    int failed = _cmocka_run_group_tests(group, tests, count, setup, teardown);
+    free(tests);
+    return failed;
+}
 
 /* ---- opening ---- */
 
@@ -30,7 +59,7 @@ void model_fail(struct model_run *run, const char *what) {
     strbuf_init(&text, run->session.arena);
     diags_render(run->session.diags, &text, false);
     fprintf(stderr, "%s\n", text.text ? text.text : "nothing was reported");
-    fail_msg("%s: %s", run->size->file, what);
+    fail_msg("%s: %s", run->size->name, what);
 }
 
 static void open_session(struct session *session) {
@@ -63,18 +92,18 @@ struct model_run *model_open(const struct model_size *size) {
     open_session(&session);
     struct model_run *run = ARENA_NEW(session.arena, struct model_run);
     *run = (struct model_run){.session = session, .size = size};
-    const char *path = arena_printf(session.arena, "%s/models/%s", getenv("SOURCE_DIR"), size->file);
+    const char *path = arena_printf(session.arena, "%s/models/%s", getenv("SOURCE_DIR"), size->name);
+    const char *at = size->settings, *word, *value;
     struct model_name name;
-    int settings = 0;
-    while (size->settings[settings].name)
-        settings++;
+    VEC(struct setting) settings = {0};
+    while (next_word(session.arena, &at, &word, &value))
+        VEC_PUSH(session.arena, &settings, ((struct setting){word, value, {0}}));
     if (!session_load(&run->session, path, &name) ||
-        !(run->instance = session_instantiate(&run->session, &name, size->settings, settings)))
+        !(run->instance = session_instantiate(&run->session, &name, settings.at, settings.count)))
         model_fail(run, "no instance");
     struct sizes *sizes = ARENA_NEW(session.arena, struct sizes);
-    for (int i = 0; size->bindings[i].name; i++)
-        assert_true(
-            sizes_bind(&run->session, sizes, size->bindings[i].name, size->bindings[i].value, "test"));
+    for (at = size->sizes; next_word(session.arena, &at, &word, &value);)
+        assert_true(sizes_bind(&run->session, sizes, word, atoll(value), "test"));
     request_all(run, sizes);
     return run;
 }
@@ -121,13 +150,16 @@ static unsigned char *block(struct arena *arena, size_t size) {
     return bytes + (64 - (uintptr_t)bytes % 64) % 64;
 }
 
-static void fill_input(struct arena *arena, const struct type *type, unsigned char *bytes, uint32_t *seed) {
+static void fill_input(struct arena *arena, const struct type *type, struct range range, unsigned char *bytes,
+                       uint32_t *seed) {
     struct tensor *tensor = tensor_create(arena, type);
-    for (int64_t i = 0; i < type_elements(type); i++)
+    for (int64_t i = 0; i < type_elements(type); i++) {
+        double x = range.lo + (range.end - range.lo) * (next_random(seed) * 0x1p-24);
         if (dtype_is_float(type->dtype))
-            tensor->f[i] = next_random(seed) * 0x1p-24;
+            tensor->f[i] = x;
         else
-            tensor->i[i] = next_random(seed) % 10;
+            tensor->i[i] = (int64_t)floor(x);
+    }
     tensor_to_bytes(tensor, bytes);
 }
 
@@ -143,7 +175,7 @@ struct model_call *model_call_create(struct model_run *run, int entry, uint32_t 
         const struct plan_argument *a = &plan->arguments.at[i];
         call->args[i] = block(arena, (size_t)type_bytes(a->type));
         if (a->role == WEFT_INPUT || a->role == WEFT_SEED)
-            fill_input(arena, a->type, call->args[i], &seed);
+            fill_input(arena, a->type, model_range(run->size, a->name, a->type), call->args[i], &seed);
     }
     return call;
 }
@@ -163,7 +195,7 @@ void model_call_run(struct model_call *call, const weft_exec *exec) {
     int code = call->entry->call((void *const *)call->args, workspace, exec);
     free(workspace);
     if (code != WEFT_OK)
-        fail_msg("%s:%s gives the code %d", call->run->size->file, call->entry->name, code);
+        fail_msg("%s:%s gives the code %d", call->run->size->name, call->entry->name, code);
 }
 
 struct snapshot model_snapshot(const struct model_call *call) {

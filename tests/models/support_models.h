@@ -7,14 +7,25 @@
 #include "driver/session.h"
 #include "ir/eval.h"
 
-/* A model at a size that the evaluator bears. Lists end in a row without a name. */
+/* A model at a size that the evaluator bears. Lists are words "name=value" with a space between them. */
 struct model_size {
-    const char *file;               /* in models/ */
-    struct setting settings[6];     /* hyper-parameters */
-    struct dim_binding bindings[5]; /* sizes and `int` parameters of entries, by name */
+    const char *name;     /* "vae.weft", "sohl_dickstein.weft:BinomialDiffusion", in models/ */
+    const char *settings; /* hyper-parameters: "ch=16 mult=[1,1,1]" */
+    const char *sizes;    /* of dimensions, and `int` parameters of entries: "B=3 n=2" */
+    const char *inputs;   /* "label=0..10 image=-1..1": lo and the end; else floats [0, 1), integers 0..9 */
 };
-extern const struct model_size model_sizes[];
+extern const struct model_size model_sizes[]; /* support_zoo.c */
 extern const int model_count;
+
+/* One test for each model, in a group of this name. A word on the command line picks the models whose name it
+ * is a part of. */
+int models_main(int argc, char **argv, const char *group, void (*test)(void **), int (*setup)(void **),
+                int (*teardown)(void **));
+/* How the inputs of one name are filled. */
+struct range {
+    double lo, end;
+};
+struct range model_range(const struct model_size *size, const char *input, const struct type *type);
 
 struct model_run {
     struct session session;
@@ -42,7 +53,7 @@ struct model_call {
     const struct program_entry *entry;
     unsigned char **args;
 };
-/* Inputs from the seed: floats in [0, 1), integers in 0..9. */
+/* Inputs from the seed, each in its range. */
 struct model_call *model_call_create(struct model_run *run, int entry, uint32_t seed);
 /* Calls it; the workspace and the results hold NaNs before. exec may be NULL. */
 void model_call_run(struct model_call *call, const weft_exec *exec);
