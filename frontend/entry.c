@@ -264,17 +264,19 @@ struct graph *instance_graph(const struct instance *instance) {
 
 /* ---- entries ---- */
 
+/* A function or a module: what no caller can hand over, nor take. */
+static bool is_of_elaboration(const struct type_expr *type) {
+    return type->kind == TYPE_FN || (type->kind == TYPE_NAME && strcmp(type->name.text, "module") == 0);
+}
+
 static bool is_exported(const struct item *item) {
     if (item->kind == ITEM_TRAIN)
         return true;
-    if (item->kind != ITEM_FN || (item->type && item->type->kind == TYPE_FN))
+    if (item->kind != ITEM_FN || (item->type && is_of_elaboration(item->type)))
         return false;
-    for (const struct formal *f = item->formals; f; f = f->next) {
-        bool is_value = f->type && f->type->kind != TYPE_FN &&
-                        strcmp(f->type->name.text ? f->type->name.text : "", "module") != 0;
-        if (!is_value && !f->init)
+    for (const struct formal *f = item->formals; f; f = f->next)
+        if (!f->init && (!f->type || is_of_elaboration(f->type)))
             return false;
-    }
     return true;
 }
 

@@ -117,7 +117,7 @@ static void stable_diffusion_has_its_public_names(void **state) {
         {"sd_vae_kl_f8.txt", "first_stage_model"},
         {"sd_v1_clip_text.txt", "cond_stage_model.transformer.text_model"}};
     struct arena *arena = arena_create();
-    const char *data = getenv("WEFT_DATA"), *folder = source_folder(arena, "tests/frontend/programs"), *why;
+    const char *data = getenv("WEFT_DATA"), *folder = source_folder(arena, "models"), *why;
     struct strbuf expected, found;
     strbuf_init(&expected, arena);
     strbuf_init(&found, arena);
