@@ -5,7 +5,7 @@ set(arrays "")
 set(rows "")
 set(count 0)
 foreach(file ${files})
-    get_filename_component(name ${file} NAME)
+    string(REGEX REPLACE ".*/models/lib/" "" name ${file}) # nn.weft, nn/layers.weft
     file(READ ${file} hex HEX)
     file(SIZE ${file} size)
     string(REGEX REPLACE "(................................)" "\\1\n" hex "${hex}")

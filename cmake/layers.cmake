@@ -83,9 +83,9 @@ function(weft_parser name)
     endif()
 endfunction()
 
-# models/lib/*.weft as byte arrays, found through frontend/library.h.
+# models/lib/**.weft as byte arrays, found through frontend/library.h.
 function(weft_embedded_library name)
-    file(GLOB texts CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/models/lib/*.weft)
+    file(GLOB_RECURSE texts CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/models/lib/*.weft)
     set(out ${CMAKE_BINARY_DIR}/generated/library.c)
     string(REPLACE ";" "|" joined "${texts}")
     # The list of names is an input too: a file that was removed leaves no newer input behind.

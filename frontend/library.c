@@ -58,6 +58,15 @@ static const char *file_of_name(struct arena *arena, const char *name) {
     return file;
 }
 
+/* The other way round. */
+static const char *name_of_file(struct arena *arena, const char *file) {
+    char *name = arena_strndup(arena, file, strlen(file) - strlen(".weft"));
+    for (char *c = name; *c; c++)
+        if (*c == '/')
+            *c = '.';
+    return name;
+}
+
 /* A file of the library; NULL: it has none of that name. */
 static const struct source *library_source(struct frontend *fe, const char *file) {
     const char *why;
@@ -144,12 +153,16 @@ static void refuse_missing_file(struct frontend *fe, const struct item *item, co
                                    "there is no `%s` in the library, and no %s beside this file",
                                    item->source, file_of_name(fe->arena, item->source));
     VEC(const char *) names = {0};
-    for (int i = 0; i < library_file_count; i++)
-        if (strcmp(library_files[i].name, "prelude.weft") != 0)
-            VEC_PUSH(fe->arena, &names,
-                     arena_strndup(fe->arena, library_files[i].name,
-                                   strlen(library_files[i].name) - strlen(".weft")));
-    diag_note(diag, "the library has %s", names_text(fe->arena, names.at, names.count));
+    VEC(const char *) shown = {0}; /* without those that others bring: nn.layers */
+    for (int i = 0; i < library_file_count; i++) {
+        const char *name = name_of_file(fe->arena, library_files[i].name);
+        if (strcmp(name, "prelude") == 0 || strcmp(name, "special") == 0)
+            continue;
+        VEC_PUSH(fe->arena, &names, name);
+        if (!strchr(name, '.'))
+            VEC_PUSH(fe->arena, &shown, name);
+    }
+    diag_note(diag, "the library has %s", names_text(fe->arena, shown.at, shown.count));
     diag_nearest(diag, item->source, names.at, names.count);
 }
 

@@ -1,6 +1,6 @@
 /* models/lib in numbers: tests/frontend/library/NAME.test holds a model whose functions take nothing; each is
- * run by the evaluator in f64 and its results are printed. The expected numbers were checked by hand or
- * against Python's math. */
+ * run by the evaluator in f64 and its results (of a train: its reports) are printed. The expected numbers were
+ * checked by hand, against Python's math, or against PyTorch 2 in f64. */
 #include "support_elaborate.h"
 #include "support_golden.h"
 
@@ -28,41 +28,68 @@ static void print_tensor(struct types *types, const struct tensor *t, struct str
     }
 }
 
-static struct tensor *seed_for(struct session *s) {
-    const int64_t two = 2;
-    return tensor_create(s->arena, type_of_sizes(s->types, DTYPE_u32, 1, &two));
-}
-
-/* None but the seed, where it draws. */
-static int input_count(struct function *function) {
+static int count_ops(const struct block *block, enum opcode code) {
     int count = 0;
-    FOR_EACH_OP (op, function->body)
-        count += op->code == OP_input;
+    FOR_EACH_OP (op, block) {
+        count += op->code == code;
+        for (int r = 0; r < op->region_count; r++)
+            count += count_ops(op->regions[r], code);
+    }
     return count;
 }
 
-static void run_entry(struct session *s, struct instance *model, const char *name, struct strbuf *out) {
-    struct function *function = instance_elaborate(model, name, NULL, 0, 1);
-    if (!function)
-        return;
-    struct eval *eval = eval_create(s->arena, instance_graph(model), EVAL_F64, s->diags);
-    struct tensor *seed = seed_for(s);
-    int count = function->body->last->in_count;
-    struct tensor **results = ARENA_ARRAY(s->arena, struct tensor *, count + 1);
-    if (!eval_function(eval, function, &seed, input_count(function), results, NULL))
-        return;
-    strbuf_printf(out, "%s:", name);
-    for (int i = 0; i < count; i++)
-        print_tensor(s->types, results[i], out);
-    strbuf_putc(out, '\n');
+static void print_reports(struct session *s, const struct block *block, struct tensor **reports, int *next,
+                          struct strbuf *out) {
+    FOR_EACH_OP (op, block) {
+        for (int r = 0; r < op->region_count; r++)
+            print_reports(s, op->regions[r], reports, next, out);
+        if (op->code == OP_report && reports[(*next)++]) {
+            strbuf_printf(out, " %s", op_string(op, ATTR_name));
+            print_tensor(s->types, reports[*next - 1], out);
+        }
+    }
 }
 
+/* Its inputs: none but the seed, where it draws. out: NULL prints nothing. */
+static bool run_function(struct session *s, struct eval *eval, const struct function *function,
+                         struct strbuf *out) {
+    const int64_t two = 2;
+    struct tensor *seed = tensor_create(s->arena, type_of_sizes(s->types, DTYPE_u32, 1, &two));
+    int count = block_yield(function->body)->in_count, next = 0;
+    struct tensor **results = ARENA_ARRAY(s->arena, struct tensor *, count + 1),
+                  **reports =
+                      ARENA_ARRAY(s->arena, struct tensor *, count_ops(function->body, OP_report) + 1);
+    if (!eval_function(eval, function, &seed, count_ops(function->body, OP_input), results, reports))
+        return false;
+    if (!out)
+        return true;
+    strbuf_printf(out, "%s:", function->name);
+    for (int i = 0; i < count; i++)
+        print_tensor(s->types, results[i], out);
+    print_reports(s, function->body, reports, &next, out);
+    strbuf_putc(out, '\n');
+    return true;
+}
+
+/* Every entry without parameters in order, a train twice. */
 static void run_model(struct arena *arena, const char *name, const char *input, size_t length,
                       struct strbuf *out) {
     struct session s = session_start(arena, name, input, length);
     struct instance *model = frontend_instantiate(s.fe, name, NULL, NULL, 0, arena);
-    for (int i = 0; model && i < instance_entry_count(model); i++)
-        run_entry(&s, model, instance_entry(model, i)->name, out);
+    VEC(struct function *) functions = {0};
+    for (int i = 0; model && i < instance_entry_count(model); i++) {
+        const struct entry *entry = instance_entry(model, i);
+        struct function *function =
+            entry->param_count == 0 ? instance_elaborate(model, entry->name, NULL, 0, 1) : NULL;
+        if (function && open_gradients(&s, instance_graph(model), function->body))
+            VEC_PUSH(arena, &functions, function);
+    }
+    struct function *init = model ? instance_elaborate_init(model) : NULL;
+    struct eval *eval = init ? eval_create(arena, instance_graph(model), EVAL_F64, s.diags) : NULL;
+    bool runs = eval && run_function(&s, eval, init, NULL);
+    for (int i = 0; runs && i < functions.count; i++)
+        for (int turn = 0; runs && turn < (functions.at[i]->kind == FUNCTION_TRAIN ? 2 : 1); turn++)
+            runs = run_function(&s, eval, functions.at[i], out);
     diags_render(s.diags, out, false);
 }
 

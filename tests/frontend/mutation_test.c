@@ -208,11 +208,13 @@ static double patience(void) {
     return slow ? atof(slow) : 1.0;
 }
 
+enum { STATUS = 100 }; /* added to the outcome: a sanitizer ends a process with 1 */
+
 static enum outcome run_apart(struct arena *arena, const struct mutant *m, bool shows) {
     pid_t child = fork();
     if (child == 0) {
         alarm(60);
-        _exit(run(arena, m, shows));
+        _exit(STATUS + run(arena, m, shows));
     }
     int status = 0;
     struct rusage usage;
@@ -220,9 +222,9 @@ static enum outcome run_apart(struct arena *arena, const struct mutant *m, bool 
         return CRASH;
     if (WIFSIGNALED(status))
         return WTERMSIG(status) == SIGALRM ? SLOW : CRASH;
-    if (WEXITSTATUS(status) >= OUTCOMES)
+    if (WEXITSTATUS(status) < STATUS || WEXITSTATUS(status) >= STATUS + OUTCOMES)
         return CRASH;
-    return seconds(&usage) > patience() ? SLOW : (enum outcome)WEXITSTATUS(status);
+    return seconds(&usage) > patience() ? SLOW : (enum outcome)(WEXITSTATUS(status) - STATUS);
 }
 
 static void show(struct arena *arena, const struct mutant *m, enum outcome outcome) {
