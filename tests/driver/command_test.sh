@@ -89,7 +89,7 @@ END
 expect 1 "error[E0405]: a loop whose number of turns is known at run time only has no gradient" check "$work/loop.weft"
 expect 1 "- the gradient is taken here" check "$work/loop.weft"
 # A product of two constants under a sign, which the rules once handed to and fro without end.
-expect 0 "train step" dump "$SOURCE_DIR/tests/frontend/programs/vae.weft:VampVAE:step" --shape B=8 --after simplify
+expect 0 "train step" dump "$SOURCE_DIR/models/vampvae.weft:VampVAE:step" --shape B=8 --after simplify
 
 # Every command has a help that lists --help itself.
 for command in check run train build dump plan repl fmt inspect cache; do

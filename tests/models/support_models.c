@@ -34,7 +34,7 @@ struct range model_range(const struct model_size *size, const char *input, const
     const char *at = size->inputs, *name, *value;
     while (next_word(arena, &at, &name, &value))
         if (strcmp(name, input) == 0)
-            assert_int_equal(sscanf(value, "%lf..%lf", &range.lo, &range.end), 2);
+            range = (struct range){atof(value), atof(strstr(value, "..") + 2)};
     arena_destroy(arena);
     return range;
 }
@@ -74,9 +74,9 @@ static void open_session(struct session *session) {
     session->frontend = frontend_create(arena, session->types, session->names, session->diags);
 }
 
-static void request_all(struct model_run *run, const struct sizes *sizes) {
+static void make_requests(struct model_run *run, const char *entries, const struct sizes *sizes) {
     struct function **functions;
-    if (!entries_elaborate(&run->session, run->instance, NULL, sizes, &functions, &run->entry_count))
+    if (!entries_elaborate(&run->session, run->instance, entries, sizes, &functions, &run->entry_count))
         model_fail(run, "an entry is not elaborated");
     struct function *init = instance_elaborate_init(run->instance);
     if (!init)
@@ -88,6 +88,10 @@ static void request_all(struct model_run *run, const struct sizes *sizes) {
 }
 
 struct model_run *model_open(const struct model_size *size) {
+    return model_open_entry(size, NULL);
+}
+
+struct model_run *model_open_entry(const struct model_size *size, const char *entry) {
     struct session session;
     open_session(&session);
     struct model_run *run = ARENA_NEW(session.arena, struct model_run);
@@ -104,7 +108,7 @@ struct model_run *model_open(const struct model_size *size) {
     struct sizes *sizes = ARENA_NEW(session.arena, struct sizes);
     for (at = size->sizes; next_word(session.arena, &at, &word, &value);)
         assert_true(sizes_bind(&run->session, sizes, word, atoll(value), "test"));
-    request_all(run, sizes);
+    make_requests(run, entry, sizes);
     return run;
 }
 

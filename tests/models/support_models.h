@@ -41,6 +41,8 @@ struct model_run {
 /* Elaborates everything. Fails the test with what was reported where something is refused; so do all
  * functions here. */
 struct model_run *model_open(const struct model_size *size);
+/* The same with one entry, and init. */
+struct model_run *model_open_entry(const struct model_size *size, const char *entry);
 void model_compile(struct model_run *run, const char *cpu);
 /* The functions of the requests in a graph of their own, bound, after the passes up to `until`. */
 struct graph *model_graph(struct model_run *run, const char *until);

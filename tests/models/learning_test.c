@@ -1,0 +1,194 @@
+/* Every `train` of every model, 200 steps of the compiled code on generated pictures of ten classes: what it is to
+ * lower has fallen. With --long as the first word the runs are ten times as long. */
+#include "support_models.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { STEPS = 200, EDGE = 25 /* steps that are averaged at the start and at the end */, CLASSES = 10 };
+
+/* What a run has to show: the mean of `report` over the last EDGE steps is at most `most` times that of the first ones, or
+ * less by 1 - `most` where that begins about 0 or below. Of "-elbo" the negative counts. `hold`: weights (and their moments) whose names begin so are put back after each
+ * step: adversaries are judged one at a time, against the other as it was at the start. */
+struct lesson {
+    struct model_size size;
+    const char *entry, *report, *hold;
+    double most;
+};
+
+static const struct lesson lessons[] = {
+    {{"lenet.weft", "", "B=16", ""}, "step", "loss", NULL, 0.5},
+    {{"vae.weft", "hidden=40 latent=5", "B=16", ""}, "step", "-elbo", NULL, 0.6},
+    {{"conv_vae.weft", "ch=4 hidden=24 latent=5", "B=16", ""}, "step", "-elbo", NULL, 0.6},
+    {{"ddpm.weft", "ch=8 mult=[1,1,1] T=50 lr=2e-3", "B=4", ""}, "step", "loss", NULL, 0.5},
+    {{"vampvae.weft", "side=8 hidden=24 latent=5 pseudo=7 lr=3e-3", "B=16", ""}, "step", "-elbo", NULL, 0.7},
+    {{"cvae.weft", "side=8 hidden=24 latent=5 lr=3e-3", "B=16", ""}, "step", "-elbo", NULL, 0.7},
+    {{"sohl_dickstein.weft:GaussianDiffusion2015", "size=8 T=20 n=4 hidden=4 dense=12", "B=16", "image=-1..3"},
+     "step", "bits", NULL, 0.9},
+    {{"sohl_dickstein.weft:BinomialDiffusion", "bits=10 T=20 hidden=16 lr=1e-2", "B=32", ""}, "step", "bound", NULL, 0.7},
+};
+enum { LESSONS = sizeof(lessons) / sizeof(*lessons) };
+
+/* ---- data ---- */
+
+static uint32_t hash(uint32_t a, uint32_t b) {
+    uint32_t x = a * 2654435761u ^ b * 2246822519u;
+    x = (x ^ x >> 15) * 2246822519u;
+    return x ^ x >> 13;
+}
+
+/* A number in [0, 1) that belongs to (step, row, what). */
+static double number(int step, int row, uint32_t what) {
+    return hash(hash((uint32_t)step, (uint32_t)row), what) * 0x1p-32;
+}
+
+static int class_of(int step, int row) {
+    return (int)(CLASSES * number(step, row, 1));
+}
+
+/* Channel c at (y, x) in [0, 1]: a disc with a soft edge, whose place and size are the class's, moved a little. */
+static double pixel(int step, int row, int64_t c, double y, double x) {
+    int k = class_of(step, row);
+    double turn = 6.2831853 * k / CLASSES, width = 0.12 + 0.05 * (k % 3);
+    double dy = y - 0.5 - 0.2 * sin(turn) - 0.1 * (number(step, row, 2) - 0.5);
+    double dx = x - 0.5 - 0.2 * cos(turn) - 0.1 * (number(step, row, 3) - 0.5);
+    return exp(-(dy * dy + dx * dx) / (2 * width * width)) * (c == k % 3 || c == 0 ? 1 : 0.3);
+}
+
+/* Of one element of an array: pictures [B, C, H, W]; conditions [B, M, E], which tell the class; rows of bits [B, N] with
+ * a 1 at every fifth place; labels [B]; tokens [B, ...], which are stripes. Floats are in [0, 1]. */
+static double element(const struct type *type, int step, const int64_t at[], double range) {
+    int row = (int)at[0], k = class_of(step, row);
+    if (!dtype_is_float(type->dtype))
+        return fmod(type->rank == 1 ? k : k + at[1] + (type->rank > 2 ? 2 * at[2] : 0), range);
+    if (type->rank == 4)
+        return pixel(step, row, at[1], (at[2] + 0.5) / (double)type_size(type, 2),
+                     (at[3] + 0.5) / (double)type_size(type, 3));
+    if (type->rank == 3)
+        return 0.5 + 0.5 * sin(at[1] + (k + 1.0) * (double)at[2]);
+    return type->rank == 2 ? (at[1] + k) % 5 == 0 : number(step, row, 4);
+}
+
+static void fill(struct model_call *call, int step) {
+    struct arena *arena = arena_create();
+    const struct function_plan *plan = call->entry->plan;
+    for (int i = 2; i < plan->arguments.count; i++) {
+        const struct plan_argument *a = &plan->arguments.at[i];
+        if (a->role == WEFT_SEED)
+            ((uint32_t *)(void *)call->args[i])[0] = 77; /* the step is folded in by the entry */
+        if (a->role != WEFT_INPUT)
+            continue;
+        struct tensor *t = tensor_create(arena, a->type);
+        struct range range = model_range(call->run->size, a->name, a->type);
+        int64_t at[8] = {0};
+        for (int64_t e = 0; e < type_elements(a->type); e++) {
+            double x = element(a->type, step, at, range.end - range.lo);
+            if (dtype_is_float(a->type->dtype))
+                t->f[e] = range.lo + (range.end - range.lo) * x;
+            else
+                t->i[e] = (int64_t)(range.lo + x);
+            for (int d = a->type->rank - 1; d >= 0 && ++at[d] == type_size(a->type, d); d--)
+                at[d] = 0;
+        }
+        tensor_to_bytes(t, call->args[i]);
+    }
+    arena_destroy(arena);
+}
+
+/* ---- a run ---- */
+
+/* false: the report stands in a `when` that did not run, and its memory is as model_call_run left it. */
+static bool read_report(const struct model_call *call, const char *name, double *value) {
+    bool negative = *name == '-';
+    const unsigned char untouched[4] = {0xff, 0xff, 0xff, 0xff};
+    for (int i = 2; i < call->entry->plan->arguments.count; i++) {
+        const struct plan_argument *a = &call->entry->plan->arguments.at[i];
+        if (a->role != WEFT_REPORT || strcmp(a->name, name + negative) != 0)
+            continue;
+        *value = (negative ? -1 : 1) * (double)*(const float *)(const void *)call->args[i];
+        return memcmp(call->args[i], untouched, sizeof untouched) != 0;
+    }
+    fail_msg("%s reports no `%s`", call->run->size->name, name + negative);
+    return false;
+}
+
+static double mean(const double *x, int count) {
+    double sum = 0;
+    for (int i = 0; i < count; i++)
+        sum += x[i];
+    return sum / count;
+}
+
+/* A state of `hold`, or an optimiser's of one: opt.<train>.<k>.<weight>.m */
+static bool is_held(const struct state *state, const char *hold) {
+    const char *name = state->name;
+    if (strncmp(name, "opt.", 4) == 0)
+        for (int points = 0; points < 3 && name; points++)
+            name = strchr(name, '.') ? strchr(name, '.') + 1 : NULL;
+    return hold && name && strncmp(name, hold, strlen(hold)) == 0;
+}
+
+static void put_back(struct model_run *run, const struct snapshot *start, const char *hold) {
+    const struct memory now = run->memory;
+    struct memory then = now;
+    then.weights = start->bytes;
+    then.state = start->bytes + now.weights_bytes;
+    for (int i = 0; hold && i < run->program->graph->states.count; i++) {
+        const struct state *state = run->program->graph->states.at[i];
+        if (is_held(state, hold))
+            memcpy(memory_of_state(&now, run->program->plan, state),
+                   memory_of_state(&then, run->program->plan, state), (size_t)type_bytes(state->type));
+    }
+}
+
+static int steps = STEPS;
+
+static void the_loss_falls(void **state) {
+    const struct lesson *lesson = *state;
+    struct model_run *run = model_open_entry(&lesson->size, lesson->entry);
+    model_compile(run, NULL);
+    model_call_run(model_call_create(run, run->entry_count, 5), NULL); /* init */
+    struct model_call *call = model_call_create(run, 0, 1);
+    struct snapshot start = model_snapshot(call);
+    VEC(double) losses = {0};
+    for (int step = 0; step < steps; step++) {
+        fill(call, step);
+        model_call_run(call, NULL);
+        put_back(run, &start, lesson->hold);
+        double loss;
+        if (!read_report(call, lesson->report, &loss))
+            continue;
+        if (isnan(loss))
+            fail_msg("%s: `%s` is a NaN at step %d", lesson->size.name, lesson->report, step);
+        VEC_PUSH(run->session.arena, &losses, loss);
+    }
+    assert_true(losses.count >= 2 * EDGE);
+    double first = mean(losses.at, EDGE), last = mean(losses.at + losses.count - EDGE, EDGE);
+    print_message("%s: %s from %.4g to %.4g\n", lesson->size.name, lesson->report, first, last);
+    double most = first > 0.1 ? lesson->most * first : first - 1 + lesson->most;
+    if (!(last < most))
+        fail_msg("%s: `%s` goes from %g to %g", lesson->size.name, lesson->report, first, last);
+    model_close(run);
+}
+
+int main(int argc, char **argv) {
+    struct CMUnitTest tests[LESSONS];
+    size_t count = 0;
+    int word = 1;
+    if (argc > word && strcmp(argv[word], "--long") == 0) {
+        steps = 10 * STEPS;
+        word++;
+    }
+    for (int i = 0; i < LESSONS; i++)
+        if (argc <= word || strstr(lessons[i].size.name, argv[word]))
+            tests[count++] = (struct CMUnitTest){lessons[i].size.name, the_loss_falls, NULL, NULL,
+                                                 (void *)(uintptr_t)&lessons[i]};
+    return _cmocka_run_group_tests("learning", tests, count, NULL, NULL);
+}
