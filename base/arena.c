@@ -208,5 +208,6 @@ char *arena_printf(struct arena *arena, const char *format, ...) {
 }
 
 void *arena_memdup(struct arena *arena, const void *bytes, size_t size) {
-    return size ? memcpy(arena_alloc(arena, size), bytes, size) : NULL;
+    void *copy = arena_alloc(arena, size);
+    return size ? memcpy(copy, bytes, size) : copy;
 }

@@ -33,7 +33,8 @@ char *arena_strndup(struct arena *arena, const char *text, size_t length);
 char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 char *arena_vprintf(struct arena *arena, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
-void *arena_memdup(struct arena *arena, const void *bytes, size_t size); /* NULL for size 0 */
+/* Never NULL; `bytes` may be, where the size is 0. */
+void *arena_memdup(struct arena *arena, const void *bytes, size_t size);
 
 #define ARENA_NEW(arena, T)      ((T *)arena_alloc((arena), sizeof(T)))
 #define ARENA_ARRAY(arena, T, n) ((T *)arena_alloc((arena), sizeof(T) * (size_t)(n)))

@@ -326,9 +326,10 @@ static bool open_editor(struct repl *r) {
     el_set(r->edit, EL_EDITOR, "emacs");
     el_set(r->edit, EL_SIGNAL, 0);
     el_set(r->edit, EL_HIST, history, r->history);
-    el_set(r->edit, EL_ADDFN, "weft-complete", "complete a name", complete);
+    /* el_set would keep copies of these texts that nothing frees. */
+    el_wset(r->edit, EL_ADDFN, L"weft-complete", L"complete a name", complete);
     el_set(r->edit, EL_BIND, "^I", "weft-complete", NULL);
-    el_set(r->edit, EL_ADDFN, "weft-end", "end the session", end_of_input);
+    el_wset(r->edit, EL_ADDFN, L"weft-end", L"end the session", end_of_input);
     el_set(r->edit, EL_BIND, "^@", "weft-end", NULL);
     return true;
 }
