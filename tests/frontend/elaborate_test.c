@@ -78,69 +78,6 @@ static void programs_elaborate(void **state) {
     assert_folder_elaborates("tests/frontend/programs", false);
 }
 
-/* ---- names (N1 to N6) ---- */
-
-struct checkpoint {
-    const char *file, *prefix;
-};
-
-/* "name [4, 3]" of the description of a public checkpoint, as "prefix.name : f32[4,3]". */
-static void expected_line(struct strbuf *out, const char *prefix, const char *line, size_t length) {
-    size_t name = strcspn(line, " ");
-    strbuf_printf(out, "%s.%.*s : f32", prefix, (int)name, line);
-    for (size_t i = name; i < length; i++)
-        if (line[i] != ' ')
-            strbuf_putc(out, line[i]);
-    strbuf_putc(out, '\n');
-}
-
-static bool expected_names(struct arena *arena, const char *folder, const struct checkpoint *checkpoint,
-                           struct strbuf *out) {
-    const char *why;
-    const struct source *source =
-        source_read(arena, arena_printf(arena, "%s/%s", folder, checkpoint->file), &why);
-    for (int line = 1; source && line <= (int)source->line_count; line++) {
-        int length;
-        const char *text = source_line(source, line, &length);
-        if (length > 0)
-            expected_line(out, checkpoint->prefix, text, (size_t)length);
-    }
-    return source != NULL;
-}
-
-/* The weights of Stable Diffusion have the names, shapes and order of the public checkpoint, without any map.
- */
-static void stable_diffusion_has_its_public_names(void **state) {
-    (void)state;
-    static const struct checkpoint parts[] = {
-        {"sd_v1_unet.txt", "model.diffusion_model"},
-        {"sd_vae_kl_f8.txt", "first_stage_model"},
-        {"sd_v1_clip_text.txt", "cond_stage_model.transformer.text_model"}};
-    struct arena *arena = arena_create();
-    const char *data = getenv("WEFT_DATA"), *folder = source_folder(arena, "models"), *why;
-    struct strbuf expected, found;
-    strbuf_init(&expected, arena);
-    strbuf_init(&found, arena);
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (!data || !folder ||
-            !expected_names(arena, arena_printf(arena, "%s/../names", data), &parts[i], &expected)) {
-            arena_destroy(arena);
-            skip();
-        }
-    const struct source *source =
-        source_read(arena, arena_printf(arena, "%s/stable_diffusion.weft", folder), &why);
-    struct session s = session_start(arena, source->name, source->text, source->length);
-    struct instance *model = frontend_instantiate(s.fe, s.path, NULL, NULL, 0, arena);
-    assert_non_null(model);
-    assert_non_null(instance_elaborate(model, "img2img", NULL, 0, 1));
-    struct graph *graph = instance_graph(model);
-    for (int i = 0; i < graph->states.count; i++)
-        strbuf_printf(&found, "%s : %s\n", graph->states.at[i]->name,
-                      type_text(s.types, graph->states.at[i]->type));
-    assert_string_equal(found.text, expected.text);
-    arena_destroy(arena);
-}
-
 /* ---- running a model ---- */
 
 static const char vae[] = "use nn\n"
@@ -305,7 +242,6 @@ int main(int argc, char **argv) {
         cmocka_unit_test(values_are_as_expected),
         cmocka_unit_test(models_elaborate),
         cmocka_unit_test(programs_elaborate),
-        cmocka_unit_test(stable_diffusion_has_its_public_names),
         cmocka_unit_test(a_vae_learns_in_the_evaluator),
         cmocka_unit_test(two_calls_accumulate_to_a_step),
         cmocka_unit_test(draws_are_philox),
