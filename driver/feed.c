@@ -119,5 +119,5 @@ void fed_call_destroy(struct fed_call *call) {
 
 bool fed_call_fill(struct session *session, struct fed_call *call, const int64_t *items) {
     struct weft_error error;
-    return weft_dataset_read(call->feed->set, items, call->batch, call->fields, &error) || session_fail(session, E_DATA, "%s", error.message);
+    return weft_dataset_read(call->feed->set, items, call->batch, NULL, call->fields, &error) || session_fail(session, E_DATA, "%s", error.message);
 }

@@ -2,6 +2,7 @@
 
 #include "runtime/error.h"
 #include "runtime/file.h"
+#include "runtime/jpeg.h"
 
 #include <png.h>
 #include <setjmp.h>
@@ -165,8 +166,14 @@ bool weft_image_decode(const char *name, const void *bytes, size_t size, int cha
     struct coder coder = {
         .name = name, .error = error, .at = bytes, .end = (const unsigned char *)bytes + size};
     *image = (struct weft_image){0};
+    if (weft_is_jpeg(bytes, size)) {
+        bool ok = weft_jpeg_decode(name, bytes, size, &coder.image, error) &&
+                  convert(&coder.image, channels, image, error);
+        weft_image_destroy(&coder.image);
+        return ok;
+    }
     if (size < 8 || png_sig_cmp((png_const_bytep)bytes, 0, 8) != 0)
-        return weft_fail(error, "%s: not a PNG", name);
+        return weft_fail(error, "%s: neither a PNG nor a JPEG", name);
     coder.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &coder, fail_png, ignore_warning);
     coder.info = coder.png ? png_create_info_struct(coder.png) : NULL;
     bool ok = run(&coder, decode) && convert(&coder.image, channels, image, error);

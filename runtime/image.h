@@ -1,4 +1,4 @@
-/* runtime/image.h: pictures of 8 bits a channel, PNG in and out, and their way to and from float tensors. */
+/* runtime/image.h: pictures of 8 bits a channel, PNG and JPEG in, PNG out, and their way to and from float tensors. */
 #ifndef WEFT_IMAGE_H
 #define WEFT_IMAGE_H
 
@@ -13,7 +13,7 @@ struct weft_image {
     unsigned char *pixels; /* malloc'ed; owned */
 };
 
-/* Reads a PNG of any kind: palettes are looked up, 16 bits are rounded to 8. channels 0 takes the file's; 1
+/* Reads a PNG or JPEG of any kind: palettes are looked up, 16 bits are rounded to 8. channels 0 takes the file's; 1
  * and 3 convert (grey = 0.299 R + 0.587 G + 0.114 B, ITU-R 601-2) and drop alpha; 2 and 4 add an opaque alpha
  * where there is none. */
 bool weft_image_read(const char *path, int channels, struct weft_image *image, struct weft_error *error);

@@ -72,7 +72,7 @@ static void idx_plain_and_in_gzip(void **state) {
         float pixels[2 * PLANE];
         int32_t classes[2];
         void *out[] = {pixels, classes};
-        assert_true(weft_dataset_read(set, (int64_t[]){5, 2}, 2, out, NULL));
+        assert_true(weft_dataset_read(set, (int64_t[]){5, 2}, 2, NULL, out, NULL));
         assert_int_equal(classes[0], 5);
         assert_int_equal(classes[1], 2);
         for (int p = 0; p < PLANE; p++) {
@@ -98,12 +98,12 @@ static void splits_limits_ranges_and_channels(void **state) {
     float pixels[3 * PLANE];
     int32_t label;
     void *out[] = {pixels, &label};
-    assert_true(weft_dataset_read(held, (int64_t[]){0}, 1, out, NULL));
+    assert_true(weft_dataset_read(held, (int64_t[]){0}, 1, NULL, out, NULL));
     assert_int_equal(label, 4);
     for (int c = 0; c < 3; c++)
         assert_true(pixels[c * PLANE + 1] == -1 + 2 * (41 / 255.0f));
     void *only_label[] = {NULL, &label};
-    assert_true(weft_dataset_read(limited, (int64_t[]){1}, 1, only_label, NULL));
+    assert_true(weft_dataset_read(limited, (int64_t[]){1}, 1, NULL, only_label, NULL));
     assert_int_equal(label, 5);
     weft_dataset_close(train);
     weft_dataset_close(held);
@@ -115,7 +115,7 @@ static void wrong_options(void **state) {
     put_idx(*state, "train", false);
     struct weft_dataset_options o = {.kind = "idx", .path = *state};
     o.kind = "idz";
-    assert_refused(&o, "no data of kind \"idz\": idx, mnist, cifar10, npy and images are known");
+    assert_refused(&o, "no data of kind \"idz\": idx, mnist, cifar10, npz, npy, images, folders, unpaired and pairs are known");
     o.kind = "idx";
     o.split = "valid";
     assert_refused(&o, "no split \"valid\": train, test and held are known");
@@ -130,7 +130,7 @@ static void wrong_options(void **state) {
     o.kind = "images";
     assert_refused(&o, "data of kind \"images\" have no split \"test\"");
     o.split = NULL;
-    assert_refused(&o, "*.png expected, no such file found");
+    assert_refused(&o, "*.png, *.jpg, *.jpeg expected, no such file found");
     o.path = "/nowhere";
     assert_refused(&o, "/nowhere: cannot be read: No such file or directory");
     o.path = NULL;
@@ -184,14 +184,14 @@ static void cifar10(void **state) {
     assert_memory_equal(weft_dataset_field(set, 0)->shape, ((int64_t[]){3, 32, 32}), 24);
     float pixels[3072];
     int32_t label;
-    assert_true(weft_dataset_read(set, (int64_t[]){2}, 1, (void *[]){pixels, &label}, NULL));
+    assert_true(weft_dataset_read(set, (int64_t[]){2}, 1, NULL, (void *[]){pixels, &label}, NULL));
     assert_int_equal(label, 9);
     for (int p = 0; p < 3072; p++)
         assert_true(pixels[p] == records[1][1 + p] / 255.0f);
     weft_dataset_close(set);
     o.channels = 1;
     set = open_set(&o);
-    assert_true(weft_dataset_read(set, (int64_t[]){0}, 1, (void *[]){pixels, &label}, NULL));
+    assert_true(weft_dataset_read(set, (int64_t[]){0}, 1, NULL, (void *[]){pixels, &label}, NULL));
     assert_true(pixels[5] == weft_luma(records[0][6], records[0][6 + 1024], records[0][6 + 2048]) / 255.0f);
     weft_dataset_close(set);
     o.split = "test";
@@ -225,15 +225,19 @@ static void npy_files(void **state) {
     assert_int_equal(weft_dataset_field(set, 2)->rank, 1);
     float image[2], z[2];
     int32_t label;
-    assert_true(weft_dataset_read(set, (int64_t[]){1}, 1, (void *[]){image, &label, z}, NULL));
+    assert_true(weft_dataset_read(set, (int64_t[]){1}, 1, NULL, (void *[]){image, &label, z}, NULL));
     assert_true(image[0] == 51 / 255.0f && image[1] == 102 / 255.0f);
     assert_int_equal(label, 70000);
     assert_true(z[0] == 2 && z[1] == -3);
     weft_dataset_close(set);
     put_array(in_folder(*state, "label.npy"), WEFT_I64, 1, (int64_t[]){2}, (int64_t[]){1, (int64_t)1 << 40});
     assert_refused(&o, "label.npy: 1099511627776 does not fit int32");
-    put_array(in_folder(*state, "label.npy"), WEFT_F16, 1, (int64_t[]){2}, (uint16_t[]){0, 0});
-    assert_refused(&o, "label.npy: f32, f64, u8, i32 or i64 expected, f16 found");
+    put_array(in_folder(*state, "label.npy"), WEFT_F16, 1, (int64_t[]){2}, (uint16_t[]){0x3c00, 0xc100});
+    set = open_set(&o);
+    float halves[2];
+    assert_true(weft_dataset_read(set, (int64_t[]){0, 1}, 2, NULL, (void *[]){NULL, halves, NULL}, NULL));
+    assert_true(halves[0] == 1.0f && halves[1] == -2.5f);
+    weft_dataset_close(set);
     o.path = in_folder(*state, "image.npy");
     set = open_set(&o);
     assert_string_equal(weft_dataset_field(set, 0)->name, "image");
@@ -258,19 +262,19 @@ static void a_folder_of_images(void **state) {
     assert_int_equal(weft_dataset_count(set), 2);
     assert_memory_equal(weft_dataset_field(set, 0)->shape, ((int64_t[]){3, 2, 3}), 24);
     float pixels[2][18];
-    assert_true(weft_dataset_read(set, (int64_t[]){1, 0}, 2, (void *[]){pixels}, NULL));
+    assert_true(weft_dataset_read(set, (int64_t[]){1, 0}, 2, NULL, (void *[]){pixels}, NULL));
     for (int i = 0; i < 18; i++)
         assert_true(pixels[0][i] == 100 / 255.0f && pixels[1][i] == 200 / 255.0f);
     put_png(in_folder(*state, "b.png"), 4, 1, 100);
     struct weft_error error = {""};
-    assert_false(weft_dataset_read(set, (int64_t[]){1}, 1, (void *[]){pixels}, &error));
+    assert_false(weft_dataset_read(set, (int64_t[]){1}, 1, NULL, (void *[]){pixels}, &error));
     assert_non_null(strstr(error.message, "b.png: 4 x 2 pixels: 3 x 2 are expected, as in "));
     put_file(in_folder(*state, "b.png"), "", 0);
-    assert_false(weft_dataset_read(set, (int64_t[]){1}, 1, (void *[]){pixels}, &error));
-    assert_non_null(strstr(error.message, "b.png: not a PNG"));
+    assert_false(weft_dataset_read(set, (int64_t[]){1}, 1, NULL, (void *[]){pixels}, &error));
+    assert_non_null(strstr(error.message, "b.png: neither a PNG nor a JPEG"));
     weft_dataset_close(set);
     put_file(in_folder(*state, "a.PNG"), "", 0);
-    assert_refused(&o, "a.PNG: not a PNG");
+    assert_refused(&o, "a.PNG: neither a PNG nor a JPEG");
 }
 
 static void an_epoch_is_a_permutation_of_its_numbers(void **state) {
@@ -327,7 +331,7 @@ static void check_real(const char *folder, const char *kind, const char *split, 
         open_set(&(struct weft_dataset_options){.kind = kind, .path = folder, .split = split});
     assert_int_equal(weft_dataset_count(set), count);
     int32_t label;
-    assert_true(weft_dataset_read(set, (int64_t[]){0}, 1, (void *[]){NULL, &label}, NULL));
+    assert_true(weft_dataset_read(set, (int64_t[]){0}, 1, NULL, (void *[]){NULL, &label}, NULL));
     assert_int_equal(label, first);
     weft_dataset_close(set);
 }

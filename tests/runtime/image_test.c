@@ -136,7 +136,7 @@ static void a_size_that_the_bytes_cannot_have(void **state) {
     assert_false(weft_image_decode("x", bytes, sizeof bytes, 0, &image, &error));
     assert_string_equal(error.message, "x: the PNG is broken: its size is impossible for so few bytes");
     assert_false(weft_image_decode("x", "GIF89a, not this", 16, 0, &image, &error));
-    assert_string_equal(error.message, "x: not a PNG");
+    assert_string_equal(error.message, "x: neither a PNG nor a JPEG");
 }
 
 /* Willem van Schaik's suite: every kind of PNG; names that begin with x are broken on purpose. */

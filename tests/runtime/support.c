@@ -1,6 +1,7 @@
 #include "support.h"
 
 #include <dirent.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,18 +13,14 @@ int folder_set_up(void **state) {
     return *state ? 0 : 1;
 }
 
+static int remove_one(const char *path, const struct stat *status, int flag, struct FTW *place) {
+    (void)status, (void)flag, (void)place;
+    return remove(path);
+}
+
 int folder_tear_down(void **state) {
     char *folder = *state;
-    DIR *dir = opendir(folder);
-    for (struct dirent *entry; (entry = readdir(dir));)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
-            char path[600];
-            snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
-            if (unlink(path) != 0 && rmdir(path) != 0)
-                fprintf(stderr, "%s stays behind\n", path);
-        }
-    closedir(dir);
-    rmdir(folder);
+    nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     free(folder);
     return 0;
 }

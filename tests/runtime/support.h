@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 int folder_set_up(void **state);                             /* *state: the path of a new folder */
-int folder_tear_down(void **state);                          /* removes it with its files */
+int folder_tear_down(void **state);                          /* removes it with all that is in it */
 const char *in_folder(const char *folder, const char *name); /* valid until the fourth call after it */
 void put_file(const char *path, const void *bytes, size_t size);
 unsigned char *get_file(const char *path, size_t *size); /* malloc'ed */
