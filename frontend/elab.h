@@ -2,6 +2,7 @@
 #ifndef FRONTEND_ELAB_H
 #define FRONTEND_ELAB_H
 
+#include "base/map.h"
 #include "base/vec.h"
 #include "frontend/ast.h"
 #include "frontend/datum.h"
@@ -115,6 +116,7 @@ struct region {
     struct block *block;
     bool is_loop;
     VEC(struct current) states;
+    struct map places; /* of a state: its place in `states`, counted from 1 */
     bool yields; /* a loop as a value */
     VEC(struct datum) yielded;
     struct span yield_span;
@@ -129,9 +131,11 @@ struct claim {
 
 /* Every version of a weight that was read or written in the function: for grad and minimize (S26). */
 struct version {
-    struct weight *weight;
     struct value *value;
     struct span span;
+};
+struct versions {
+    VEC(struct version) at;
 };
 
 struct elab {
@@ -164,7 +168,7 @@ struct elab {
     bool is_train;
     int minimize_count, accumulate;
     int fresh_dims;
-    VEC(struct version) versions;
+    struct map versions; /* of a state: its struct versions */
     VEC(const char *) report_names;
     VEC(struct claim) claims;
 
@@ -336,7 +340,7 @@ void region_pop(struct elab *e, struct region *region);
 struct value *state_read(struct elab *e, struct weight *w, struct span span); /* NULL: reported */
 bool state_write(struct elab *e, struct weight *w, struct value *value,
                  struct span span); /* checks the type */
-struct current *region_find(struct region *region, const struct weight *w);
+struct current *region_find(struct region *region, const struct state *state);
 /* The value outside a region that is being closed, without making a stand-in there. */
 void region_set(struct elab *e, struct region *region, struct weight *w, struct value *value);
 struct value *state_current(struct elab *e, struct weight *w); /* its value in the innermost region */

@@ -15,7 +15,8 @@ void building_begin(struct elab *e, struct building *building, const char *name,
     e->seed = NULL;
     e->last_input = e->last_read = NULL;
     e->minimize_count = 0;
-    e->versions.count = e->report_names.count = e->claims.count = 0;
+    e->report_names.count = e->claims.count = 0;
+    map_init(&e->versions, e->arena);
     e->ambient = (struct ambient){.training = e->is_train};
     e->loops = NULL;
     e->evaluations = 0;
@@ -29,12 +30,11 @@ void building_begin(struct elab *e, struct building *building, const char *name,
 static void write_states(struct elab *e, struct region *base) {
     order_states(e);
     e->b.site = e->function->site;
-    for (int i = 0; i < e->graph->states.count; i++)
-        for (int k = 0; k < base->states.count; k++) {
-            const struct current *current = &base->states.at[k];
-            if (current->weight->state == e->graph->states.at[i] && current->written)
-                build_write(&e->b, e->graph->states.at[i], current->value);
-        }
+    for (int i = 0; i < e->graph->states.count; i++) {
+        const struct current *current = region_find(base, e->graph->states.at[i]);
+        if (current && current->written)
+            build_write(&e->b, e->graph->states.at[i], current->value);
+    }
 }
 
 static void report_claims(struct elab *e) {

@@ -46,11 +46,13 @@ static bool names_after(struct passage *p, struct leaves *after) {
     return true;
 }
 
-static void forget_stand_in(struct elab *e, struct value *old, struct value *with) {
+static void forget_stand_in(struct elab *e, const struct state *state, struct value *old,
+                            struct value *with) {
     value_replace(old, with);
-    for (int i = 0; i < e->versions.count; i++)
-        if (e->versions.at[i].value == old)
-            e->versions.at[i].value = with;
+    struct versions *versions = map_find(&e->versions, state);
+    for (int i = 0; versions && i < versions->at.count; i++)
+        if (versions->at.at[i].value == old)
+            versions->at.at[i].value = with;
     for (struct stream *s = e->stream; s; s = s->parent)
         if (s->key == old)
             s->key = NULL;
@@ -148,11 +150,11 @@ static void settle_states(struct loop *l, struct region *region) {
             continue;
         struct value *param = block_add_param(e->graph, region->block, written->weight->state->type,
                                               written->weight->state->name);
-        struct current *here = region_find(region, written->weight);
+        struct current *here = region_find(region, written->weight->state);
         if (here && here->stand_in) {
             if (here->value == here->stand_in)
                 here->value = param;
-            forget_stand_in(e, here->stand_in, param);
+            forget_stand_in(e, written->weight->state, here->stand_in, param);
             here->stand_in = NULL;
         }
     }
@@ -163,7 +165,7 @@ static void settle_states(struct loop *l, struct region *region) {
         struct value *outside = state_current(e, read->weight);
         if (read->value == read->stand_in)
             read->value = outside;
-        forget_stand_in(e, read->stand_in, outside);
+        forget_stand_in(e, read->weight->state, read->stand_in, outside);
         read->stand_in = NULL;
     }
 }
@@ -186,7 +188,7 @@ static int yield_of_body(struct loop *l, const struct leaves *after, const struc
     for (int i = 0; i < after->count; i++)
         VEC_PUSH(e->arena, &all, after->at[i]);
     for (int i = 0; i < written->count; i++)
-        VEC_PUSH(e->arena, &all, region_find(&l->body, written->at[i])->value);
+        VEC_PUSH(e->arena, &all, region_find(&l->body, written->at[i]->state)->value);
     int carried = all.count;
     for (int i = 0; i < yields->count; i++)
         VEC_PUSH(e->arena, &all, yields->at[i]);

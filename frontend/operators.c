@@ -36,20 +36,14 @@ void require_multiple(struct elab *e, const struct dim *dim, int64_t n, const ch
     dim_assume_multiple(e->types, dim, n);
 }
 
-/* The least n that makes n * dim whole, so that dim is whole where n divides n * dim. */
-static int64_t denominator(struct elab *e, const struct dim *dim) {
-    for (int64_t n = 1; n <= 4096; n++)
-        if (dim_is_integral(dim_mul(e->types, dim, dim_const(e->types, n))))
-            return n;
-    return 0;
-}
+enum { MOST_DIVISOR = 4096 }; /* that a size is asked to be a multiple of */
 
 struct datum divide_sizes(struct elab *e, const struct dim *a, const struct dim *b, struct span span) {
     if (dim_is_const(b) && dim_value(b) == 0)
         return fail(e, span, E_DIM, "division by zero");
     const struct dim *q = dim_div(e->types, a, b);
-    int64_t n = q ? denominator(e, q) : 0;
-    if (n == 0) {
+    int64_t n = q ? dim_denominator(q) : 0;
+    if (n == 0 || n > MOST_DIVISOR) {
         struct diag *diag = report_error(e, span, E_DIM, "%s does not divide %s", dim_text(e->types, b),
                                          dim_text(e->types, a));
         diag_hint(diag, "floordiv(a, b) rounds down; write a number as 3.0 for a float division");

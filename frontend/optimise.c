@@ -25,9 +25,10 @@ static void mark_back(struct map *seen, struct arena *arena, struct value *y) {
 static struct value *reached_version(struct elab *e, const struct map *seen, const struct weight *w,
                                      struct span span, bool *several) {
     const struct version *found = NULL;
-    for (int i = 0; i < e->versions.count; i++) {
-        const struct version *v = &e->versions.at[i];
-        if (v->weight->state != w->state || !map_has(seen, v->value) || (found && found->value == v->value))
+    const struct versions *versions = map_find(&e->versions, w->state);
+    for (int i = 0; versions && i < versions->at.count; i++) {
+        const struct version *v = &versions->at.at[i];
+        if (!map_has(seen, v->value) || (found && found->value == v->value))
             continue;
         if (found) {
             struct diag *diag =

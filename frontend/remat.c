@@ -24,7 +24,7 @@ struct datum run_remat(struct elab *e, struct datum f, const struct list *args, 
     written_states(e, &region, &written);
     int values = leaves.count;
     for (int i = 0; i < written.count; i++)
-        VEC_PUSH(e->arena, &leaves, region_find(&region, written.at[i])->value);
+        VEC_PUSH(e->arena, &leaves, region_find(&region, written.at[i]->state)->value);
     if (good)
         build_yield(&e->b, leaves.at, leaves.count);
     e->b.block = outside.block;

@@ -5,6 +5,7 @@
 
 void region_push(struct elab *e, struct region *region, struct block *block, bool is_loop) {
     *region = (struct region){.outer = e->region, .block = block, .is_loop = is_loop};
+    map_init(&region->places, e->arena);
     e->region = region;
 }
 
@@ -12,21 +13,20 @@ void region_pop(struct elab *e, struct region *region) {
     e->region = region->outer;
 }
 
-struct current *region_find(struct region *region, const struct weight *w) {
-    for (int i = 0; i < region->states.count; i++)
-        if (region->states.at[i].weight->state == w->state)
-            return &region->states.at[i];
-    return NULL;
+struct current *region_find(struct region *region, const struct state *state) {
+    uintptr_t place = (uintptr_t)map_find(&region->places, state);
+    return place ? &region->states.at[place - 1] : NULL;
 }
 
 static struct current *add_current(struct elab *e, struct region *region, struct weight *w,
                                    struct value *value) {
     VEC_PUSH(e->arena, &region->states, ((struct current){.weight = w, .value = value}));
+    map_put(&region->places, w->state, (void *)(uintptr_t)region->states.count);
     return &VEC_LAST(&region->states);
 }
 
 void region_set(struct elab *e, struct region *region, struct weight *w, struct value *value) {
-    struct current *current = region_find(region, w);
+    struct current *current = region_find(region, w->state);
     if (!current)
         current = add_current(e, region, w, NULL);
     current->value = value;
@@ -56,7 +56,7 @@ static struct value *stand_in(struct elab *e, const struct weight *w) {
 }
 
 static struct value *current_value(struct elab *e, struct region *region, struct weight *w) {
-    struct current *current = region_find(region, w);
+    struct current *current = region_find(region, w->state);
     if (current)
         return current->value;
     if (region->is_loop) {
@@ -74,10 +74,13 @@ struct value *state_current(struct elab *e, struct weight *w) {
 }
 
 void note_version(struct elab *e, struct weight *w, struct value *value, struct span span) {
-    for (int i = 0; i < e->versions.count; i++)
-        if (e->versions.at[i].value == value)
+    struct versions *versions = map_find(&e->versions, w->state);
+    if (!versions)
+        map_put(&e->versions, w->state, versions = ARENA_NEW(e->arena, struct versions));
+    for (int i = 0; i < versions->at.count; i++)
+        if (versions->at.at[i].value == value)
             return;
-    VEC_PUSH(e->arena, &e->versions, ((struct version){w, value, span}));
+    VEC_PUSH(e->arena, &versions->at, ((struct version){value, span}));
 }
 
 static bool has_float_word(const struct weight *w) {

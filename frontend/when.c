@@ -146,7 +146,7 @@ static bool merge_values(struct when *w, bool has_value) {
 static void yield_of_side(struct when *w, struct branch *side, const struct weights *written) {
     struct elab *e = w->e;
     for (int k = 0; k < written->count; k++) {
-        struct current *current = region_find(&side->region, written->at[k]);
+        struct current *current = region_find(&side->region, written->at[k]->state);
         VEC_PUSH(e->arena, &side->after, current ? current->value : state_current(e, written->at[k]));
     }
     struct builder inside = w->outside;

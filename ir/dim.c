@@ -164,11 +164,18 @@ static bool dim_same(const void *a, const void *b) {
     return true;
 }
 
-/* ---- polynomials under construction ---- */
+/* ---- polynomials under construction: the few terms that most have stand on the stack ---- */
 
 struct poly {
     VEC(struct term) terms;
+    struct term few[4];
 };
+
+static void poly_init(struct poly *poly) {
+    poly->terms.at = poly->few;
+    poly->terms.count = 0;
+    poly->terms.capacity = sizeof poly->few / sizeof *poly->few;
+}
 
 static const struct dim *poly_intern(struct types *types, const struct poly *poly) {
     struct dim key = {poly->terms.count, poly->terms.at};
@@ -222,6 +229,8 @@ static void poly_add_atom(struct types *types, struct poly *poly, struct atom *a
 }
 
 static struct term monomial_mul(struct types *types, const struct term *a, const struct term *b) {
+    if (a->count == 0 || b->count == 0)
+        return a->count == 0 ? *b : *a;
     struct factor *factors = ARENA_ARRAY(types->arena, struct factor, a->count + b->count);
     int count = 0, i = 0, j = 0;
     while (i < a->count || j < b->count) {
@@ -262,8 +271,9 @@ static const struct ratio one = {1, 1}, minus_one = {-1, 1};
 /* ---- making dims ---- */
 
 static const struct dim *number_intern(struct types *types, int64_t value) {
-    struct term term = {.coefficient = {clamp(value), 1}};
-    struct poly poly = {{&term, value != 0, 1}};
+    struct poly poly;
+    poly_init(&poly);
+    poly_add_ratio(types, &poly, (struct ratio){clamp(value), 1});
     return poly_intern(types, &poly);
 }
 
@@ -276,14 +286,16 @@ const struct dim *dim_const(struct types *types, int64_t value) {
 }
 
 const struct dim *dim_var(struct types *types, const char *name) {
-    struct poly poly = {0};
+    struct poly poly;
+    poly_init(&poly);
     poly_add_atom(types, &poly, atom_get(types, name, NULL), 1, one);
     return poly_intern(types, &poly);
 }
 
 static const struct dim *dim_combine(struct types *types, const struct dim *a, const struct dim *b,
                                      struct ratio scale) {
-    struct poly poly = {0};
+    struct poly poly;
+    poly_init(&poly);
     poly_add(types, &poly, a, one);
     poly_add(types, &poly, b, scale);
     return poly_intern(types, &poly);
@@ -298,13 +310,17 @@ const struct dim *dim_sub(struct types *types, const struct dim *a, const struct
 }
 
 static const struct dim *dim_scale(struct types *types, const struct dim *a, struct ratio scale) {
-    struct poly poly = {0};
+    struct poly poly;
+    poly_init(&poly);
     poly_add(types, &poly, a, scale);
     return poly_intern(types, &poly);
 }
 
 const struct dim *dim_mul(struct types *types, const struct dim *a, const struct dim *b) {
-    struct poly poly = {0};
+    if (dim_is_const(a) && dim_is_const(b))
+        return dim_const(types, clamp((wide)dim_value(a) * dim_value(b)));
+    struct poly poly;
+    poly_init(&poly);
     for (int i = 0; i < a->count; i++)
         for (int j = 0; j < b->count; j++) {
             struct term product = monomial_mul(types, &a->terms[i], &b->terms[j]);
@@ -318,7 +334,9 @@ const struct dim *dim_mul(struct types *types, const struct dim *a, const struct
 const struct dim *dim_div(struct types *types, const struct dim *a, const struct dim *b) {
     if (b->count == 0)
         return NULL;
-    struct poly rest = {0}, quotient = {0};
+    struct poly rest, quotient;
+    poly_init(&rest);
+    poly_init(&quotient);
     poly_add(types, &rest, a, one);
     while (rest.terms.count > 0) {
         struct term factor;
@@ -440,7 +458,9 @@ static bool take_whole(struct types *types, struct poly *out, const struct dim *
  * fraction in (0, 1) stays under the floor; a constant there counts only in steps of what the others have in
  * common. */
 static const struct dim *dim_floor(struct types *types, const struct dim *x) {
-    struct poly out = {0}, fraction = {0};
+    struct poly out, fraction;
+    poly_init(&out);
+    poly_init(&fraction);
     for (int i = 0; i < x->count; i++) {
         const struct term *t = &x->terms[i];
         struct ratio whole =
@@ -489,14 +509,19 @@ int64_t dim_value(const struct dim *dim) {
     return dim->count == 0 ? 0 : dim->terms[0].coefficient.num;
 }
 
+int64_t dim_denominator(const struct dim *dim) {
+    return common_denominator(dim, true);
+}
+
 bool dim_is_integral(const struct dim *dim) {
-    return common_denominator(dim, true) == 1;
+    return dim_denominator(dim) == 1;
 }
 
 /* A bound of `dim` without floors that stand alone: x - (d - 1)/d <= floor(x) <= x, where d is the common
  * denominator. */
 static const struct dim *dim_bound(struct types *types, const struct dim *dim, bool upper) {
-    struct poly poly = {0};
+    struct poly poly;
+    poly_init(&poly);
     bool again = false;
     for (int i = 0; i < dim->count; i++) {
         const struct term *t = &dim->terms[i];
@@ -552,7 +577,8 @@ static const struct dim *atom_substitute(struct types *types, struct atom *atom,
 
 static const struct dim *dim_substitute(struct types *types, const struct dim *dim,
                                         const struct dim_binding *bindings, int count) {
-    struct poly poly = {0};
+    struct poly poly;
+    poly_init(&poly);
     for (int i = 0; i < dim->count; i++) {
         const struct dim *product = dim_const(types, 1);
         for (int j = 0; j < dim->terms[i].count; j++) {

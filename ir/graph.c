@@ -1,8 +1,6 @@
 /* ir/graph.c: making, linking, changing and copying graphs. */
 #include "ir/graph.h"
 
-#include "base/map.h"
-
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +16,7 @@ struct graph *graph_create(struct arena *arena, struct types *types, struct inte
     graph->types = types;
     graph->names = names;
     graph->name = intern(names, name);
+    map_init(&graph->state_names, arena);
     return graph;
 }
 
@@ -49,14 +48,12 @@ struct state *graph_add_state(struct graph *graph, const char *name, enum state_
     state->site = site ? site : &site_unknown;
     state->index = graph->states.count;
     VEC_PUSH(graph->arena, &graph->states, state);
+    map_put(&graph->state_names, state->name, state);
     return state;
 }
 
 struct state *graph_find_state(const struct graph *graph, const char *name) {
-    for (int i = 0; i < graph->states.count; i++)
-        if (strcmp(graph->states.at[i]->name, name) == 0)
-            return graph->states.at[i];
-    return NULL;
+    return map_find(&graph->state_names, intern(graph->names, name));
 }
 
 static struct value *value_create(struct graph *graph, const struct type *type, int index) {

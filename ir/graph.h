@@ -11,6 +11,7 @@
 
 #include "base/diag.h"
 #include "base/intern.h"
+#include "base/map.h"
 #include "base/source.h"
 #include "base/vec.h"
 #include "ir/op.h"
@@ -98,6 +99,7 @@ struct graph {
     const char *name; /* the model's name in snake case: the prefix of C names */
     VEC(struct function *) functions;
     VEC(struct state *) states; /* in order of declaration (N3) */
+    struct map state_names;     /* of an interned name: the state */
     VEC(struct precondition) preconditions;
     int next_value, next_op;
 };

@@ -1,8 +1,10 @@
 /* What others have published about the models of models/ holds of our texts: how many weights they have, and the
- * names and shapes in public checkpoints. */
+ * names and shapes in public checkpoints. And that texts of their size become graphs at once. */
 #include "support_elaborate.h"
 #include "support_golden.h"
 
+#include <dirent.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,26 +12,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
+static void fail_with_messages(const struct session *s) {
+    struct strbuf text;
+    strbuf_init(&text, s->arena);
+    diags_render(s->diags, &text, false);
+    fail_msg("%s\n%s", s->path, text.text);
+}
+
 /* The only model of a file of models/ at its published size, with one entry elaborated: the weights that it reads exist.
- * NULL: the sources are not there, or it does not elaborate (then the messages are printed). */
+ * NULL: the sources are not there. */
 static struct instance *elaborate_model(struct arena *arena, const char *file, const char *entry,
                                         struct session *s) {
     const char *folder = source_folder(arena, "models"), *why;
-    if (!folder)
+    const struct source *source =
+        folder ? source_read(arena, arena_printf(arena, "%s/%s", folder, file), &why) : NULL;
+    if (!source)
         return NULL;
-    const struct source *source = source_read(arena, arena_printf(arena, "%s/%s", folder, file), &why);
     *s = session_start(arena, source->name, source->text, source->length);
     struct instance *model = frontend_instantiate(s->fe, s->path, NULL, NULL, 0, arena);
-    if (model && instance_elaborate(model, entry, NULL, 0, 1))
-        return model;
-    struct strbuf text;
-    strbuf_init(&text, arena);
-    diags_render(s->diags, &text, false);
-    fail_msg("%s:%s\n%s", file, entry, text.text);
-    return NULL;
+    if (!model || !instance_elaborate(model, entry, NULL, 0, 1))
+        fail_with_messages(s);
+    return model;
 }
 
 /* ---- parameter counts ---- */
@@ -145,10 +152,71 @@ static void stable_diffusion_has_its_public_names(void **state) {
     arena_destroy(arena);
 }
 
+/* ---- time and memory ---- */
+
+enum { BEST_OF = 3 };
+
+static double cpu_seconds(void) {
+    return (double)clock() / CLOCKS_PER_SEC;
+}
+
+struct cost {
+    double seconds;
+    size_t bytes;
+};
+
+/* Of text to graphs: every entry of every model of a file with init, or one entry alone. */
+static struct cost elaboration_cost(const char *path, const char *entry) {
+    struct cost best = {1e9, 0};
+    for (int i = 0; i < BEST_OF; i++) {
+        struct arena *arena = arena_create();
+        const char *why;
+        double begun = cpu_seconds();
+        const struct source *source = source_read(arena, path, &why);
+        struct session s = session_start(arena, source->name, source->text, source->length);
+        struct instance *model = entry ? frontend_instantiate(s.fe, s.path, NULL, NULL, 0, arena) : NULL;
+        if (entry ? !instance_elaborate(model, entry, NULL, 0, 1) : !elaborate_everything(&s, true))
+            fail_with_messages(&s);
+        best.seconds = fmin(best.seconds, cpu_seconds() - begun);
+        best.bytes = arena_used(arena);
+        arena_destroy(arena);
+    }
+    return best;
+}
+
+/* Every model at its published size within a second, Stable Diffusion's txt2img within 0.3 s and 200 MB. Prints what it
+ * measured. */
+static void elaboration_keeps_its_budget(void **state) {
+    (void)state;
+    struct arena *arena = arena_create();
+    const char *folder = source_folder(arena, "models"), *slow = getenv("WEFT_SLOW");
+    DIR *dir = folder ? opendir(folder) : NULL;
+    if (!dir) {
+        arena_destroy(arena);
+        skip();
+    }
+    double patience = slow ? atof(slow) : 1;
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        if (!strstr(entry->d_name, ".weft"))
+            continue;
+        struct cost cost = elaboration_cost(arena_printf(arena, "%s/%s", folder, entry->d_name), NULL);
+        printf("%-24s %6.0f ms %6.1f MB\n", entry->d_name, 1e3 * cost.seconds, 1e-6 * (double)cost.bytes);
+        if (cost.seconds > patience)
+            fail_msg("%s takes %.2f s", entry->d_name, cost.seconds);
+    }
+    closedir(dir);
+    struct cost cost =
+        elaboration_cost(arena_printf(arena, "%s/stable_diffusion.weft", folder), "txt2img");
+    printf("%-24s %6.0f ms %6.1f MB\n", "  its txt2img", 1e3 * cost.seconds, 1e-6 * (double)cost.bytes);
+    assert_true(cost.seconds < 0.3 * patience && cost.bytes < 200000000);
+    arena_destroy(arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(models_have_as_many_weights_as_published),
         cmocka_unit_test(stable_diffusion_has_its_public_names),
+        cmocka_unit_test(elaboration_keeps_its_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
