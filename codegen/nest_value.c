@@ -410,23 +410,39 @@ static expr pick(struct phase *p, const expr *words, int count, expr at) {
     return r;
 }
 
+/* The key's two words; of keys of rows, those of the question's row. */
+static void ask_key(struct phase *p, const struct question *q, expr *key) {
+    const struct value *keys = q->op->in[0];
+    int rank = keys->type->rank;
+    for (int i = 0; i < 2; i++) {
+        expr at[] = {rank > 1 ? q->index[0] : NULL, lexpr_index(p->f, i)};
+        key[i] = ask(p, keys, at + 2 - rank, rank > 1 ? q->mask : NULL);
+    }
+}
+
 /* Words 0 and 1 of the block with counter (d, 0, 0, 1): S8. */
 static expr ask_random_fold(struct phase *p, const struct question *q) {
     const struct value *d = q->op->in[1];
     expr key[2], zero = lexpr_int(p->f, DTYPE_u32, 0);
-    for (int i = 0; i < 2; i++)
-        key[i] = ask(p, q->op->in[0], (expr[]){lexpr_index(p->f, i)}, NULL);
+    ask_key(p, q, key);
     expr counter[] = {word_of(p, ask(p, d, q->index, q->mask)), zero, zero, lexpr_int(p->f, DTYPE_u32, 1)};
-    return pick(p, philox(p, key, counter), 2, note_access(p, q->index[d->type->rank]));
+    return pick(p, philox(p, key, counter), 2, note_access(p, q->index[q->v->type->rank - 1]));
+}
+
+/* The place of the question's element in the draw; with a key a row, in its row. */
+static expr place_in_draw(struct phase *p, const struct question *q) {
+    expr *index = arena_memdup(p->nest->arena, q->index, sizeof(expr) * (size_t)q->v->type->rank);
+    if (q->op->in[0]->type->rank > 1)
+        index[0] = lexpr_index(p->f, 0);
+    return note_access(p, flat_index(p, q->v->type, index));
 }
 
 /* Block flat / 4 of the draw, in the loop that it varies in; then word flat mod 4 of it (S8). */
 static expr ask_random_bits(struct phase *p, const struct question *q) {
     struct loop_function *f = p->f;
-    expr flat = note_access(p, flat_index(p, q->v->type, q->index));
+    expr flat = place_in_draw(p, q);
     expr block = lexpr_div(f, flat, 4), zero = lexpr_int(f, DTYPE_u32, 0), key[2];
-    for (int i = 0; i < 2; i++)
-        key[i] = ask(p, q->op->in[0], (expr[]){lexpr_index(f, i)}, NULL);
+    ask_key(p, q, key);
     bool is_long = block->max > UINT32_MAX;
     expr high = is_long ? word_of(p, lexpr_div(f, block, (int64_t)1 << 32)) : zero;
     const expr *words = philox(p, key, (expr[]){word_of(p, block), high, zero, zero});

@@ -77,7 +77,7 @@ static struct function *elaborate(struct run *r) {
 /* Sizes from the arrays that are given, checked against the function's inputs. */
 static bool match_inputs(struct run *r, const struct function *function) {
     FOR_EACH_OP(op, function->body) {
-        if (op->code != OP_input || strcmp(op_string(op, ATTR_name), "seed") == 0)
+        if (op->code != OP_input || op_is_seed(op))
             continue;
         const char *name = op_string(op, ATTR_name);
         const struct type *type = op->out[0]->type;

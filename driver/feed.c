@@ -23,7 +23,7 @@ void feed_close(struct feed *feed) {
 }
 
 static bool is_fed(const struct op *op) {
-    return op->code == OP_input && strcmp(op_string(op, ATTR_name), "seed") != 0;
+    return op->code == OP_input && !op_is_seed(op);
 }
 
 /* The field of the input of this name, which is the order-th; -1: none is left. Names win over order: where any input

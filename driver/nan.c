@@ -67,7 +67,7 @@ static struct function *open_step(struct training *t, struct arena *arena) {
 
 static struct tensor *input_tensor(struct training *t, const struct op *op, struct arena *arena) {
     const char *name = op_string(op, ATTR_name);
-    if (strcmp(name, "seed") == 0)
+    if (op_is_seed(op))
         return tensor_from_bytes(arena, op->out[0]->type, &t->session->seed);
     int at = entry_argument(&t->program->entries[t->step_call.entry], name, true);
     return tensor_from_bytes(arena, op->out[0]->type, t->step_call.values[at]);

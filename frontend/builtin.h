@@ -34,6 +34,7 @@ extern const struct builtin builtins_index[];
 extern const struct builtin builtins_window[];
 extern const struct builtin builtins_einops[];
 extern const struct builtin builtins_random[];
+extern const struct builtin builtins_key[]; /* of a key: rng.of(i) */
 extern const struct builtin builtins_list[];
 extern const struct builtin builtins_model[];
 

@@ -581,10 +581,24 @@ struct datum call_with(struct elab *e, struct datum callee, const struct datum *
     return call_datum(e, callee, &args, NULL, span);
 }
 
+/* What is called. A key's `of` and `split` are functions of C, whose first argument it is. */
+static struct datum evaluate_callee(struct elab *e, const struct expr *x, struct arguments *args) {
+    const struct builtin *builtin = builtins_key;
+    while (x->kind == EXPR_FIELD && builtin->name && strcmp(builtin->name, x->name.text) != 0)
+        builtin++;
+    if (x->kind != EXPR_FIELD || !builtin->name)
+        return evaluate(e, x);
+    struct datum self = evaluate(e, x->a);
+    if (!is_key(e, self))
+        return field_of(e, self, x->name.text, x->op_span);
+    add_argument(e, args, self, x->a->span);
+    return (struct datum){.kind = DATUM_BUILTIN, .builtin = builtin};
+}
+
 struct datum evaluate_call(struct elab *e, const struct expr *x) {
-    struct datum callee = evaluate(e, x->a);
     struct argument room[8]; /* most calls have fewer, and leave nothing in the arena */
     struct arguments args = {{room, 0, sizeof room / sizeof *room}};
+    struct datum callee = evaluate_callee(e, x->a, &args);
     if (!evaluate_arguments(e, x->args, &args))
         return datum_error();
     return call_datum(e, callee, &args, x, x->span);

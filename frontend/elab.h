@@ -342,6 +342,7 @@ bool state_write(struct elab *e, struct weight *w, struct value *value,
                  struct span span); /* checks the type */
 struct current *region_find(struct region *region, const struct state *state);
 /* The value outside a region that is being closed, without making a stand-in there. */
+struct value *updated_value(struct elab *e, const struct weight *w, struct value *value);
 void region_set(struct elab *e, struct region *region, struct weight *w, struct value *value);
 struct value *state_current(struct elab *e, struct weight *w); /* its value in the innermost region */
 void note_version(struct elab *e, struct weight *w, struct value *value, struct span span);
@@ -352,6 +353,11 @@ bool block_sees(const struct elab *e,
 void stream_push(struct elab *e, struct stream *stream);
 void stream_pop(struct elab *e, struct stream *stream);
 struct value *draw_key(struct elab *e); /* of a new draw at the current place */
+/* The key of a draw of this shape; of one with a key a row, checked that the rows are as many. */
+struct value *draw_key_for(struct elab *e, const struct type *shape);
+/* Whether d is a key, u32[2], or a key for each row, u32[n,2]. */
+bool is_key(struct elab *e, struct datum d);
+struct datum split_key(struct elab *e, struct value *key, int64_t n); /* a list of n keys */
 struct value *seed_input(struct elab *e);
 struct value *draw_uniform(struct elab *e, const struct type *shape, struct value *key);
 struct value *draw_normal(struct elab *e, const struct type *shape, struct value *key);

@@ -402,6 +402,16 @@ static const char *function_name(struct elab *e, const char *entry) {
     return intern(e->names, name);
 }
 
+/* The hidden seed's name and type are its own: a key is made of it, `with rng: k`. */
+static bool is_seed_like(struct elab *e, const struct formal *f, const struct type *type) {
+    const int64_t words = 2;
+    if (strcmp(f->name.text, "seed") != 0 || type != type_of_sizes(e->types, DTYPE_u32, 1, &words))
+        return false;
+    diag_hint(report_error(e, f->span, E_DUPLICATE, "an entry has a seed of its own, a u32[2] of this name"),
+              "give the parameter another name");
+    return true;
+}
+
 /* Inputs for the tensor parameters, in order; the arguments of ints that stay open. */
 static bool make_inputs(struct elab *e, const struct item *item, struct arguments *args) {
     struct scope *scope = entry_scope(e, item, args);
@@ -420,6 +430,8 @@ static bool make_inputs(struct elab *e, const struct item *item, struct argument
             continue;
         binder.what = f->name.text;
         const struct type *type = resolve_type(e, &binder, f->type);
+        if (type && is_seed_like(e, f, type))
+            return false;
         e->b.site = site_here(e, f->span);
         struct value *x = type ? build_input(&e->b, f->name.text, type) : NULL;
         if (!x)

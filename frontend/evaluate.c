@@ -399,6 +399,8 @@ static struct datum tensor_field(struct elab *e, struct datum d, const char *nam
     }
     if (strcmp(name, "name") == 0 && d.kind == DATUM_TENSOR && d.weight)
         return datum_string(intern(e->names, weight_name(e, d.weight)));
+    if (strcmp(name, "split") == 0 && is_key(e, d)) /* (a, b) = rng.split */
+        return split_key(e, d.tensor, 2);
     struct diag *diag = report_error(e, span, E_NAME, "%s has no member `%s`", describe(e, d), name);
     hint_tensor_member(e, diag, name);
     return datum_error();

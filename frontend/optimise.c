@@ -6,7 +6,7 @@
 
 /* ---- what a loss depends on ---- */
 
-/* Marks everything that y is computed from. Regions that are still open use outside values directly, closed
+/* Marks everything that a gradient of y may go to. Regions that are still open use outside values directly, closed
  * ones take them as operands, so operands are all there is to follow. */
 static void mark_back(struct map *seen, struct arena *arena, struct value *y) {
     VEC(struct value *) work = {0};
@@ -16,6 +16,8 @@ static void mark_back(struct map *seen, struct arena *arena, struct value *y) {
         if (map_has(seen, value))
             continue;
         map_put(seen, value, value);
+        if (value->def && value->def->code == OP_stop_gradient)
+            continue;
         for (int i = 0; value->def && i < value->def->in_count; i++)
             VEC_PUSH(arena, &work, value->def->in[i]);
     }

@@ -84,6 +84,35 @@ struct value *draw_key(struct elab *e) {
     return stream_key(e, e->stream) ? key_at(e, e->stream, e->stream->draws++, e->loops) : NULL;
 }
 
+/* ---- keys as values: k.of(rows), k.split ---- */
+
+bool is_key(struct elab *e, struct datum d) {
+    const struct type *type = d.kind == DATUM_TENSOR ? d.tensor->type : NULL;
+    return type && type->dtype == DTYPE_u32 && (type->rank == 1 || type->rank == 2) &&
+           type->dims[type->rank - 1] == dim_const(e->types, 2);
+}
+
+struct datum split_key(struct elab *e, struct value *key, int64_t n) {
+    struct datum *parts = ARENA_ARRAY(e->arena, struct datum, n);
+    for (int64_t i = 0; i < n; i++)
+        parts[i] = datum_tensor(build_random_fold(&e->b, key, build_int(&e->b, DTYPE_i32, i)));
+    return datum_list(e->arena, parts, (int)n);
+}
+
+struct value *draw_key_for(struct elab *e, const struct type *shape) {
+    struct value *key = draw_key(e);
+    const struct type *type = key ? key->type : NULL;
+    if (!key || type->rank == 1 || (shape->rank > 0 && shape->dims[0] == type->dims[0]))
+        return key;
+    struct diag *diag = report_error(e, e->b.site->span, E_SHAPE,
+                                     "the stream has a key for each of %s rows, this draw is of %s",
+                                     dim_text(e->types, type->dims[0]), type_text(e->types, shape));
+    diag_hint(diag, "under rng.of(i) the first axis of a draw is that of i");
+    return NULL;
+}
+
+/* ---- draws ---- */
+
 /* The top 24 bits, as f32: exact. */
 static struct value *top_bits(struct elab *e, const struct type *shape, struct value *key) {
     const struct type *words = type_with_dtype(e->types, shape, DTYPE_u32);

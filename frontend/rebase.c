@@ -26,7 +26,8 @@ static bool depends(struct rebase *r, struct value *value) {
         return known == r->yes;
     map_put(&r->depends, value, r->no);
     bool found = false;
-    for (int i = 0; value->def && i < value->def->in_count; i++)
+    bool passes = value->def && value->def->code != OP_stop_gradient;
+    for (int i = 0; passes && i < value->def->in_count; i++)
         found |= depends(r, value->def->in[i]);
     map_put(&r->depends, value, found ? r->yes : r->no);
     return found;

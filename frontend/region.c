@@ -169,7 +169,8 @@ bool place_op(struct elab *e, struct op *op) {
 void states_become(struct elab *e, const struct weights *written, struct value *const *values,
                    struct span span) {
     for (int i = 0; i < written->count; i++) {
-        region_set(e, e->region, written->at[i], values[i]);
-        note_version(e, written->at[i], values[i], span);
+        struct value *value = updated_value(e, written->at[i], values[i]);
+        region_set(e, e->region, written->at[i], value);
+        note_version(e, written->at[i], value, span);
     }
 }

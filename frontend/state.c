@@ -123,6 +123,17 @@ struct value *state_read(struct elab *e, struct weight *w, struct span span) {
     return frozen ? build_unary(&e->b, OP_stop_gradient, value) : value;
 }
 
+/* What a weight becomes is held constant: no gradient goes through an update, so what is computed with the new
+ * weight depends on one version of it (S26). A buffer's new value is a value like any other. */
+struct value *updated_value(struct elab *e, const struct weight *w, struct value *value) {
+    if (w->kind != STATE_WEIGHT)
+        return value;
+    struct value *held = build_unary(&e->b, OP_stop_gradient, value);
+    if (held)
+        held->name = w->state->name;
+    return held;
+}
+
 bool state_write(struct elab *e, struct weight *w, struct value *value, struct span span) {
     bool frozen;
     if (!value || !(w = readable(e, w, &frozen, span)))
@@ -147,6 +158,7 @@ bool state_write(struct elab *e, struct weight *w, struct value *value, struct s
     }
     if (e->region->is_loop)
         current_value(e, e->region, w); /* its value before the first turn */
+    value = updated_value(e, w, value);
     region_set(e, e->region, w, value);
     note_version(e, w, value, span);
     return true;

@@ -159,9 +159,13 @@ static bool set_weights(struct elab *e, struct datum d, struct span span) {
 }
 
 static bool set_rng(struct elab *e, struct datum d, struct span span) {
-    const int64_t words = 2;
-    if (d.kind != DATUM_TENSOR || d.tensor->type != type_of_sizes(e->types, DTYPE_u32, 1, &words))
-        return !datum_is_error(fail(e, span, E_TYPE, "rng is a key, u32[2], this is %s", describe(e, d)));
+    if (!is_key(e, d)) {
+        struct diag *diag = report_error(e, span, E_TYPE,
+                                         "rng is a key, u32[2] or u32[n,2] with one for each row, this is %s",
+                                         describe(e, d));
+        diag_hint(diag, "rng.of(i) makes a key for each number in i");
+        return false;
+    }
     e->stream->pinned = d.tensor;
     return true;
 }
@@ -332,12 +336,8 @@ static void run_report_of(struct elab *e, const struct arg *arg) {
     build_report(&e->b, name, x);
 }
 
+/* In a `loop` each turn reports anew: what stays is the last turn's. */
 static enum flow run_report(struct elab *e, const struct stmt *s) {
-    if (e->loops) {
-        fail(e, s->span, E_UNSUPPORTED,
-             "`report` in a `loop` has no single value: yield it and report the stack");
-        return FLOW_NEXT;
-    }
     for (const struct arg *arg = s->args; arg; arg = arg->next)
         run_report_of(e, arg);
     return FLOW_NEXT;

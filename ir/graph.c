@@ -340,6 +340,14 @@ void op_erase(struct op *op) {
     op_unlink(op);
 }
 
+bool op_is_seed(const struct op *op) {
+    if (op->code != OP_input || strcmp(op_string(op, ATTR_name), "seed") != 0)
+        return false;
+    const struct type *type = op->out[0]->type;
+    return type->dtype == DTYPE_u32 && type->rank == 1 && dim_is_const(type->dims[0]) &&
+           dim_value(type->dims[0]) == 2;
+}
+
 int op_region_shift(const struct op *op) {
     return op->code == OP_cond || op->code == OP_loop ? 1 : 0;
 }

@@ -161,6 +161,8 @@ bool op_check_form(struct graph *graph, const struct op *op, struct diags *diags
 /* The operand that parameter 0 of op's regions stands for (cond: 1, after the condition), as params[i] is for
  * operand i + op_region_shift(op); a loop's parameter 0 is the turn's index and has none. */
 int op_region_shift(const struct op *op);
+/* Whether it is the hidden seed's `input`. A model may have an input of that name, but of no such type. */
+bool op_is_seed(const struct op *op);
 int op_first_capture(const struct op *op); /* index of the first operand that is a mere capture */
 
 /* The only loops over ops. The body may erase `it` (only it) and insert around it (not visited). */

@@ -5,17 +5,30 @@
 
 /* ---- inference ---- */
 
+/* A key, u32[2], or one for each row, u32[n,2]. */
 static bool check_key(struct graph *graph, struct op *op, struct diags *diags) {
-    const int64_t words = 2;
-    if (op->in[0]->type == type_of_sizes(graph->types, DTYPE_u32, 1, &words))
+    const struct type *key = op->in[0]->type;
+    if (key->dtype == DTYPE_u32 && (key->rank == 1 || key->rank == 2) &&
+        key->dims[key->rank - 1] == dim_const(graph->types, 2))
         return true;
-    infer_error(graph, op, diags, E_TYPE, "the key must be u32[2], but is %s", type_name(graph, op->in[0]));
+    infer_error(graph, op, diags, E_TYPE, "the key must be u32[2], or u32[n,2] with a key a row, but is %s",
+                type_name(graph, op->in[0]));
+    return false;
+}
+
+/* Keys of rows go with values that have as many. */
+static bool check_rows(struct graph *graph, struct op *op, const struct type *type, struct diags *diags) {
+    const struct type *key = op->in[0]->type;
+    if (key->rank == 1 || (type->rank > 0 && type->dims[0] == key->dims[0]))
+        return true;
+    infer_error(graph, op, diags, E_SHAPE, "the rows of the keys %s and of %s differ",
+                type_name(graph, op->in[0]), type_text(graph->types, type));
     return false;
 }
 
 bool infer_random_bits(struct graph *graph, struct op *op, struct diags *diags) {
     const struct type *type = infer_declared_type(graph, op, diags);
-    if (!type || !check_key(graph, op, diags))
+    if (!type || !check_key(graph, op, diags) || !check_rows(graph, op, type, diags))
         return false;
     if (type->dtype == DTYPE_u32)
         return true;
@@ -32,8 +45,12 @@ bool infer_random_fold(struct graph *graph, struct op *op, struct diags *diags) 
                     type_name(graph, op->in[1]));
         return false;
     }
-    const struct dim *dims[2] = {d->rank ? d->dims[0] : NULL, dim_const(graph->types, 2)};
-    return infer_result(op, type_get(graph->types, DTYPE_u32, 1 + d->rank, dims + 1 - d->rank));
+    if (d->rank && !check_rows(graph, op, d, diags))
+        return false;
+    const struct type *key = op->in[0]->type;
+    bool rows = d->rank || key->rank == 2;
+    const struct dim *dims[2] = {d->rank ? d->dims[0] : key->dims[0], dim_const(graph->types, 2)};
+    return infer_result(op, rows ? type_get(graph->types, DTYPE_u32, 2, dims) : key);
 }
 
 /* ---- values ---- */
@@ -42,11 +59,15 @@ static struct philox_key key_at(const struct tensor *key, int64_t row) {
     return (struct philox_key){{(uint32_t)key->i[2 * row], (uint32_t)key->i[2 * row + 1]}};
 }
 
+/* With a key a row, the elements of each row are counted from 0: so a row does not know of the others. */
 bool eval_random_bits(struct eval *e, const struct op *op, struct tensor *const *in, struct tensor **out) {
     (void)e;
-    int64_t n = type_elements(op->out[0]->type);
-    for (int64_t k = 0; k < n; k++)
-        out[0]->i[k] = philox_element(key_at(in[0], 0), (uint64_t)k);
+    const struct type *type = op->out[0]->type;
+    int64_t rows = in[0]->type->rank == 2 ? type_size(type, 0) : 1;
+    int64_t n = rows > 0 ? type_elements(type) / rows : 0;
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t k = 0; k < n; k++)
+            out[0]->i[row * n + k] = philox_element(key_at(in[0], row), (uint64_t)k);
     return true;
 }
 
@@ -54,7 +75,7 @@ bool eval_random_bits(struct eval *e, const struct op *op, struct tensor *const 
 bool eval_random_fold(struct eval *e, const struct op *op, struct tensor *const *in, struct tensor **out) {
     (void)e;
     int64_t rows = type_elements(op->out[0]->type) / 2;
-    bool keys = type_elements(op->in[0]->type) > 2, folds = type_elements(op->in[1]->type) > 1;
+    bool keys = op->in[0]->type->rank > 1, folds = op->in[1]->type->rank > 0;
     for (int64_t row = 0; row < rows; row++) {
         struct philox_key key =
             philox_fold(key_at(in[0], keys ? row : 0), (uint32_t)in[1]->i[folds ? row : 0]);

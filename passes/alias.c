@@ -465,7 +465,7 @@ static void list_arguments(struct plan *plan, struct function_plan *f) {
     FOR_EACH_OP (op, function->body)
         if (op->code == OP_input) {
             const char *name = op_string(op, ATTR_name);
-            add_argument(plan, f, name, strcmp(name, "seed") == 0 ? WEFT_SEED : WEFT_INPUT, op->out[0]);
+            add_argument(plan, f, name, op_is_seed(op) ? WEFT_SEED : WEFT_INPUT, op->out[0]);
         }
     const struct op *yield = block_yield(function->body);
     for (int i = 0; i < yield->in_count; i++)

@@ -21,8 +21,11 @@ static const char *name_of(struct graph *graph, const struct value *value) {
     return type_text(graph->types, value->type);
 }
 
-static struct value *zeros(struct builder *b, const struct op *grad, int k) {
+/* Of many xs some may be zero: a gradient penalty does not depend on the last layer's bias. */
+static struct value *zeros(struct builder *b, const struct op *grad, int k, bool warns) {
     const struct value *x = grad->in[k + 1];
+    if (!warns)
+        return build_full(b, x->type, 0);
     diag_warning(b->diags, grad->site->span, W_ZERO_GRAD,
                  "the gradient by `%s` is zero: nothing that is differentiated depends on it",
                  name_of(b->graph, x));
@@ -47,8 +50,11 @@ static bool replace_grad(struct differentiate *d, struct op *grad) {
             diag_label(diag, grad->site->span, "the gradient is taken here");
         return false;
     }
+    bool any = false;
+    for (int k = 0; k < grad->out_count; k++)
+        any |= dxs[k] != NULL;
     for (int k = 0; k < grad->out_count; k++) {
-        struct value *dx = dxs[k] ? dxs[k] : zeros(&b, grad, k);
+        struct value *dx = dxs[k] ? dxs[k] : zeros(&b, grad, k, !any);
         if (!dx)
             return false;
         value_replace(grad->out[k], dx);

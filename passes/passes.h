@@ -12,6 +12,7 @@ pass_function inline_calls;  /* opens the calls of composites without a kernel o
 pass_function simplify;      /* the rules of simplify.c, to a fixpoint */
 pass_function cse;           /* shares what is computed twice in a block */
 pass_function dce;           /* drops what nothing needs: ops, results, captures, carried values */
+pass_function open_remat;    /* remat regions become plain ops */
 pass_function fuse;          /* groups the ops that one kernel computes */
 pass_function schedule;      /* the order of least peak memory */
 pass_function alias;         /* views, updates in place, concat by construction */

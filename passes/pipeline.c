@@ -14,6 +14,7 @@ const struct pass pipeline[] = {
     {"simplify", simplify, false, "apply the rules of algebra, views and folding until none applies"},
     {"cse", cse, false, "share what is computed twice"},
     {"dce", dce, false, "drop what nothing needs"},
+    {"open_remat", open_remat, false, "put what is computed again on purpose in its place"},
     {"fuse", fuse, true, "group the ops that one kernel computes"},
     {"schedule", schedule, true, "order ops for least peak memory"},
     {"alias", alias, true, "find views, updates in place and results written where they belong"},

@@ -74,8 +74,21 @@ static void open_session(struct session *session) {
     session->frontend = frontend_create(arena, session->types, session->names, session->diags);
 }
 
+static const char *bare_entries(const struct model_run *run) {
+    struct strbuf list;
+    strbuf_init(&list, run->session.arena);
+    for (int i = 0; i < instance_entry_count(run->instance); i++) {
+        const struct entry *entry = instance_entry(run->instance, i);
+        if (entry->param_count == 0)
+            strbuf_printf(&list, "%s%s", list.length ? "," : "", entry->name);
+    }
+    return list.text;
+}
+
 static void make_requests(struct model_run *run, const char *entries, const struct sizes *sizes) {
     struct function **functions;
+    if (*run->size->name == '/')
+        entries = bare_entries(run);
     if (!entries_elaborate(&run->session, run->instance, entries, sizes, &functions, &run->entry_count))
         model_fail(run, "an entry is not elaborated");
     struct function *init = instance_elaborate_init(run->instance);
@@ -96,7 +109,8 @@ struct model_run *model_open_entry(const struct model_size *size, const char *en
     open_session(&session);
     struct model_run *run = ARENA_NEW(session.arena, struct model_run);
     *run = (struct model_run){.session = session, .size = size};
-    const char *path = arena_printf(session.arena, "%s/models/%s", getenv("SOURCE_DIR"), size->name);
+    const char *folder = strchr(size->name, '/') ? "" : "models/", *root = getenv("SOURCE_DIR");
+    const char *path = *size->name == '/' ? size->name : arena_printf(session.arena, "%s/%s%s", root, folder, size->name);
     const char *at = size->settings, *word, *value;
     struct model_name name;
     VEC(struct setting) settings = {0};

@@ -9,7 +9,9 @@
 
 /* A model at a size that the evaluator bears. Lists are words "name=value" with a space between them. */
 struct model_size {
-    const char *name;     /* "vae.weft", "sohl_dickstein.weft:BinomialDiffusion", in models/ */
+    /* "vae.weft", "sohl_dickstein.weft:BinomialDiffusion", in models/, or with its folder; of a whole path only the
+     * entries without parameters are wanted */
+    const char *name;
     const char *settings; /* hyper-parameters: "ch=16 mult=[1,1,1]" */
     const char *sizes;    /* of dimensions, and `int` parameters of entries: "B=3 n=2" */
     const char *inputs;   /* "label=0..10 image=-1..1": lo and the end; else floats [0, 1), integers 0..9 */

@@ -1,0 +1,40 @@
+/* passes/open_remat.c: a `remat` region becomes plain ops in its place. It has done its work: the forward and the
+ * backward copy were kept apart while `cse` could have shared them, and no later pass shares ops. */
+#include "passes/passes.h"
+
+/* Gives the op to go on with: the first of the region's, for what is within. */
+static struct op *open_region(struct graph *graph, struct op *remat, struct arena *scratch) {
+    const struct block *region = remat->regions[0];
+    struct map values;
+    map_init(&values, scratch);
+    for (int i = 0; i < remat->in_count; i++)
+        map_put(&values, region->params[i], remat->in[i]);
+    struct op *before = remat->prev;
+    block_clone_into(graph, region, remat->block, remat, &values);
+    const struct op *yield = block_yield(region);
+    for (int i = 0; i < remat->out_count; i++)
+        value_replace(remat->out[i], map_find(&values, yield->in[i]));
+    struct op *first = before ? before->next : remat->block->first;
+    struct op *next = first == remat ? remat->next : first;
+    op_erase(remat);
+    return next;
+}
+
+static void open_regions(struct graph *graph, struct block *block, struct arena *scratch) {
+    struct op *op = block->first;
+    while (op) {
+        if (op->code == OP_remat) {
+            op = open_region(graph, op, scratch);
+            continue;
+        }
+        for (int r = 0; r < op->region_count; r++)
+            open_regions(graph, op->regions[r], scratch);
+        op = op->next;
+    }
+}
+
+bool open_remat(struct graph *graph, struct pass_context *context) {
+    for (int i = 0; i < graph->functions.count; i++)
+        open_regions(graph, graph->functions.at[i]->body, context->scratch);
+    return true;
+}
