@@ -2,6 +2,7 @@
  * No mistake ends the session; Ctrl-C stops the computation. */
 #include "driver/progress.h"
 #include "driver/session.h"
+#include "frontend/doc.h"
 #include "driver/values.h"
 #include "ir/text.h"
 
@@ -223,7 +224,7 @@ static const struct repl_command {
     const char *name, *argument, *help;
     void (*run)(struct repl *, const char *);
 } repl_commands[] = {
-    {"help", "", "print this", command_list_help},
+    {"help", "[NAME]", "print this, or what a name of the library is", command_list_help},
     {"type", "EXPR", "the type of an expression", command_type},
     {"ir", "EXPR", "its graph", command_ir},
     {"plan", "EXPR", "where its buffers live", command_expression_plan},
@@ -234,8 +235,24 @@ static const struct repl_command {
 };
 enum { REPL_COMMANDS = sizeof repl_commands / sizeof repl_commands[0] };
 
+/* :help nn.Linear */
+static void explain_name(struct repl *r, const char *name) {
+    struct arena *arena = arena_create();
+    struct strbuf out;
+    strbuf_init(&out, arena);
+    const char *nearest;
+    if (docs_print_entry(docs_of_library(arena, r->session.names), arena, name, &out, &nearest))
+        fputs(out.text, stdout);
+    else
+        fprintf(stderr, "the library has no %s%s%s%s\n", name, nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+    arena_destroy(arena);
+}
+
 static void command_list_help(struct repl *r, const char *text) {
-    (void)r, (void)text;
+    if (*text) {
+        explain_name(r, text);
+        return;
+    }
     printf("Type definitions (fn f(x) = ..., model M { ... }), assignments (x = randn([2, 3])) or expressions (sum(x)).\n"
            "What is not finished goes on in the next line. Ctrl-C stops a computation.\n\n");
     for (int i = 0; i < REPL_COMMANDS; i++)
@@ -248,7 +265,7 @@ static void run_command(struct repl *r, const char *line) {
     for (int i = 0; i < REPL_COMMANDS; i++) {
         names[i] = repl_commands[i].name;
         if (strlen(names[i]) == length && memcmp(names[i], line, length) == 0) {
-            if (*repl_commands[i].argument && !*rest)
+            if (*repl_commands[i].argument && *repl_commands[i].argument != '[' && !*rest)
                 fprintf(stderr, ":%s wants %s\n", names[i], repl_commands[i].argument);
             else
                 repl_commands[i].run(r, rest);

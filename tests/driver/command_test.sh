@@ -40,10 +40,22 @@ expect 2 "--after PASS is wanted" dump x.weft
 expect 2 "there is no pass \`fusee\`" dump x.weft --after fusee
 expect 0 "plan_memory" dump --after list
 expect 2 "\`list\` or \`clear\`?" cache
+expect 2 "one file or name at the most" doc nn dist
+expect 0 "fn call(x: float[...N, I]) -> float[...N, out]" doc nn.Linear
+expect 0 "nn.Linear   (nn/layers.weft:" doc Linear
+expect 0 "diffusion.Gaussian.ddim" doc Gaussian.ddim
+expect 0 "fn conv(x, w, stride?, pad?, dilation?, groups?)" doc conv
+expect 0 "nn.cross_entropy" doc nn
+expect 0 "#### edm.heun" doc
+expect 1 "the library has no \`nn.Linaer\`; did you mean \`nn.Linear\`?" doc nn.Linaer
+expect 1 "did you mean \`nn.Conv2d\`?" doc Conv2D
+expect 1 "the library has no \`zzzzzz\`; \`weft doc\` prints all of it" doc zzzzzz
+expect 1 "cannot be read" doc /nonexistent/x.weft
 expect 1 "cannot be read" train /nonexistent/x.yaml
 expect 1 "nonexistent" check /nonexistent/x.weft
 expect 1 "the name must end in" inspect "$0"
 expect 1 "nonexistent" inspect /nonexistent/x.npy
+expect 0 "fn decode(z: f32[B, latent])" doc "$SOURCE_DIR/models/vae.weft"
 
 # What a model does not have, and values that do not suit it.
 work=$(mktemp -d)

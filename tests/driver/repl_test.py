@@ -96,6 +96,8 @@ def main():
         t.line(":asm exp(x)", r"vector|ymm|xmm|fmla|weft_")
         t.line(":time exp(x)", r"compiled in .* ran in")
         t.line(":help", r":quit")
+        t.line(":help nn.Linear", r"over the last axis")
+        t.line(":help Liner", r"did you mean nn.Linear\?")
         t.line(":load /nonexistent.weft", r"nonexistent")
         t.line("grad(sum(x^2), x)", r"\[\[4, 4, 4\], \[4, 4, 4\]\]")
         # Completion: `softm` is finished to softmax.

@@ -1,6 +1,6 @@
 /* models/lib in numbers: tests/frontend/library/NAME.test holds a model whose functions take nothing; each is
- * run by the evaluator in f64 and its results (of a train: its reports) are printed. The expected numbers were
- * checked by hand, against Python's math, or against PyTorch 2 in f64. */
+ * run by the evaluator in f64 and its results (of a train: its reports) are printed. The expected numbers
+ * were checked by hand, against Python's math, or against PyTorch 2 in f64. */
 #include "support_elaborate.h"
 #include "support_golden.h"
 
