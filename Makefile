@@ -1,7 +1,7 @@
 # A thin front of CMake: what to type on a fresh Debian 12. Everything else is in CMakePresets.json.
 PRESET ?= release
 
-PACKAGES = gcc clang cmake ninja-build pkg-config flex bison llvm-19-dev libopenblas-dev libyaml-dev libcmocka-dev \
+PACKAGES = gcc clang cmake ninja-build mold pkg-config flex bison llvm-19-dev libopenblas-dev libyaml-dev libcmocka-dev \
            libjansson-dev libedit-dev libpng-dev libjpeg-dev zlib1g-dev dataset-fashion-mnist
 
 .PHONY: build deps test demo format golden install clean
