@@ -75,6 +75,8 @@ const struct loop_expr *is_below(struct writer *w, const struct loop_expr *a,
                                  const struct loop_expr *b);                               /* a < b */
 const struct loop_expr *is_at(struct writer *w, const struct loop_expr *a, int64_t value); /* a == value */
 const struct loop_expr *is_positive(struct writer *w, const struct loop_expr *a);          /* a > 0 */
+const struct loop_expr *writer_zero(struct writer *w, enum dtype dtype);
+const struct loop_expr *writer_cast(struct writer *w, enum dtype dtype, const struct loop_expr *a);
 
 /* Row major indices of a linear one, for the dims of type. */
 void writer_unflatten(struct writer *w, const struct type *type, const struct loop_expr *linear,
@@ -87,7 +89,8 @@ enum { OPERAND_RANK = 16 };
 /* An operand of the contraction as it lies in memory: element (i, j, ..) is at base + i * stride[0] + j *
  * stride[1] .. */
 struct operand {
-    enum dtype dtype;
+    enum dtype dtype; /* in memory */
+    enum dtype as;    /* the dtype whose values they are: weights of f32 that a model reads as bf16 */
     enum buffer_space space; /* ARGUMENT; SHARED where a phase of the kernel has made it */
     int argument;
     int64_t offset, elements;
@@ -95,22 +98,29 @@ struct operand {
     int64_t base, size[OPERAND_RANK], stride[OPERAND_RANK];
 };
 
-/* Views of a parameter become strides. What is more than a view is computed into SHARED memory by a phase of
+/* Views of a parameter become strides, and one cast is made as elements are read. What is more than a view is computed into SHARED memory by a phase of
  * its own. false: reported. */
 bool operand_map(struct lowering *l, struct loop_kernel *kernel, const struct op *op,
                  const struct value *value, struct operand *out);
 struct buffer *operand_buffer(struct writer *w, const struct operand *operand, const char *name);
+/* An element of it, cast to dtype. */
+const struct loop_expr *operand_load(struct writer *w, const struct operand *operand, const char *name,
+                                     const struct loop_expr *index, enum dtype dtype);
+/* What a tile reads: an operand, or memory of the kernel's own. */
+void tile_read_a(struct tile *t, struct buffer *buffer, enum dtype as);
+void tile_read_b(struct tile *t, struct buffer *buffer, enum dtype as);
 
 /* ---- what becomes of finished elements ---- */
 
 enum finish_kind {
-    FINISH_NOTHING, /* the kernel's one result is the contraction's own */
+    FINISH_NOTHING, /* the kernel's one result is the contraction's own, in the dtype of its sums */
     FINISH_TILE,    /* cheap: on registers, in the tile's epilogue */
     FINISH_LOOP     /* a loop over finished elements, which wait in `raw` */
 };
 
 struct finish {
     enum finish_kind kind;
+    enum dtype dtype; /* of unfinished elements: what the sum is computed in */
     const struct op *kernel;
     const struct value *core; /* the contraction's result */
     int first_result;         /* argument number of the kernel's result 0 */
@@ -121,7 +131,8 @@ struct finish {
     int64_t raw_offset, elements; /* raw_offset -1: nobody has asked for it yet */
 };
 
-bool finish_plan(struct lowering *l, const struct op *op, const struct value *core, struct finish *out);
+bool finish_plan(struct lowering *l, const struct op *op, const struct value *core, enum dtype dtype,
+                 struct finish *out);
 /* FINISH_TILE becomes FINISH_LOOP where sums of `depth` hide it: less code for the same speed. */
 void finish_choose(struct finish *finish, double depth);
 struct buffer *finish_raw(struct writer *w, struct finish *finish);
@@ -171,8 +182,8 @@ struct contraction {
     struct lowering *l;
     struct loop_kernel *out;
     const struct op *kernel, *core;
-    enum dtype dtype;
-    int lanes; /* of a vector of dtype */
+    enum dtype dtype; /* that it computes in: f32 for the 16-bit floats, i32 for i8 */
+    int lanes;        /* of a vector of dtype */
     bool packs_before;
     struct finish finish;
 };

@@ -109,13 +109,15 @@ bool contract_blas(struct contraction *c, bool *is_done) {
     struct matrix a = {0}, b = {0};
     struct gemm shape = {0};
     *is_done = false;
-    if (c->dtype != DTYPE_f32)
+    if (c->core->out[0]->type->dtype != DTYPE_f32)
         return true;
     int phases = c->out->phases.count;
     if (!operand_map(c->l, c->out, c->kernel, c->core->in[0], &a.map) ||
         !operand_map(c->l, c->out, c->kernel, c->core->in[1], &b.map))
         return false;
-    *is_done = read_matrix(&a, c->core, ATTR_lhs_batch, ATTR_lhs_contract) &&
+    bool is_f32 = a.map.dtype == DTYPE_f32 && b.map.dtype == DTYPE_f32 && a.map.as == DTYPE_f32 &&
+                  b.map.as == DTYPE_f32;
+    *is_done = is_f32 && read_matrix(&a, c->core, ATTR_lhs_batch, ATTR_lhs_contract) &&
                read_matrix(&b, c->core, ATTR_rhs_batch, ATTR_rhs_contract) && fill_gemm(&shape, &a, &b);
     if (!*is_done) {
         c->out->phases.count = phases; /* those that would have made operands: our engine asks again */

@@ -157,8 +157,8 @@ static void write_tile(struct conv *v, struct writer *w, const struct place *at,
                        const struct pixels *p, const struct loop_expr *row, int rows) {
     int lanes = v->c->lanes;
     struct tile *t = writer_tile(w, TILE_OUTER, rows, v->vectors * lanes);
-    t->a = operand_buffer(w, &v->w, "w");
-    t->b = canvas_buffer(w, v->c, &v->canvas, "canvas");
+    tile_read_a(t, operand_buffer(w, &v->w, "w"), v->w.as);
+    tile_read_b(t, canvas_buffer(w, v->c, &v->canvas, "canvas"), v->c->dtype);
     t->c = finished_buffer(v, w);
     const struct loop_expr *first_channel = times(w, at->channel_block, v->channel_block);
     const struct loop_expr *out = plus(w, times(w, at->group, v->win.out), row);
@@ -301,7 +301,7 @@ static void finish_square(struct conv *v, struct writer *w, const struct place *
     int lanes = v->c->lanes;
     struct finish *finish = &v->c->finish;
     struct tile *t = writer_tile(w, TILE_TRANSPOSE, pixels, images);
-    t->a = finished_buffer(v, w);
+    tile_read_a(t, finished_buffer(v, w), v->c->dtype);
     t->a_index = times(w, plus(w, times(w, channel, v->finished_pixels), pixel), lanes);
     t->a_m = lanes;
     const struct loop_expr *global =

@@ -120,12 +120,13 @@ static void copy_row(struct rows *r, struct writer *w, const struct loop_expr *f
         if (x->spread > 1)
             inside = lexpr_and(w->f, inside, is_at(w, lexpr_mod(w->f, at, x->spread), 0));
         const struct loop_expr *element = plus(w, from, times(w, lexpr_div(w->f, at, x->spread), x->x));
-        const struct loop_expr *zero = lexpr_float(w->f, r->c->dtype, 0);
+        const struct loop_expr *zero = writer_zero(w, r->x.dtype);
         struct buffer *image = operand_buffer(w, &r->x, "x");
+        const struct loop_expr *value = inside ? lexpr_load_masked(w->f, image, element, inside, zero)
+                                               : lexpr_load(w->f, image, element);
         writer_store(w, canvas_buffer(w, r->c, &r->canvas, "canvas"),
                      plus_n(w, plus(w, to, i), residue * r->run),
-                     inside ? lexpr_load_masked(w->f, image, element, inside, zero)
-                            : lexpr_load(w->f, image, element));
+                     writer_cast(w, r->c->dtype, writer_cast(w, r->x.as, value)));
         writer_end(w);
     }
 }
@@ -134,7 +135,7 @@ static void clear_row(struct rows *r, struct writer *w, const struct loop_expr *
     const struct loop_expr *i =
         writer_for(w, "x", index_of(w, 0), index_of(w, r->canvas.stride[1]), LOOP_VECTOR);
     writer_store(w, canvas_buffer(w, r->c, &r->canvas, "canvas"), plus(w, to, i),
-                 lexpr_float(w->f, r->c->dtype, 0));
+                 writer_zero(w, r->c->dtype));
     writer_end(w);
 }
 
@@ -195,10 +196,10 @@ static void write_tile(struct rows *r, struct writer *w, const struct place *at,
     if (taps->count != 1)
         t->levels[t->level_count++] = (struct tile_level){
             index_of(w, taps->count), taps->step * set->axis[2].tap_step * axis[2].w, taps->advance};
-    t->a = operand_buffer(w, &r->w, "w");
+    tile_read_a(t, operand_buffer(w, &r->w, "w"), r->w.as);
     t->a_index = plus_n(w, plus(w, times(w, out, r->win.w_out), times(w, first_channel, r->win.w_in)), tap);
     t->a_m = r->win.w_out;
-    t->b = canvas_buffer(w, r->c, &r->canvas, "canvas");
+    tile_read_b(t, canvas_buffer(w, r->c, &r->canvas, "canvas"), r->c->dtype);
     t->c = unfinished_buffer(r, w);
     t->c_m = r->channel;
     for (int j = 0; j < r->vectors; j++) {

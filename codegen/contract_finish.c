@@ -222,19 +222,23 @@ static bool overwrites_operand(const struct lowering *l, const struct op *op, in
     return false;
 }
 
-bool finish_plan(struct lowering *l, const struct op *op, const struct value *core, struct finish *out) {
-    *out = (struct finish){
-        .kernel = op, .core = core, .first_result = op->in_count, .elements = type_elements(core->type)};
+bool finish_plan(struct lowering *l, const struct op *op, const struct value *core, enum dtype dtype,
+                 struct finish *out) {
+    *out = (struct finish){.dtype = dtype,
+                           .kernel = op,
+                           .core = core,
+                           .first_result = op->in_count,
+                           .elements = type_elements(core->type)};
     if (!results_fit(l, op, core))
         return false;
     const struct op *yield = block_yield(op->regions[0]);
     out->kind = FINISH_TILE;
-    if (yield->in_count == 1 && yield->in[0] == core)
+    if (yield->in_count == 1 && yield->in[0] == core && core->type->dtype == dtype)
         out->kind = FINISH_NOTHING;
     int cost = 0;
     for (int i = 0; i < yield->in_count; i++) {
         cost += cost_of(out, yield->in[i]);
-        if (yield->in[i]->type->dtype == core->type->dtype && !out->raw_is_argument &&
+        if (yield->in[i]->type->dtype == dtype && !out->raw_is_argument &&
             !overwrites_operand(l, op, i)) {
             out->raw_is_argument = true;
             out->raw_argument = op->in_count + i;
@@ -256,17 +260,18 @@ struct buffer *finish_raw(struct writer *w, struct finish *finish) {
     if (finish->raw_is_argument)
         return writer_argument(w, finish->raw_argument);
     if (finish->raw_offset < 0)
-        finish->raw_offset =
-            kernel_shared(w->kernel, finish->elements * dtype_bytes(finish->core->type->dtype));
-    return writer_memory(w, SPACE_SHARED, finish->raw_offset, finish->core->type->dtype, finish->elements,
-                         "raw");
+        finish->raw_offset = kernel_shared(w->kernel, finish->elements * dtype_bytes(finish->dtype));
+    return writer_memory(w, SPACE_SHARED, finish->raw_offset, finish->dtype, finish->elements, "raw");
 }
 
 /* ---- statements ---- */
 
 void finish_element(struct writer *w, const struct finish *finish, const struct loop_expr *linear,
                     const struct loop_expr *value) {
-    struct reader r = {.w = w, .kernel = finish->kernel, .core = finish->core, .core_value = value};
+    struct reader r = {.w = w,
+                       .kernel = finish->kernel,
+                       .core = finish->core,
+                       .core_value = writer_cast(w, finish->core->type->dtype, value)};
     const struct op *yield = block_yield(finish->kernel->regions[0]);
     const struct loop_expr *results[OPERAND_RANK];
     assert(yield->in_count <= OPERAND_RANK);
@@ -291,7 +296,7 @@ void finish_tile(struct writer *w, const struct finish *finish, struct tile *til
                  int64_t row_stride) {
     bool transposes = tile->kind == TILE_TRANSPOSE;
     struct loop_function *f = w->f;
-    tile->finished = loop_var_create(f, "finished", finish->core->type->dtype);
+    tile->finished = loop_var_create(f, "finished", finish->dtype);
     tile->row = loop_var_create(f, "row", DTYPE_i64);
     tile->column = loop_var_create(f, "column", DTYPE_i64);
     tile->row->min = tile->column->min = 0;

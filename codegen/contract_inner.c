@@ -49,10 +49,10 @@ static void write_tile(struct inner *n, struct writer *w, const struct grid_plac
     struct product *d = n->d;
     int lanes = d->c->lanes;
     struct tile *t = writer_tile(w, TILE_INNER, rows, columns);
-    t->a = operand_buffer(w, &d->a, "a");
+    tile_read_a(t, operand_buffer(w, &d->a, "a"), d->a.as);
     t->a_index = plus(w, at->a, times(w, row, d->m.a));
     t->a_m = d->m.a;
-    t->b = operand_buffer(w, &d->b, "b");
+    tile_read_b(t, operand_buffer(w, &d->b, "b"), d->b.as);
     t->b_index[0] = plus(w, at->b, times(w, column, d->n.b));
     t->b_n = d->n.b;
     t->c = finish_raw(w, &d->c->finish);

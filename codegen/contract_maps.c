@@ -88,12 +88,19 @@ static bool map_reshape(struct operand *o, const struct type *type) {
     return true;
 }
 
-/* true: value is a chain of views of a parameter. */
+/* One cast is made where elements are read. */
+static bool map_cast(struct operand *o, const struct op *op) {
+    bool is_first = o->as == o->dtype;
+    o->as = op->out[0]->type->dtype;
+    return is_first;
+}
+
+/* true: value is a chain of views of a parameter, with a cast among them at most. */
 static bool map_views(const struct op *kernel, const struct value *value, struct operand *o) {
     if (!value->def) {
         o->space = SPACE_ARGUMENT;
         o->argument = value->index;
-        o->dtype = value->type->dtype;
+        o->dtype = o->as = value->type->dtype;
         o->elements = type_elements(value->type);
         map_dense(o, value->type);
         return true;
@@ -112,6 +119,8 @@ static bool map_views(const struct op *kernel, const struct value *value, struct
     case OP_broadcast:
         map_broadcast(o, op);
         return true;
+    case OP_cast:
+        return map_cast(o, op);
     case OP_stop_gradient:
         return true;
     default:
@@ -124,7 +133,7 @@ enum { STAGE_RUN = 4096 }; /* elements of a task */
 /* A phase that computes the operand element by element into SHARED memory. */
 static void stage_operand(struct lowering *l, struct loop_kernel *kernel, const struct op *op,
                           const struct value *value, struct operand *o) {
-    o->dtype = value->type->dtype;
+    o->dtype = o->as = value->type->dtype;
     o->space = SPACE_SHARED;
     o->elements = type_elements(value->type);
     o->offset = kernel_shared(kernel, o->elements * dtype_bytes(o->dtype));
@@ -177,4 +186,20 @@ struct buffer *operand_buffer(struct writer *w, const struct operand *operand, c
     if (operand->space == SPACE_ARGUMENT)
         return writer_argument(w, operand->argument);
     return writer_memory(w, operand->space, operand->offset, operand->dtype, operand->elements, name);
+}
+
+const struct loop_expr *operand_load(struct writer *w, const struct operand *operand, const char *name,
+                                     const struct loop_expr *index, enum dtype dtype) {
+    const struct loop_expr *x = lexpr_load(w->f, operand_buffer(w, operand, name), index);
+    return writer_cast(w, dtype, writer_cast(w, operand->as, x));
+}
+
+void tile_read_a(struct tile *t, struct buffer *buffer, enum dtype as) {
+    t->a = buffer;
+    t->a_as = as;
+}
+
+void tile_read_b(struct tile *t, struct buffer *buffer, enum dtype as) {
+    t->b = buffer;
+    t->b_as = as;
 }

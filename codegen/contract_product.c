@@ -226,15 +226,15 @@ static void write_tile(struct product *d, struct writer *w, const struct unit *u
                        const struct loop_expr *panel, const struct loop_expr *row, int rows, int columns) {
     struct tile *t = writer_tile(w, TILE_OUTER, rows, columns);
     const struct loop_expr *column = times(w, panel, d->by.panel);
-    t->a = operand_buffer(w, &d->a, "a");
+    tile_read_a(t, operand_buffer(w, &d->a, "a"), d->a.as);
     t->a_index = plus(w, plus(w, u->at.a, times(w, row, d->m.a)), times(w, u->k_first, d->k.at[0].a));
     t->a_m = d->m.a;
     if (d->by.mode == B_IN_PLACE) {
-        t->b = operand_buffer(w, &d->b, "b");
+        tile_read_b(t, operand_buffer(w, &d->b, "b"), d->b.as);
         t->b_index[0] =
             plus(w, plus(w, u->at.b, times(w, column, d->n.b)), times(w, u->k_first, d->k.at[0].b));
     } else {
-        t->b = packed_buffer(d, w);
+        tile_read_b(t, packed_buffer(d, w), d->c->dtype);
         t->b_index[0] = packed_panel(d, w, u, panel);
     }
     const struct loop_expr *outer = plus(w, u->at.c, times(w, row, d->m.c)), *c = plus(w, outer, column);
@@ -323,7 +323,7 @@ static void pack_elements(struct product *d, struct writer *w, const struct loop
                           const struct loop_expr *to, const struct loop_expr *columns) {
     const struct loop_expr *j = writer_for(w, "n", index_of(w, 0), columns, LOOP_VECTOR);
     const struct loop_expr *value =
-        lexpr_load(w->f, operand_buffer(w, &d->b, "b"), plus(w, from, times(w, j, d->n.b)));
+        operand_load(w, &d->b, "b", plus(w, from, times(w, j, d->n.b)), d->c->dtype);
     writer_store(w, packed_buffer(d, w), plus(w, to, j), value);
     writer_end(w);
 }
@@ -332,7 +332,7 @@ static void pack_elements(struct product *d, struct writer *w, const struct loop
 static void pack_square(struct product *d, struct writer *w, const struct loop_expr *from,
                         const struct loop_expr *to, int rows, int columns) {
     struct tile *t = writer_tile(w, TILE_TRANSPOSE, rows, columns);
-    t->a = operand_buffer(w, &d->b, "b");
+    tile_read_a(t, operand_buffer(w, &d->b, "b"), d->b.as);
     t->a_index = from;
     t->a_m = d->n.b;
     t->c = packed_buffer(d, w);
@@ -418,7 +418,7 @@ static void pack_panel(struct product *d, struct writer *w, const struct unit *u
 static void copy_rows(struct product *d, struct writer *w, const struct unit *u, const struct loop_expr *from,
                       const struct loop_expr *to, int rows, const struct loop_expr *panel, int64_t columns) {
     struct tile *t = writer_tile(w, TILE_COPY, rows, (int)columns);
-    t->a = operand_buffer(w, &d->b, "b");
+    tile_read_a(t, operand_buffer(w, &d->b, "b"), d->b.as);
     t->a_index = plus(w, panel_source(d, w, u, panel), from);
     t->a_m = d->k.at[d->k.count - 1].b;
     t->c = packed_buffer(d, w);

@@ -112,10 +112,10 @@ static void write_tile(struct wgrad *g, struct writer *w, const struct place *at
     int64_t lanes = g->c->lanes, taps = axis[0].window * axis[1].window * axis[2].window;
     struct tile *t = writer_tile(w, TILE_INNER, rows, columns);
     const struct loop_expr *channel = g->columns_are_channels ? column : at->channel;
-    t->a = canvas_buffer(w, g->c, &g->dy_canvas, "dy");
+    tile_read_a(t, canvas_buffer(w, g->c, &g->dy_canvas, "dy"), g->c->dtype);
     t->a_index = times(w, plus(w, times(w, at->group, n->out), row), g->dy_canvas.channel);
     t->a_m = g->dy_canvas.channel;
-    t->b = canvas_buffer(w, g->c, &g->canvas, "x");
+    tile_read_b(t, canvas_buffer(w, g->c, &g->canvas, "x"), g->c->dtype);
     t->b_index[0] = times(w, plus(w, times(w, at->group, n->in), channel), g->canvas.channel);
     t->b_n = g->columns_are_channels ? g->canvas.channel : axis[2].dilation * lanes;
     const struct loop_expr *out =
@@ -251,7 +251,7 @@ static void write_zeros(struct contraction *c) {
     writer_begin(&w, c->l, c->out, c->kernel);
     const struct loop_expr *count = index_of(&w, type_elements(c->core->out[0]->type));
     const struct loop_expr *i = writer_for(&w, "i", index_of(&w, 0), count, LOOP_VECTOR);
-    finish_element(&w, &c->finish, i, lexpr_float(w.f, c->dtype, 0));
+    finish_element(&w, &c->finish, i, writer_zero(&w, c->dtype));
     writer_end(&w);
     writer_finish(&w, 1);
 }

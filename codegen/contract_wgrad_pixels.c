@@ -80,7 +80,7 @@ static struct buffer *turned_buffer(struct pixels *p, struct writer *w) {
 static void turn_square(struct pixels *p, struct writer *w, const struct loop_expr *from,
                         const struct loop_expr *to, int rows, int columns) {
     struct tile *t = writer_tile(w, TILE_TRANSPOSE, rows, columns);
-    t->a = operand_buffer(w, &p->dy, "dy");
+    tile_read_a(t, operand_buffer(w, &p->dy, "dy"), p->dy.as);
     t->a_index = from;
     t->a_m = p->dy.stride[1];
     t->c = turned_buffer(p, w);
@@ -210,10 +210,10 @@ static const struct loop_expr *partial_place(struct pixels *p, struct writer *w,
 static void write_tile(struct pixels *p, struct writer *w, const struct place *at,
                        const struct tap_place *tap, const struct loop_expr *row, int rows) {
     struct tile *t = writer_tile(w, TILE_OUTER, rows, (int)p->panel);
-    t->a = operand_buffer(w, &p->x, "x");
+    tile_read_a(t, operand_buffer(w, &p->x, "x"), p->x.as);
     t->a_index = plus(w, tap->a, times(w, row, p->win.x_channel));
     t->a_m = p->win.x_channel;
-    t->b = turned_buffer(p, w);
+    tile_read_b(t, turned_buffer(p, w), p->c->dtype);
     t->b_index[0] = tap->b;
     t->c = partial_buffer(p, w);
     t->c_index[0] = partial_place(p, w, at, row);

@@ -161,14 +161,14 @@ static void clear(const struct filling *f, const struct loop_expr *first, int64_
     struct writer *w = f->w;
     const struct loop_expr *i = writer_for(w, "i", index_of(w, 0), index_of(w, count), LOOP_VECTOR);
     writer_store(w, canvas_buffer(w, f->c, f->canvas, "canvas"), plus(w, first, i),
-                 lexpr_float(w->f, f->c->dtype, 0));
+                 writer_zero(w, f->c->dtype));
     writer_end(w);
 }
 
 static void turn_square(const struct filling *f, const struct loop_expr *from, const struct loop_expr *to,
                         int images, int64_t pixels) {
     struct tile *t = writer_tile(f->w, TILE_TRANSPOSE, images, (int)pixels);
-    t->a = operand_buffer(f->w, f->x, "x");
+    tile_read_a(t, operand_buffer(f->w, f->x, "x"), f->x->as);
     t->a_index = from;
     t->a_m = f->win->x_batch;
     t->c = canvas_buffer(f->w, f->c, f->canvas, "canvas");

@@ -219,6 +219,14 @@ const struct loop_expr *is_positive(struct writer *w, const struct loop_expr *a)
     return is_below(w, index_of(w, 0), a);
 }
 
+const struct loop_expr *writer_zero(struct writer *w, enum dtype dtype) {
+    return dtype_is_float(dtype) ? lexpr_float(w->f, dtype, 0) : lexpr_int(w->f, dtype, 0);
+}
+
+const struct loop_expr *writer_cast(struct writer *w, enum dtype dtype, const struct loop_expr *a) {
+    return a->dtype == dtype ? a : lexpr_op(w->f, OP_cast, dtype, &a, 1);
+}
+
 /* Each index from the whole: what is known of inner parts of it (lexpr_known) then drops out at once. */
 void writer_unflatten(struct writer *w, const struct type *type, const struct loop_expr *linear,
                       const struct loop_expr **index) {

@@ -31,12 +31,15 @@ static LLVMValueRef float_to_bf16(struct emitter *e, LLVMValueRef x) {
     return LLVMBuildTrunc(b, kept, type_like(i16, shape), "");
 }
 
-/* x86 before AVX2 may lack F16C, and then LLVM calls a function that nobody links: integers do it. The
+/* x86 before AVX2 may lack F16C (vcvtph2ps), and then LLVM calls a function that nobody links: integers do it. The
  * exponent is moved by a multiplication, which also makes subnormals right (Giesen, "half to float done
  * quick"). */
 static LLVMValueRef half_to_float(struct emitter *e, LLVMValueRef raw) {
     LLVMBuilderRef b = e->b;
     LLVMTypeRef shape = LLVMTypeOf(raw), wide = type_like(e->i32, shape), floats = type_like(e->f32, shape);
+    LLVMTypeRef halves = type_like(LLVMHalfTypeInContext(e->context), shape);
+    if (e->target->has_half)
+        return LLVMBuildFPExt(b, LLVMBuildBitCast(b, raw, halves, ""), floats, "");
     LLVMValueRef h = LLVMBuildZExt(b, raw, wide, "");
     LLVMValueRef magnitude =
         LLVMBuildShl(b, LLVMBuildAnd(b, h, const_like(wide, 0x7fff), ""), const_like(wide, 13), "");
@@ -56,6 +59,10 @@ static LLVMValueRef half_to_float(struct emitter *e, LLVMValueRef raw) {
 static LLVMValueRef float_to_half(struct emitter *e, LLVMValueRef x) {
     LLVMBuilderRef b = e->b;
     LLVMTypeRef shape = LLVMTypeOf(x), wide = type_like(e->i32, shape), floats = type_like(e->f32, shape);
+    LLVMTypeRef i16 = LLVMIntTypeInContext(e->context, 16);
+    LLVMTypeRef halves = type_like(LLVMHalfTypeInContext(e->context), shape);
+    if (e->target->has_half)
+        return LLVMBuildBitCast(b, LLVMBuildFPTrunc(b, x, halves, ""), type_like(i16, shape), "");
     LLVMValueRef bits = LLVMBuildBitCast(b, x, wide, "");
     LLVMValueRef sign =
         LLVMBuildAnd(b, LLVMBuildLShr(b, bits, const_like(wide, 16), ""), const_like(wide, 0x8000), "");
@@ -75,7 +82,6 @@ static LLVMValueRef float_to_half(struct emitter *e, LLVMValueRef x) {
     r = LLVMBuildSelect(b, too_big, const_like(wide, 0x7c00), r, "");
     LLVMValueRef is_nan = LLVMBuildFCmp(b, LLVMRealUNO, x, x, "");
     r = LLVMBuildSelect(b, is_nan, const_like(wide, 0x7e00), r, "");
-    LLVMTypeRef i16 = LLVMIntTypeInContext(e->context, 16);
     return LLVMBuildTrunc(b, LLVMBuildOr(b, r, sign, ""), type_like(i16, shape), "");
 }
 

@@ -19,6 +19,7 @@ struct micro {
     int lanes, vectors, columns; /* columns: accumulators in a row, vectors of OUTER or columns of INNER */
     int partial;                 /* lanes of the last vector that exist, 0: all */
     int pointers;                /* of B: 1 where its vectors or columns are at constant distances */
+    enum dtype dtype;            /* of registers and of C */
     LLVMTypeRef element, vector;
     LLVMValueRef c[TILE_VECTORS], counts[TILE_LEVELS];
     LLVMValueRef acc[MAX_ACCUMULATORS];
@@ -32,21 +33,39 @@ struct cursor {
 
 /* ---- memory ---- */
 
-static LLVMValueRef element_at(struct micro *m, LLVMValueRef pointer, int64_t offset) {
+/* What elements in memory are, and on their way to registers. */
+struct reading {
+    enum dtype memory, as;
+};
+
+static struct reading reading_a(const struct micro *m) {
+    return (struct reading){m->tile->a->dtype, m->tile->a_as};
+}
+
+static struct reading reading_b(const struct micro *m) {
+    return (struct reading){m->tile->b->dtype, m->tile->b_as};
+}
+
+static struct reading reading_c(const struct micro *m) {
+    return (struct reading){m->dtype, m->dtype};
+}
+
+static LLVMValueRef element_at(struct micro *m, enum dtype dtype, LLVMValueRef pointer, int64_t offset) {
     if (offset == 0)
         return pointer;
     LLVMValueRef index = emit_i64(m->em, offset);
-    return LLVMBuildGEP2(m->e->b, m->element, pointer, &index, 1, "");
+    return LLVMBuildGEP2(m->e->b, emit_memory_type(m->em, dtype), pointer, &index, 1, "");
 }
 
-static unsigned element_bytes(const struct micro *m) {
-    return (unsigned)dtype_bytes(m->tile->a->dtype);
-}
-
-static LLVMValueRef load_of(struct micro *m, LLVMTypeRef type, LLVMValueRef pointer) {
+static LLVMValueRef load_of(struct micro *m, LLVMTypeRef type, enum dtype dtype, LLVMValueRef pointer) {
     LLVMValueRef x = LLVMBuildLoad2(m->e->b, type, pointer, "");
-    LLVMSetAlignment(x, element_bytes(m));
+    LLVMSetAlignment(x, (unsigned)dtype_bytes(dtype));
     return x;
+}
+
+static LLVMValueRef to_register(struct micro *m, struct reading s, LLVMValueRef raw) {
+    LLVMValueRef x = emit_cast(m->e, emit_from_memory(m->e, s.memory, raw), s.memory, s.as);
+    return emit_cast(m->e, x, s.as, m->dtype);
 }
 
 static LLVMValueRef first_lanes(struct micro *m, int count) {
@@ -57,16 +76,31 @@ static LLVMValueRef first_lanes(struct micro *m, int count) {
 }
 
 /* The lanes behind count are zero and touch no memory. */
-static LLVMValueRef load_vector(struct micro *m, LLVMValueRef pointer, int count) {
+static LLVMValueRef load_vector(struct micro *m, struct reading s, LLVMValueRef pointer, int count) {
+    LLVMTypeRef vector = LLVMVectorType(emit_memory_type(m->em, s.memory), (unsigned)m->lanes);
     if (count == m->lanes)
-        return load_of(m, m->vector, pointer);
-    LLVMTypeRef overloads[] = {m->vector, m->e->ptr};
-    LLVMValueRef args[] = {pointer, LLVMConstInt(m->e->i32, element_bytes(m), 0), first_lanes(m, count),
-                           LLVMConstNull(m->vector)};
+        return to_register(m, s, load_of(m, vector, s.memory, pointer));
+    LLVMTypeRef overloads[] = {vector, m->e->ptr};
+    LLVMValueRef args[] = {pointer, LLVMConstInt(m->e->i32, (unsigned)dtype_bytes(s.memory), 0),
+                           first_lanes(m, count), LLVMConstNull(vector)};
     unsigned id = LLVMLookupIntrinsicID("llvm.masked.load", 16);
     LLVMValueRef callee = LLVMGetIntrinsicDeclaration(m->e->module, id, overloads, 2);
-    return LLVMBuildCall2(m->e->b, LLVMIntrinsicGetType(m->e->context, id, overloads, 2), callee, args, 4,
-                          "");
+    return to_register(m, s,
+                       LLVMBuildCall2(m->e->b, LLVMIntrinsicGetType(m->e->context, id, overloads, 2), callee,
+                                      args, 4, ""));
+}
+
+/* One element in all lanes. Narrow ones become vectors before they are cast: there is an instruction that
+ * broadcasts them from memory, and one that widens lanes; a bf16 is even in place once a lane holds two. */
+static LLVMValueRef load_splat(struct micro *m, struct reading s, LLVMValueRef pointer) {
+    LLVMValueRef raw = load_of(m, emit_memory_type(m->em, s.memory), s.memory, pointer);
+    if (s.memory == m->dtype && s.as == m->dtype)
+        return emit_splat(m->em, raw, m->lanes);
+    if (s.memory != DTYPE_bf16 || s.as != DTYPE_bf16 || m->dtype != DTYPE_f32)
+        return to_register(m, s, emit_splat(m->em, raw, m->lanes));
+    LLVMTypeRef words = LLVMVectorType(m->e->i32, (unsigned)m->lanes);
+    LLVMValueRef pairs = LLVMBuildBitCast(m->e->b, emit_splat(m->em, raw, 2 * m->lanes), words, "");
+    return LLVMBuildBitCast(m->e->b, LLVMBuildShl(m->e->b, pairs, const_like(words, 16), ""), m->vector, "");
 }
 
 static LLVMValueRef lane_range(struct micro *m, LLVMValueRef vector, int first, int count) {
@@ -93,18 +127,21 @@ static void store_vector(struct micro *m, LLVMValueRef vector, LLVMValueRef poin
             : piece > 1
                 ? lane_range(m, vector, done, piece)
                 : LLVMBuildExtractElement(m->e->b, vector, LLVMConstInt(m->e->i32, (unsigned)done, 0), "");
-        LLVMSetAlignment(LLVMBuildStore(m->e->b, part, element_at(m, pointer, done)), element_bytes(m));
+        LLVMSetAlignment(LLVMBuildStore(m->e->b, part, element_at(m, m->dtype, pointer, done)),
+                         (unsigned)dtype_bytes(m->dtype));
         done += piece;
     }
 }
 
 /* ---- arithmetic ---- */
 
-static LLVMValueRef splat_of(struct micro *m, LLVMValueRef scalar) {
-    return emit_splat(m->em, scalar, m->lanes);
+static LLVMValueRef add(struct micro *m, LLVMValueRef x, LLVMValueRef y) {
+    return dtype_is_float(m->dtype) ? LLVMBuildFAdd(m->e->b, x, y, "") : LLVMBuildAdd(m->e->b, x, y, "");
 }
 
 static LLVMValueRef multiply_add(struct micro *m, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z) {
+    if (!dtype_is_float(m->dtype))
+        return LLVMBuildAdd(m->e->b, LLVMBuildMul(m->e->b, x, y, ""), z, "");
     if (!m->e->target->has_fma)
         return LLVMBuildFAdd(m->e->b, LLVMBuildFMul(m->e->b, x, y, ""), z, "");
     LLVMValueRef args[] = {x, y, z};
@@ -113,9 +150,9 @@ static LLVMValueRef multiply_add(struct micro *m, LLVMValueRef x, LLVMValueRef y
 
 static LLVMValueRef b_pointer(struct micro *m, const struct cursor *at, int column) {
     if (m->pointers > 1)
-        return element_at(m, at->b[column], at->b_offset);
+        return element_at(m, m->tile->b->dtype, at->b[column], at->b_offset);
     int64_t distance = m->tile->kind == TILE_INNER ? m->tile->b_n : m->lanes;
-    return element_at(m, at->b[0], at->b_offset + column * distance);
+    return element_at(m, m->tile->b->dtype, at->b[0], at->b_offset + column * distance);
 }
 
 /* One step of k: a vector or broadcast of each row of A, a vector of each column of B, all their products.
@@ -125,12 +162,12 @@ static void emit_step(struct micro *m, const struct cursor *at, int count) {
     const struct tile *t = m->tile;
     LLVMValueRef b[MAX_ACCUMULATORS];
     for (int j = 0; j < m->columns; j++)
-        b[j] = load_vector(m, b_pointer(m, at, j),
+        b[j] = load_vector(m, reading_b(m), b_pointer(m, at, j),
                            t->kind == TILE_OUTER && j == m->columns - 1 && m->partial ? m->partial : count);
     for (int i = 0; i < t->rows; i++) {
-        LLVMValueRef pointer = element_at(m, at->a, at->a_offset + i * t->a_m);
-        LLVMValueRef a = t->kind == TILE_INNER ? load_vector(m, pointer, count)
-                                               : splat_of(m, load_of(m, m->element, pointer));
+        LLVMValueRef pointer = element_at(m, t->a->dtype, at->a, at->a_offset + i * t->a_m);
+        LLVMValueRef a = t->kind == TILE_INNER ? load_vector(m, reading_a(m), pointer, count)
+                                               : load_splat(m, reading_a(m), pointer);
         for (int j = 0; j < m->columns; j++) {
             LLVMValueRef *acc = &m->acc[i * m->columns + j];
             *acc = multiply_add(m, a, b[j], *acc);
@@ -195,9 +232,9 @@ static void emit_loop(struct micro *m, int level, const struct cursor *at) {
     LLVMBasicBlockRef latch = here(m);
     LLVMValueRef next = LLVMBuildAdd(b, turn, emit_i64(m->em, turns), "");
     phi_add(turn, next, latch);
-    phi_add(inner.a, element_at(m, inner.a, turns * l->a), latch);
+    phi_add(inner.a, element_at(m, m->tile->a->dtype, inner.a, turns * l->a), latch);
     for (int j = 0; j < m->pointers; j++)
-        phi_add(inner.b[j], element_at(m, inner.b[j], turns * l->b), latch);
+        phi_add(inner.b[j], element_at(m, m->tile->b->dtype, inner.b[j], turns * l->b), latch);
     for (int i = 0; i < acc_count; i++)
         phi_add(acc[i], m->acc[i], latch);
     LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSLT, next, m->counts[level], ""), body, exit);
@@ -248,13 +285,13 @@ static int lanes_of(const struct micro *m, int vector) {
 }
 
 static LLVMValueRef c_vector(struct micro *m, int row, int vector) {
-    return element_at(m, m->c[vector], row * m->tile->c_m);
+    return element_at(m, m->dtype, m->c[vector], row * m->tile->c_m);
 }
 
 static void load_accumulators(struct micro *m) {
     for (int i = 0; i < m->tile->rows; i++)
         for (int j = 0; j < m->columns; j++)
-            m->acc[i * m->columns + j] = load_vector(m, c_vector(m, i, j), lanes_of(m, j));
+            m->acc[i * m->columns + j] = load_vector(m, reading_c(m), c_vector(m, i, j), lanes_of(m, j));
 }
 
 static void clear_accumulators(struct micro *m) {
@@ -348,31 +385,30 @@ static LLVMValueRef add_pairs(struct micro *m, LLVMValueRef x, LLVMValueRef y) {
         even[i] = (i / 4) * 4 + (i % 2) * 2 + (i % 4 < 2 ? 0 : m->lanes);
         odd[i] = even[i] + 1;
     }
-    return LLVMBuildFAdd(m->e->b, shuffle(m, x, y, even, m->lanes), shuffle(m, x, y, odd, m->lanes), "");
+    return add(m, shuffle(m, x, y, even, m->lanes), shuffle(m, x, y, odd, m->lanes));
 }
 
 /* The sums of four accumulators' lanes, in a tree of neighbours. */
 static void add_lanes(struct micro *m, const LLVMValueRef *x, LLVMValueRef *sums) {
     if (m->lanes == 2) {
         for (int i = 0; i < 4; i++)
-            sums[i] = LLVMBuildFAdd(m->e->b, lane_of(m, x[i], 0), lane_of(m, x[i], 1), "");
+            sums[i] = add(m, lane_of(m, x[i], 0), lane_of(m, x[i], 1));
         return;
     }
     LLVMValueRef all = add_pairs(m, add_pairs(m, x[0], x[1]), add_pairs(m, x[2], x[3]));
     for (int width = m->lanes; width > 4; width /= 2)
-        all = LLVMBuildFAdd(m->e->b, lane_range(m, all, 0, width / 2),
-                            lane_range(m, all, width / 2, width / 2), "");
+        all = add(m, lane_range(m, all, 0, width / 2), lane_range(m, all, width / 2, width / 2));
     for (int i = 0; i < 4; i++)
         sums[i] = lane_of(m, all, i);
 }
 
 static void add_to_c(struct micro *m, LLVMValueRef sum, LLVMValueRef pointer, LLVMValueRef accumulate) {
     if (accumulate) {
-        LLVMValueRef old = load_of(m, m->element, pointer);
+        LLVMValueRef old = load_of(m, m->element, m->dtype, pointer);
         /* Selected behind the sum: what C holds before the first store may be anything. */
-        sum = LLVMBuildSelect(m->e->b, accumulate, LLVMBuildFAdd(m->e->b, old, sum, ""), sum, "");
+        sum = LLVMBuildSelect(m->e->b, accumulate, add(m, old, sum), sum, "");
     }
-    LLVMSetAlignment(LLVMBuildStore(m->e->b, sum, pointer), element_bytes(m));
+    LLVMSetAlignment(LLVMBuildStore(m->e->b, sum, pointer), (unsigned)dtype_bytes(m->dtype));
 }
 
 static void finish_inner(struct micro *m, LLVMValueRef accumulate) {
@@ -385,7 +421,8 @@ static void finish_inner(struct micro *m, LLVMValueRef accumulate) {
             LLVMValueRef sums[4];
             add_lanes(m, four, sums);
             for (int k = 0; k < 4 && j + k < m->columns; k++)
-                add_to_c(m, sums[k], element_at(m, m->c[0], i * t->c_m + (j + k) * t->c_n), accumulate);
+                add_to_c(m, sums[k], element_at(m, m->dtype, m->c[0], i * t->c_m + (j + k) * t->c_n),
+                         accumulate);
         }
 }
 
@@ -437,14 +474,15 @@ static void emit_transpose(struct micro *m, LLVMValueRef a) {
     const struct tile *t = m->tile;
     LLVMValueRef v[64];
     for (int i = 0; i < m->lanes; i++)
-        v[i] =
-            i < t->rows ? load_vector(m, element_at(m, a, i * t->a_m), t->columns) : LLVMConstNull(m->vector);
+        v[i] = i < t->rows ? load_vector(m, reading_a(m), element_at(m, t->a->dtype, a, i * t->a_m), t->columns)
+                           : LLVMConstNull(m->vector);
     transpose_vectors(m, v);
     for (int j = 0; j < t->columns; j++) {
         if (t->epilogue)
             emit_finished(m, v[j], j, 0, t->rows);
         else
-            store_vector(m, v[j], element_at(m, m->c[0], j * t->c_m), t->c_full ? m->lanes : t->rows);
+            store_vector(m, v[j], element_at(m, m->dtype, m->c[0], j * t->c_m),
+                         t->c_full ? m->lanes : t->rows);
     }
 }
 
@@ -453,8 +491,9 @@ static void emit_copy(struct micro *m, LLVMValueRef a) {
     for (int i = 0; i < t->rows; i++)
         for (int n = 0; n < t->columns; n += m->lanes) {
             int count = t->columns - n < m->lanes ? t->columns - n : m->lanes;
-            LLVMValueRef v = load_vector(m, element_at(m, a, i * t->a_m + n), count);
-            store_vector(m, v, element_at(m, m->c[0], i * t->c_m + n), count);
+            LLVMValueRef v =
+                load_vector(m, reading_a(m), element_at(m, t->a->dtype, a, i * t->a_m + n), count);
+            store_vector(m, v, element_at(m, m->dtype, m->c[0], i * t->c_m + n), count);
         }
 }
 
@@ -471,7 +510,7 @@ static int places(struct micro *m, struct buffer *buffer, const struct loop_expr
     out[0] = place(m, buffer, index[0]);
     for (int v = 1; v < m->vectors; v++) {
         own += index[v] != NULL;
-        out[v] = index[v] ? place(m, buffer, index[v]) : element_at(m, out[0], v * m->lanes);
+        out[v] = index[v] ? place(m, buffer, index[v]) : element_at(m, buffer->dtype, out[0], v * m->lanes);
     }
     return own;
 }
@@ -503,8 +542,9 @@ static void emit_product(struct micro *m, LLVMValueRef a) {
 void emit_tile(struct emission *em, const struct loop_stmt *stmt) {
     const struct tile *t = stmt->tile;
     struct emitter *e = emission_emitter(em);
-    struct micro m = {.em = em, .e = e, .tile = t, .element = emit_memory_type(em, t->a->dtype)};
-    m.lanes = target_lanes(e->target, dtype_bytes(t->a->dtype));
+    struct micro m = {.em = em, .e = e, .tile = t, .dtype = tile_dtype(t)};
+    m.element = emit_memory_type(em, m.dtype);
+    m.lanes = target_lanes(e->target, dtype_bytes(m.dtype));
     m.vector = LLVMVectorType(m.element, (unsigned)m.lanes);
     bool is_product = t->kind == TILE_OUTER || t->kind == TILE_INNER;
     m.vectors = t->kind == TILE_OUTER ? (t->columns + m.lanes - 1) / m.lanes : 1;

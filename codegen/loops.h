@@ -84,7 +84,10 @@ struct gemm {
     int m, n, k, a_row, b_row, c_row; /* sizes; elements from one row in memory to the next */
 };
 
-/* A micro-kernel (codegen/emit_tile.c), in three kinds. f32 or f64: the dtype of its buffers. VL: lanes of a vector.
+/* A micro-kernel (codegen/emit_tile.c), in four kinds. It computes in the dtype of `finished`, or where that is NULL of C:
+ * f32, f64 or i32 (tile_dtype). Elements of A and B may have other dtypes: they are cast when they are read, to a_as or
+ * b_as (the dtype whose values they are: weights of f32 as bf16) and from there to the tile's own. VL: lanes of a vector
+ * of that.
  *
  * OUTER: C[r, n] (+)= sum_k A[r, k] * B[k, n] with rows * ceil(columns / VL) accumulators in registers (KERNELS.md 1).
  *     A is read as broadcasts: row r is a_m elements behind row 0. B is read as vectors along n: vector v begins at
@@ -112,6 +115,7 @@ struct tile {
     enum tile_kind kind;
     int rows, columns, tail;
     struct buffer *a, *b, *c;
+    enum dtype a_as, b_as;
     const struct loop_expr *a_index, *b_index[TILE_VECTORS], *c_index[TILE_VECTORS];
     int64_t a_m, b_n, c_m, c_n;
     bool c_full;
@@ -126,8 +130,9 @@ struct tile {
     const struct loop_expr *last; /* bool: where false the epilogue waits and C is stored; NULL: always true */
 };
 
-/* For passes and the printer (codegen/tile.c): all expressions of a tile but the epilogue's, in a fixed order; their
+/* For passes and the printer (codegen/tile.c): the dtype that it computes in; all expressions of a tile but the epilogue's, in a fixed order; their
  * number. And its text, without the epilogue, where `print` writes an expression. */
+enum dtype tile_dtype(const struct tile *tile);
 int tile_expressions(const struct tile *tile, const struct loop_expr *out[TILE_EXPRESSIONS]);
 void tile_print(const struct tile *tile, struct strbuf *out, void (*print)(void *data, const struct loop_expr *x), void *data);
 

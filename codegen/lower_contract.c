@@ -24,16 +24,14 @@ static bool lower(struct lowering *l, const struct op *kernel, bool packs_before
         diag_defect(l->diags, kernel->site->span, "a kernel of kind contract without a sum of products");
         return false;
     }
+    /* Floats of 16 bits are storage: their products are added up in f32 and rounded once. i8 gives i32. */
     enum dtype dtype = core->out[0]->type->dtype;
-    if (dtype != DTYPE_f32 && dtype != DTYPE_f64) {
-        diag_error_at(l->diags, core->site, E_COMPILE,
-                      "sums of products of %s are not compiled yet: cast to f32", dtype_text(dtype));
-        return false;
-    }
+    if (dtype == DTYPE_bf16 || dtype == DTYPE_f16)
+        dtype = DTYPE_f32;
     struct contraction c = {
         .l = l, .out = out, .kernel = kernel, .core = core, .dtype = dtype, .packs_before = packs_before};
     c.lanes = target_lanes(l->target, dtype_bytes(dtype));
-    if (!finish_plan(l, kernel, core->out[0], &c.finish))
+    if (!finish_plan(l, kernel, core->out[0], dtype, &c.finish))
         return false;
     if (type_elements(core->out[0]->type) == 0)
         return true; /* no phase: there is nothing to store */

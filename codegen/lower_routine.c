@@ -43,10 +43,6 @@ static expr as_index(struct writer *w, expr x) {
     return x->dtype == DTYPE_i64 ? x : lexpr_op(w->f, OP_cast, DTYPE_i64, &x, 1);
 }
 
-static expr zero_of(struct writer *w, enum dtype dtype) {
-    return dtype_is_float(dtype) ? lexpr_float(w->f, dtype, 0) : lexpr_int(w->f, dtype, 0);
-}
-
 /* The memory of operand i. A kernel takes a value once, whatever an operator does with it: dynamic_update(x,
  * u, i, i). */
 static struct buffer *operand(struct writer *w, const struct op *op, int i) {
@@ -113,7 +109,7 @@ static expr neutral(struct writer *w, const char *kind, enum dtype dtype) {
     bool is_max = !strcmp(kind, "max");
     int bits = 8 * dtype_bytes(dtype);
     if (!strcmp(kind, "sum"))
-        return zero_of(w, dtype);
+        return writer_zero(w, dtype);
     if (dtype_is_float(dtype))
         return lexpr_float(w->f, dtype, !strcmp(kind, "prod") ? 1 : is_max ? -INFINITY : INFINITY);
     if (!strcmp(kind, "prod"))
@@ -187,7 +183,7 @@ static bool lower_scatter(struct writer *w, const struct op *op) {
     expr at = plus(w, line, lexpr_binary(w->f, OP_mul, DTYPE_i64, place, index_of(w, n.inner)));
     expr good = lexpr_and(w->f, lexpr_binary(w->f, OP_le, DTYPE_bool, index_of(w, 0), place),
                           lexpr_binary(w->f, OP_lt, DTYPE_bool, place, index_of(w, n.axis)));
-    expr old = lexpr_load_masked(w->f, y, at, good, zero_of(w, type->dtype));
+    expr old = lexpr_load_masked(w->f, y, at, good, writer_zero(w, type->dtype));
     writer_store(w, y, at, combined(w, op_string(op, ATTR_kind), old, lexpr_load(w->f, u, row)));
     here(w)->last->mask = good;
     writer_end(w);
@@ -266,9 +262,9 @@ static void merge_runs(struct writer *w, const struct sorting *s, int64_t width,
     expr has_left = writer_let(w, "l", lexpr_binary(w->f, OP_lt, DTYPE_bool, left_at, middle));
     expr has_right = writer_let(w, "r", lexpr_binary(w->f, OP_lt, DTYPE_bool, right_at, high));
     expr left =
-        writer_let(w, "a", lexpr_load_masked(w->f, s->value[from], left_at, has_left, zero_of(w, dtype)));
+        writer_let(w, "a", lexpr_load_masked(w->f, s->value[from], left_at, has_left, writer_zero(w, dtype)));
     expr right =
-        writer_let(w, "b", lexpr_load_masked(w->f, s->value[from], right_at, has_right, zero_of(w, dtype)));
+        writer_let(w, "b", lexpr_load_masked(w->f, s->value[from], right_at, has_right, writer_zero(w, dtype)));
     expr no_left = lexpr_op(w->f, OP_not, DTYPE_bool, &has_left, 1);
     expr wins = lexpr_binary(w->f, OP_or, DTYPE_bool, no_left, comes_before(w, s, right, left));
     expr take_right = writer_let(w, "t", lexpr_binary(w->f, OP_and, DTYPE_bool, has_right, wins));
@@ -352,7 +348,7 @@ static bool lower_fold(struct writer *w, const struct op *op) {
     expr flat = writer_for(w, "i", begin, least(w, plus_n(w, begin, per), index_of(w, count)), LOOP_SERIAL);
     expr place[OPERAND_RANK], at = index_of(w, 0), good = NULL;
     writer_unflatten(w, y, flat, place);
-    struct loop_var *sum = accumulator(w, "sum", zero_of(w, y->dtype));
+    struct loop_var *sum = accumulator(w, "sum", writer_zero(w, y->dtype));
     int64_t stride = type_elements(x);
     for (int axis = 0; axis < lead + n; axis++) {
         stride /= at_least(type_size(x, axis), 1);
@@ -371,7 +367,7 @@ static bool lower_fold(struct writer *w, const struct op *op) {
         }
         at = plus(w, at, times(w, o, stride));
     }
-    expr value = lexpr_load_masked(w->f, operand(w, op, 0), at, good, zero_of(w, y->dtype));
+    expr value = lexpr_load_masked(w->f, operand(w, op, 0), at, good, writer_zero(w, y->dtype));
     set(w, sum, lexpr_binary(w->f, OP_add, y->dtype, lexpr_var(w->f, sum), value));
     for (int i = 0; i < n; i++)
         writer_end(w);

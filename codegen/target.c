@@ -116,6 +116,8 @@ static struct target *target_create(struct arena *arena, enum isa isa, const cha
         .vector_registers = facts->vector_registers,
         .has_fma = facts->has_fma,
         .has_masked_memory = facts->has_masked_memory,
+        .has_half = isa == ISA_NEON || feature_is_listed(needs, "+f16c"),
+        .has_bf16_dot = isa == ISA_AVX512 && feature_is_listed(needs, "+avx512bf16"),
         .l1_bytes = l1_kb * 1024,
         .l2_bytes = l2_kb * 1024,
         .tile_rows = facts->tile_rows,

@@ -12,6 +12,8 @@ struct target {
     int vector_registers; /* 32 or 16 */
     bool has_fma;
     bool has_masked_memory; /* masked loads and stores are one instruction */
+    bool has_half;          /* vectors of f16 become f32 and back in one instruction */
+    bool has_bf16_dot;      /* AVX512_BF16 */
     int l1_bytes, l2_bytes; /* data caches of a core: 32 K and 512 K where unknown */
     /* The register tile of the f32 micro-kernel, tile_rows x tile_vectors vectors (KERNELS.md 1):
      * 6x4 of 16 lanes on AVX-512, 6x2 of 8 lanes on AVX2, 4x2 of 4 lanes on SSE2, 8x2 of 4 on NEON. */

@@ -1,6 +1,10 @@
 /* codegen/tile.c: what every pass may ask of a micro-kernel. Its code: emit_tile.c. */
 #include "codegen/loops.h"
 
+enum dtype tile_dtype(const struct tile *tile) {
+    return tile->finished ? tile->finished->dtype : tile->c->dtype;
+}
+
 int tile_expressions(const struct tile *tile, const struct loop_expr *out[TILE_EXPRESSIONS]) {
     int count = 0;
     out[count] = tile->a_index;
@@ -38,6 +42,12 @@ static void print_places(const struct tile_printer *p, const struct buffer *buff
     strbuf_putc(p->out, ']');
 }
 
+/* " as bf16" where elements are cast to more than the tile's own dtype. */
+static void print_cast(const struct tile_printer *p, const struct buffer *buffer, enum dtype as) {
+    if (as != buffer->dtype)
+        strbuf_printf(p->out, " as %s", dtype_text(as));
+}
+
 static void print_levels(const struct tile_printer *p, const struct tile *tile) {
     for (int i = 0; i < tile->level_count; i++) {
         strbuf_puts(p->out, " k ");
@@ -67,10 +77,12 @@ void tile_print(const struct tile *tile, struct strbuf *out,
     strbuf_printf(out, " by %lld, %lld%s <-", (long long)tile->c_m, (long long)tile->c_n,
                   tile->c_full ? " full" : "");
     print_places(&p, tile->a, a_place);
+    print_cast(&p, tile->a, tile->a_as);
     strbuf_printf(out, " by %lld", (long long)tile->a_m);
     if (tile->b) {
         strbuf_puts(out, " *");
         print_places(&p, tile->b, tile->b_index);
+        print_cast(&p, tile->b, tile->b_as);
         strbuf_printf(out, " by %lld:", (long long)tile->b_n);
     }
     print_levels(&p, tile);

@@ -7,6 +7,7 @@
 enum {
     F32 = 1 << DTYPE_f32,
     FLOATS = F32 | 1 << DTYPE_f64 | 1 << DTYPE_bf16 | 1 << DTYPE_f16,
+    I8 = 1 << DTYPE_i8,
     INTS = 1 << DTYPE_i64 | 1 << DTYPE_i32 | 1 << DTYPE_u32 | 1 << DTYPE_i8 | 1 << DTYPE_u8,
     NUMBERS = FLOATS | INTS,
     BOOL = 1 << DTYPE_bool,
@@ -579,10 +580,9 @@ static const struct row rows[] = {
     {OP_reduce, make_reduce, ANY, SUMMED, IN_BOTH, 0, 0},
     {OP_arg_reduce, make_arg_reduce, ANY, EXACT, IN_EXACT, 0, 0},
     {OP_scan, make_scan, NUMBERS, SUMMED, IN_BOTH, 0, 0},
-    /* the contraction engine says of other dtypes that it does not compile them (E0701) */
-    {OP_dot, make_dot, F32 | 1 << DTYPE_f64, SUMMED, IN_BOTH, 0, 0},
-    {OP_conv, make_conv, F32 | 1 << DTYPE_f64, SUMMED, IN_BOTH, 0, 0},
-    {OP_conv_wgrad, make_conv, F32 | 1 << DTYPE_f64, SUMMED, IN_BOTH, 0, 0},
+    {OP_dot, make_dot, FLOATS | I8, SUMMED, IN_BOTH, 0, 0},
+    {OP_conv, make_conv, FLOATS, SUMMED, IN_BOTH, 0, 0},
+    {OP_conv_wgrad, make_conv, FLOATS, SUMMED, IN_BOTH, 0, 0},
 };
 enum { ROWS = sizeof(rows) / sizeof(*rows) };
 
