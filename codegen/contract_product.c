@@ -169,13 +169,27 @@ static void choose_blocking(struct product *d) {
     by->panels = ceil_div(d->n.extent, by->panel);
     by->split = row_split(d->m.extent, by->rows);
     bool is_small = d->depth * d->n.extent * element <= target->l2_bytes / 4;
-    by->mode = d->n.b == 1 && (d->m.extent < PACKING_PAYS || is_small) ? B_IN_PLACE : B_PACKED_HERE;
+    bool is_rounded = d->b.as != d->b.dtype && d->m.extent > by->rows; /* again for each tile of rows */
+    by->mode =
+        d->n.b == 1 && (d->m.extent < PACKING_PAYS || is_small) && !is_rounded ? B_IN_PLACE : B_PACKED_HERE;
     if (d->c->packs_before)
         by->mode = B_PACKED_BEFORE;
     choose_k_block(d);
     choose_parts(d, grid_points(d));
     int64_t tile_bytes = by->k_block * d->inner * by->rows * element;
     by->row_block = at_least(1, target->l2_bytes / 4 / at_least(1, tile_bytes));
+}
+
+/* Rows of A in a block, with all of a block of k. */
+static int64_t block_rows(const struct product *d) {
+    int64_t blocks = ceil_div(d->by.tiles_per_part, d->by.row_block);
+    return ceil_div(d->by.tiles_per_part, blocks) * (d->by.split.height + (d->by.split.big > 0));
+}
+
+/* A broadcast of A costs an instruction or two more where the element is cast on the way, a rounding to bf16
+ * eight: for the sake of several panels a block of A is cast once. */
+static bool is_a_cast_before(const struct product *d) {
+    return d->a.as != d->a.dtype || (d->a.dtype != d->c->dtype && d->by.panels_per_part > 1);
 }
 
 /* ---- writing the product ---- */
@@ -186,7 +200,8 @@ struct unit {
     struct grid_place at;
     const struct loop_expr *panel_low, *panel_high, *tile_low, *tile_high;
     const struct loop_expr *k_first, *k_count,
-        *k_block; /* steps of the outermost level; the block's number */
+        *k_block;                    /* steps of the outermost level; the block's number */
+    const struct loop_expr *row_low; /* of the block of rows: where A is cast before, its first one */
 };
 
 static struct buffer *packed_buffer(struct product *d, struct writer *w) {
@@ -209,16 +224,40 @@ static const struct loop_expr *packed_panel(struct product *d, struct writer *w,
     return times(w, plus(w, times(w, block, d->by.panels), panel), panel_elements(d));
 }
 
+/* A block of A in the dtype of the sums: [row][k], or [k][row] where A's rows are neighbours in memory. */
+static bool cast_is_by_rows(const struct product *d) {
+    return d->m.a != 1;
+}
+
+static struct buffer *cast_buffer(struct product *d, struct writer *w) {
+    return writer_memory(w, SPACE_WORKER, d->cast, d->c->dtype, block_rows(d) * d->by.k_block * d->inner,
+                         "cast");
+}
+
+/* From a row, and from a step of the innermost level of k, to the next. */
+static int64_t cast_row(const struct product *d) {
+    return cast_is_by_rows(d) ? d->by.k_block * d->inner : 1;
+}
+static int64_t cast_step(const struct product *d) {
+    return cast_is_by_rows(d) ? 1 : block_rows(d);
+}
+
 static void tile_levels(struct product *d, struct writer *w, const struct unit *u, struct tile *t) {
-    int64_t packed = d->by.panel;
+    int64_t packed = d->by.panel, cast = cast_step(d);
     t->level_count = d->k.count;
     for (int i = d->k.count - 1; i >= 0; i--) {
         const struct axis *k = &d->k.at[i];
         t->levels[i] = (struct tile_level){.count = i ? index_of(w, k->extent) : u->k_count,
-                                           .a = k->a,
+                                           .a = d->cast < 0 ? k->a : cast,
                                            .b = d->by.mode == B_IN_PLACE ? k->b : packed};
         packed *= k->extent;
+        cast *= k->extent;
     }
+}
+
+static const struct loop_expr *block_of_a(const struct product *d, struct writer *w, const struct unit *u,
+                                          const struct loop_expr *row) {
+    return plus(w, plus(w, u->at.a, times(w, row, d->m.a)), times(w, u->k_first, d->k.at[0].a));
 }
 
 /* One micro-kernel: rows from `row`, `columns` columns of the panel. */
@@ -226,9 +265,15 @@ static void write_tile(struct product *d, struct writer *w, const struct unit *u
                        const struct loop_expr *panel, const struct loop_expr *row, int rows, int columns) {
     struct tile *t = writer_tile(w, TILE_OUTER, rows, columns);
     const struct loop_expr *column = times(w, panel, d->by.panel);
-    tile_read_a(t, operand_buffer(w, &d->a, "a"), d->a.as);
-    t->a_index = plus(w, plus(w, u->at.a, times(w, row, d->m.a)), times(w, u->k_first, d->k.at[0].a));
-    t->a_m = d->m.a;
+    if (d->cast < 0) {
+        tile_read_a(t, operand_buffer(w, &d->a, "a"), d->a.as);
+        t->a_index = block_of_a(d, w, u, row);
+        t->a_m = d->m.a;
+    } else {
+        tile_read_a(t, cast_buffer(d, w), d->c->dtype);
+        t->a_index = times(w, plus(w, row, times(w, u->row_low, -1)), cast_row(d));
+        t->a_m = cast_row(d);
+    }
     if (d->by.mode == B_IN_PLACE) {
         tile_read_b(t, operand_buffer(w, &d->b, "b"), d->b.as);
         t->b_index[0] =
@@ -300,8 +345,38 @@ static void finish_rows(struct product *d, struct writer *w, const struct unit *
     writer_end(w);
 }
 
+/* The loops over a block of A: what lies together there is innermost. */
+static void cast_block(struct product *d, struct writer *w, const struct unit *u,
+                       const struct loop_expr *rows) {
+    const struct loop_expr *from = block_of_a(d, w, u, u->row_low), *to = index_of(w, 0);
+    bool by_rows = cast_is_by_rows(d);
+    if (by_rows) {
+        const struct loop_expr *row = writer_for(w, "row", index_of(w, 0), rows, LOOP_SERIAL);
+        from = plus(w, from, times(w, row, d->m.a));
+        to = plus(w, to, times(w, row, cast_row(d)));
+    }
+    int64_t step = cast_step(d) * d->inner;
+    for (int i = 0; i < d->k.count; i++) {
+        bool is_vector = by_rows && i == d->k.count - 1;
+        const struct loop_expr *count = i ? index_of(w, d->k.at[i].extent) : u->k_count;
+        const struct loop_expr *k =
+            writer_for(w, "k", index_of(w, 0), count, is_vector ? LOOP_VECTOR : LOOP_SERIAL);
+        from = plus(w, from, times(w, k, d->k.at[i].a));
+        to = plus(w, to, times(w, k, step));
+        step /= i + 1 < d->k.count ? d->k.at[i + 1].extent : 1;
+    }
+    if (!by_rows) {
+        const struct loop_expr *row = writer_for(w, "row", index_of(w, 0), rows, LOOP_VECTOR);
+        from = plus(w, from, times(w, row, d->m.a));
+        to = plus(w, to, row);
+    }
+    writer_store(w, cast_buffer(d, w), to, operand_load(w, &d->a, "a", from, d->c->dtype));
+    for (int i = 0; i < d->k.count + 1; i++)
+        writer_end(w);
+}
+
 /* Tiles of rows in blocks that stay in L2. */
-static void write_block(struct product *d, struct writer *w, const struct unit *u) {
+static void write_block(struct product *d, struct writer *w, struct unit *u) {
     int64_t blocks = ceil_div(d->by.tiles_per_part, d->by.row_block);
     int64_t each = ceil_div(d->by.tiles_per_part, blocks);
     const struct loop_expr *low = u->tile_low, *high = u->tile_high;
@@ -309,6 +384,11 @@ static void write_block(struct product *d, struct writer *w, const struct unit *
     if (blocks > 1) {
         low = writer_let(w, "low", plus(w, u->tile_low, times(w, block, each)));
         high = writer_let(w, "high", least(w, plus_n(w, low, each), u->tile_high));
+    }
+    if (d->cast >= 0) {
+        u->row_low = writer_let(w, "first", row_of_tile(w, &d->by.split, low));
+        const struct loop_expr *end = row_of_tile(w, &d->by.split, high);
+        cast_block(d, w, u, plus(w, end, times(w, u->row_low, -1)));
     }
     write_panels(d, w, u, low, high);
     if (d->c->finish.kind == FINISH_LOOP)
@@ -594,6 +674,9 @@ bool contract_product(struct contraction *c, const struct operand *a, const stru
     int64_t panel_bytes = panel_elements(&d) * dtype_bytes(c->dtype);
     if (d.by.mode == B_PACKED_HERE)
         d.packed = kernel_worker(c->out, d.by.panels_per_part * panel_bytes);
+    d.cast = -1;
+    if (is_a_cast_before(&d))
+        d.cast = kernel_worker(c->out, block_rows(&d) * d.by.k_block * d.inner * dtype_bytes(c->dtype));
     explain(&d);
     if (d.by.mode == B_PACKED_BEFORE) {
         d.packed = kernel_shared(c->out, grid_points(&d) * d.by.panels * d.by.k_blocks * panel_bytes);

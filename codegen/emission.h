@@ -90,6 +90,7 @@ LLVMValueRef emit_load(struct emission *em, const struct loop_expr *x, enum emit
 void emit_store(struct emission *em, const struct loop_stmt *s);
 LLVMValueRef emit_from_memory(struct emitter *e, enum dtype dtype, LLVMValueRef raw);
 LLVMValueRef emit_to_memory(struct emitter *e, enum dtype dtype, LLVMValueRef value);
+LLVMValueRef emit_round_bf16(struct emitter *e, LLVMValueRef x); /* an f32 with the value of a bf16 */
 
 /* emit_op.c: an elementwise operator on registers; `of` is the arguments' dtype. All args are scalars or all
  * vectors of one length; integers may be narrower than their dtype where their range allows it (see

@@ -18,17 +18,27 @@ static LLVMValueRef bf16_to_float(struct emitter *e, LLVMValueRef raw) {
 
 /* To nearest, ties to even: adds half of the last place, less one where the kept part is even. NaN keeps its
  * top bits and becomes quiet. */
-static LLVMValueRef float_to_bf16(struct emitter *e, LLVMValueRef x) {
+static LLVMValueRef rounded_bits(struct emitter *e, LLVMValueRef x) {
     LLVMBuilderRef b = e->b;
     LLVMTypeRef shape = LLVMTypeOf(x), wide = type_like(e->i32, shape);
-    LLVMTypeRef i16 = LLVMIntTypeInContext(e->context, 16);
     LLVMValueRef bits = LLVMBuildBitCast(b, x, wide, ""), sixteen = const_like(wide, 16);
     LLVMValueRef odd = LLVMBuildAnd(b, LLVMBuildLShr(b, bits, sixteen, ""), const_like(wide, 1), "");
     LLVMValueRef sum = LLVMBuildAdd(b, LLVMBuildAdd(b, bits, const_like(wide, 0x7fff), ""), odd, "");
     LLVMValueRef quiet = LLVMBuildOr(b, bits, const_like(wide, 0x400000), "");
     LLVMValueRef is_nan = LLVMBuildFCmp(b, LLVMRealUNO, x, x, "");
-    LLVMValueRef kept = LLVMBuildLShr(b, LLVMBuildSelect(b, is_nan, quiet, sum, ""), sixteen, "");
-    return LLVMBuildTrunc(b, kept, type_like(i16, shape), "");
+    return LLVMBuildSelect(b, is_nan, quiet, sum, "");
+}
+
+static LLVMValueRef float_to_bf16(struct emitter *e, LLVMValueRef x) {
+    LLVMTypeRef i16 = LLVMIntTypeInContext(e->context, 16);
+    LLVMValueRef bits = rounded_bits(e, x);
+    LLVMValueRef kept = LLVMBuildLShr(e->b, bits, const_like(LLVMTypeOf(bits), 16), "");
+    return LLVMBuildTrunc(e->b, kept, type_like(i16, LLVMTypeOf(x)), "");
+}
+
+LLVMValueRef emit_round_bf16(struct emitter *e, LLVMValueRef x) {
+    LLVMValueRef bits = rounded_bits(e, x), high = const_like(LLVMTypeOf(bits), 0xffff0000);
+    return LLVMBuildBitCast(e->b, LLVMBuildAnd(e->b, bits, high, ""), LLVMTypeOf(x), "");
 }
 
 /* x86 before AVX2 may lack F16C (vcvtph2ps), and then LLVM calls a function that nobody links: integers do it. The

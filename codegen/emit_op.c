@@ -324,7 +324,9 @@ LLVMValueRef emit_cast(struct emitter *e, LLVMValueRef x, enum dtype from, enum 
         r = int_to_float(e, x, from, type);
     else
         r = int_to_int(e, x, from, to, type);
-    bool narrow = (to == DTYPE_bf16 || to == DTYPE_f16) && from != to;
+    if (to == DTYPE_bf16 && from != to)
+        return emit_round_bf16(e, r);
+    bool narrow = to == DTYPE_f16 && from != to;
     return narrow ? emit_from_memory(e, to, emit_to_memory(e, to, r)) : r;
 }
 

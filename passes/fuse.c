@@ -72,8 +72,8 @@ static bool fits(const struct fusion *f, const struct op *op, const struct clust
         return fits_nest(f, op, c);
     if (c->kind != CLUSTER_CONTRACT)
         return false;
-    if (core_reads(op, c))
-        return op->code == OP_transpose;
+    if (is_before_core(f, op, c))
+        return prologue_can_read(f, op);
     return epilogue_can_read(op);
 }
 

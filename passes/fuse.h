@@ -94,7 +94,9 @@ void clusters_merge(struct fusion *f, struct cluster *into, struct cluster *from
 void fuse_find_updates(struct fusion *f, const struct block *block);
 void fuse_grow_epilogue(struct fusion *f, struct op *core);
 bool epilogue_can_read(const struct op *op); /* through it, an operand beside the sum */
-bool core_reads(const struct op *op, const struct cluster *c);
+/* The sum of products reads the op's value, perhaps through others in front of it. */
+bool is_before_core(const struct fusion *f, const struct op *op, const struct cluster *c);
+bool prologue_can_read(const struct fusion *f, const struct op *op); /* through it, an operand of the sum */
 
 /* Replaces the block's ops by kernels: one for each cluster but those outside. */
 void fuse_build(struct fusion *f);

@@ -8,7 +8,17 @@ enum {
     EPILOGUE_RESULTS = 3
 };
 
-/* In front of the sum of products a contraction reads through transposes; behind it through these. */
+/* In front of the sum of products a contraction reads through transposes, and casts what is in memory as it
+ * reads it: a copy of a weight in 16 bits is never stored. */
+static bool is_stored_view(const struct fusion *f, const struct value *v) {
+    return fuse_is_stored(f, v) || (v->def->code == OP_transpose && is_stored_view(f, v->def->in[0]));
+}
+
+bool prologue_can_read(const struct fusion *f, const struct op *op) {
+    return op->code == OP_transpose || (op->code == OP_cast && is_stored_view(f, op->in[0]));
+}
+
+/* Behind the sum it reads through these. */
 bool epilogue_can_read(const struct op *op) {
     switch (op->code) {
     case OP_const:
@@ -21,10 +31,13 @@ bool epilogue_can_read(const struct op *op) {
     }
 }
 
-bool core_reads(const struct op *op, const struct cluster *c) {
-    for (int i = 0; i < c->core->in_count; i++)
-        if (c->core->in[i]->def == op)
+bool is_before_core(const struct fusion *f, const struct op *op, const struct cluster *c) {
+    FOR_EACH_USE (use, op->out[0]) {
+        const struct op *user = use->user;
+        bool is_step = user->code == OP_transpose || user->code == OP_cast;
+        if (user == c->core || (is_step && cluster_holds(f, user, c) && is_before_core(f, user, c)))
             return true;
+    }
     return false;
 }
 

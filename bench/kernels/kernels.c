@@ -131,16 +131,28 @@ static struct kernel_run *compile(const char *text, bool packed) {
     return run;
 }
 
-static void product_text(char *text, const struct product *p) {
+/* What operands are in memory, and what they are cast to as they are read. */
+struct storage {
+    const char *name, *memory, *read;
+};
+static const struct storage storages[] = {
+    {"f32", "f32", "f32"}, {"bf16", "bf16", "bf16"}, {"f16", "f16", "f16"}, {"cast", "f32", "bf16"}};
+
+static void product_text(char *text, const struct product *p, const struct storage *s) {
+    char a[64], b[64], read_a[64], read_b[64], c[64];
+    sprintf(a, "%s[%d,%d]", s->memory, p->m, p->k);
+    sprintf(b, "%s[%d,%d]", s->memory, p->k, p->n);
+    sprintf(read_a, "%s[%d,%d]", s->read, p->m, p->k);
+    sprintf(read_b, "%s[%d,%d]", s->read, p->k, p->n);
+    sprintf(c, "%s[%d,%d]", s->read, p->m, p->n);
     sprintf(text,
-            "graph t\nfn f() {\n  %%0 = input {name = \"a\"} : f32[%d,%d]\n  %%1 = input {name = \"b\"} : "
-            "f32[%d,%d]\n"
-            "  %%2 = kernel(%%0, %%1) {kind = \"contract\", name = \"k\"} : f32[%d,%d] region(%%3: "
-            "f32[%d,%d], %%4: f32[%d,%d]) {\n"
-            "    %%5 = dot(%%3, %%4) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = "
-            "[0]} : f32[%d,%d]\n"
-            "    yield(%%5)\n  }\n  yield(%%2)\n}\n",
-            p->m, p->k, p->k, p->n, p->m, p->n, p->m, p->k, p->k, p->n, p->m, p->n);
+            "graph t\nfn f() {\n  %%0 = input {name = \"a\"} : %s\n  %%1 = input {name = \"b\"} : %s\n"
+            "  %%2 = kernel(%%0, %%1) {kind = \"contract\", name = \"k\"} : %s region(%%3: %s, %%4: %s) {\n"
+            "    %%5 = cast(%%3) : %s\n    %%6 = cast(%%4) : %s\n"
+            "    %%7 = dot(%%5, %%6) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = "
+            "[0]} : %s\n"
+            "    yield(%%7)\n  }\n  yield(%%2)\n}\n",
+            a, b, c, a, b, read_a, read_b, c);
 }
 
 static struct measured time_kernel(const char *text, bool packed, double flops, char *why) {
@@ -153,7 +165,7 @@ static struct measured time_kernel(const char *text, bool packed, double flops, 
     return m;
 }
 
-static void run_products(const struct blas *blas) {
+static void run_products(const struct blas *blas, const struct storage *storage) {
     double sum = 0, worst = 0;
     int rows = 0;
     printf("%-16s %7s %7s %6s %9s   peak\n", "M x N x K", "packed", "plain", "fixed", "OpenBLAS");
@@ -161,10 +173,10 @@ static void run_products(const struct blas *blas) {
         const struct product *p = &products[i];
         char text[2048], why[256], packed_why[256], name[32];
         double flops = 2.0 * p->m * p->n * p->k;
-        product_text(text, p);
+        product_text(text, p, storage);
         struct measured packed = time_kernel(text, true, flops, packed_why),
                         plain = time_kernel(text, false, flops, why), other = {0};
-        if (blas->multiply) {
+        if (blas->multiply && strcmp(storage->name, "f32") == 0) {
             struct timed t = {compile(text, false), 0};
             struct blas_call call = {blas, p, t.run->data};
             other = measure(call_blas, &call, flops);
@@ -271,8 +283,12 @@ static void run_layers(void) {
 int main(int count, char **arguments) {
     struct blas blas = load_blas();
     printf("OpenBLAS kernels: %s\n", blas.multiply ? blas.core : "not found");
+    const struct storage *storage = &storages[0];
+    for (size_t i = 0; count > 2 && i < sizeof(storages) / sizeof(*storages); i++)
+        if (strcmp(arguments[2], storages[i].name) == 0)
+            storage = &storages[i];
     if (count < 2 || strcmp(arguments[1], "conv") != 0)
-        run_products(&blas);
+        run_products(&blas, storage);
     if (count < 2 || strcmp(arguments[1], "dot") != 0)
         run_layers();
     return 0;
