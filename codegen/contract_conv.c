@@ -12,6 +12,7 @@ struct conv {
     struct operand x, w;
     struct window win;
     struct canvas canvas;
+    struct weights weights;
     int rows, vectors; /* the register tile: output channels, pixels */
     struct row_split split;
     int band_axis;
@@ -133,12 +134,12 @@ static void tile_levels(struct conv *v, struct writer *w, const struct place *at
         plus(w, index_of(w, v->win.in), times(w, at->channel_block, -v->channel_block));
     for (int is_inner = 0; is_inner < 2; is_inner++) {
         if (is_inner)
-            add_level(t, least(w, rest, index_of(w, v->channel_block)), v->win.w_in, v->canvas.channel);
+            add_level(t, least(w, rest, index_of(w, v->channel_block)), v->weights.in, v->canvas.channel);
         for (int i = 0; i < 3; i++) {
             const struct window_class *c = set->axis[i];
             bool is_here = is_inner == (p->count[i] == NULL);
             if (is_here && c->taps != 1)
-                add_level(t, p->count[i] ? p->count[i] : index_of(w, c->taps), c->tap_step * v->win.axis[i].w,
+                add_level(t, p->count[i] ? p->count[i] : index_of(w, c->taps), c->tap_step * v->weights.tap[i],
                           c->image_step * v->canvas.stride[i]);
         }
     }
@@ -157,21 +158,17 @@ static void write_tile(struct conv *v, struct writer *w, const struct place *at,
                        const struct pixels *p, const struct loop_expr *row, int rows) {
     int lanes = v->c->lanes;
     struct tile *t = writer_tile(w, TILE_OUTER, rows, v->vectors * lanes);
-    tile_read_a(t, operand_buffer(w, &v->w, "w"), v->w.as);
     tile_read_b(t, canvas_buffer(w, v->c, &v->canvas, "canvas"), v->c->dtype);
     t->c = finished_buffer(v, w);
     const struct loop_expr *first_channel = times(w, at->channel_block, v->channel_block);
-    const struct loop_expr *out = plus(w, times(w, at->group, v->win.out), row);
-    t->a_index = plus(w, times(w, out, v->win.w_out), times(w, first_channel, v->win.w_in));
-    t->a_index = plus_n(w, t->a_index, v->w.base);
+    weights_read(w, &v->weights, t, at->group, first_channel, row);
     for (int i = 0; i < 3; i++) {
         const struct window_class *c = set->axis[i];
         if (c->taps)
-            t->a_index = plus_n(w, t->a_index, c->tap * v->win.axis[i].w);
+            t->a_index = plus_n(w, t->a_index, c->tap * v->weights.tap[i]);
         if (p->first[i])
-            t->a_index = plus(w, t->a_index, times(w, p->first[i], c->tap_step * v->win.axis[i].w));
+            t->a_index = plus(w, t->a_index, times(w, p->first[i], c->tap_step * v->weights.tap[i]));
     }
-    t->a_m = v->win.w_out;
     t->c_m = v->finished_pixels * lanes;
     const struct loop_expr *channel = plus(w, times(w, at->group, v->win.in), first_channel);
     for (int j = 0; j < v->vectors; j++) {
@@ -376,6 +373,9 @@ static void write_phase(struct conv *v) {
     const struct loop_expr *rest = plus(w, index_of(w, v->band_pixels), times(w, at.block, -v->block));
     at.pixels = writer_let(w, "pixels", least(w, index_of(w, v->block), rest));
     at.channel_block = writer_count(w, "channels", v->channel_blocks);
+    const struct loop_expr *first = times(w, at.channel_block, v->channel_block);
+    const struct loop_expr *channels = plus(w, index_of(w, v->win.in), times(w, first, -1));
+    weights_cast(w, &v->weights, at.group, first, least(w, channels, index_of(w, v->channel_block)));
     write_classes(v, w, &at);
     writer_end(w);
     finish_block(v, w, &at);
@@ -445,6 +445,7 @@ bool contract_conv(struct contraction *c) {
     int64_t element = dtype_bytes(c->dtype);
     v.canvas.offset = kernel_worker(c->out, v.canvas.elements * element);
     v.finished = kernel_worker(c->out, v.win.out * v.finished_pixels * c->lanes * element);
+    weights_plan(c, &v.win, &v.w, v.channel_block, &v.weights);
     explain(&v);
     write_phase(&v);
     return true;

@@ -8,6 +8,7 @@ struct rows {
     struct contraction *c;
     struct operand x, w;
     struct window win;
+    struct weights weights;
     struct canvas canvas; /* of one image: origin, size and strides; along x see `run` */
     int64_t run;          /* elements from one run of a row to the next */
     int rows, vectors;    /* the register tile: output channels, vectors of pixels */
@@ -177,28 +178,26 @@ static struct buffer *unfinished_buffer(struct rows *r, struct writer *w) {
 static void write_tile(struct rows *r, struct writer *w, const struct place *at, const struct class_set *set,
                        const struct tap_group *taps, const struct loop_expr *const *pixel,
                        const struct loop_expr *const *slot, const struct loop_expr *row, int rows) {
-    const struct window_axis *axis = r->win.axis;
     struct tile *t = writer_tile(w, TILE_OUTER, rows, r->vectors * r->c->lanes);
     const struct loop_expr *first_channel = times(w, at->channel_block, r->channel_block);
     const struct loop_expr *rest = plus(w, index_of(w, r->win.in), times(w, first_channel, -1));
     const struct loop_expr *channels = least(w, rest, index_of(w, r->channel_block));
-    const struct loop_expr *out = plus(w, times(w, at->group, r->win.out), row);
     const struct loop_expr *in = plus(w, times(w, at->group, r->win.in), first_channel);
-    int64_t tap = r->w.base + (set->axis[2].tap + taps->first * set->axis[2].tap_step) * axis[2].w;
-    t->levels[t->level_count++] = (struct tile_level){channels, r->win.w_in, r->canvas.channel};
+    const int64_t *step = r->weights.tap;
+    int64_t tap = (set->axis[2].tap + taps->first * set->axis[2].tap_step) * step[2];
+    t->levels[t->level_count++] = (struct tile_level){channels, r->weights.in, r->canvas.channel};
     for (int i = 0; i < 2; i++) {
         const struct window_class *c = &set->axis[i];
-        tap += c->tap * axis[i].w;
+        tap += c->tap * step[i];
         if (c->taps != 1)
-            t->levels[t->level_count++] = (struct tile_level){index_of(w, c->taps), c->tap_step * axis[i].w,
+            t->levels[t->level_count++] = (struct tile_level){index_of(w, c->taps), c->tap_step * step[i],
                                                               c->image_step * r->canvas.stride[i]};
     }
     if (taps->count != 1)
         t->levels[t->level_count++] = (struct tile_level){
-            index_of(w, taps->count), taps->step * set->axis[2].tap_step * axis[2].w, taps->advance};
-    tile_read_a(t, operand_buffer(w, &r->w, "w"), r->w.as);
-    t->a_index = plus_n(w, plus(w, times(w, out, r->win.w_out), times(w, first_channel, r->win.w_in)), tap);
-    t->a_m = r->win.w_out;
+            index_of(w, taps->count), taps->step * set->axis[2].tap_step * step[2], taps->advance};
+    weights_read(w, &r->weights, t, at->group, first_channel, row);
+    t->a_index = plus_n(w, t->a_index, tap);
     tile_read_b(t, canvas_buffer(w, r->c, &r->canvas, "canvas"), r->c->dtype);
     t->c = unfinished_buffer(r, w);
     t->c_m = r->channel;
@@ -359,6 +358,7 @@ void contract_conv_rows(struct contraction *c, const struct operand *x, const st
     int64_t element = dtype_bytes(c->dtype);
     r.canvas.offset = kernel_worker(c->out, r.canvas.elements * element);
     r.unfinished = kernel_worker(c->out, r.win.out * r.channel * element);
+    weights_plan(c, &r.win, &r.w, r.channel_block, &r.weights);
     explain(&r);
     struct writer writer;
     writer_begin(&writer, c->l, c->out, c->kernel);
@@ -368,6 +368,10 @@ void contract_conv_rows(struct contraction *c, const struct operand *x, const st
     copy_rows(&r, &writer, &at);
     at.group = writer_count(&writer, "group", r.win.groups);
     at.channel_block = writer_count(&writer, "channels", r.channel_blocks);
+    const struct loop_expr *first = times(&writer, at.channel_block, r.channel_block);
+    const struct loop_expr *channels = plus(&writer, index_of(&writer, r.win.in), times(&writer, first, -1));
+    weights_cast(&writer, &r.weights, at.group, first,
+                 least(&writer, channels, index_of(&writer, r.channel_block)));
     write_classes(&r, &writer, &at);
     writer_end(&writer);
     finish(&r, &writer, &at);

@@ -296,3 +296,90 @@ void canvas_fill(struct writer *w, const struct contraction *c, const struct win
     fill_channels(&f, band, (int)rest);
     writer_end(w);
 }
+
+/* ---- weights ---- */
+
+void weights_plan(const struct contraction *c, const struct window *win, const struct operand *w,
+                  int64_t channel_block, struct weights *out) {
+    int64_t taps = win->axis[0].window * win->axis[1].window * win->axis[2].window;
+    *out = (struct weights){
+        .c = c, .win = win, .w = *w, .channel_block = channel_block, .out = win->w_out, .in = win->w_in};
+    out->is_cast = w->dtype != c->dtype || w->as != w->dtype;
+    for (int i = 0; i < 3; i++)
+        out->tap[i] = win->axis[i].w;
+    if (!out->is_cast)
+        return;
+    out->offset = kernel_worker(c->out, win->out * channel_block * taps * dtype_bytes(c->dtype));
+    out->out = channel_block * taps;
+    out->in = taps;
+    for (int i = 2, step = 1; i >= 0; step *= (int)win->axis[i--].window)
+        out->tap[i] = step;
+}
+
+static struct buffer *weights_buffer(struct writer *w, const struct weights *weights) {
+    return writer_memory(w, SPACE_WORKER, weights->offset, weights->c->dtype, weights->win->out * weights->out,
+                         "weights");
+}
+
+/* Where an output channel of the group begins in memory, at channel `first`. */
+static const struct loop_expr *weights_place(struct writer *w, const struct weights *weights,
+                                             const struct loop_expr *group, const struct loop_expr *first,
+                                             const struct loop_expr *row) {
+    const struct window *win = weights->win;
+    const struct loop_expr *out = plus(w, times(w, group, win->out), row);
+    const struct loop_expr *at = plus(w, times(w, out, win->w_out), times(w, first, win->w_in));
+    return plus_n(w, at, weights->w.base);
+}
+
+/* A channel's taps lie together, and channels one behind the other. */
+static bool weights_are_a_run(const struct weights *weights) {
+    const struct window_axis *a = weights->win->axis;
+    int64_t run = 1;
+    for (int i = 2; i >= 0; run *= a[i--].window)
+        if (a[i].window != 1 && a[i].w != run)
+            return false;
+    return weights->win->w_in == run || weights->win->in == 1;
+}
+
+void weights_cast(struct writer *w, const struct weights *weights, const struct loop_expr *group,
+                  const struct loop_expr *first, const struct loop_expr *count) {
+    if (!weights->is_cast)
+        return;
+    const struct window_axis *a = weights->win->axis;
+    bool is_run = weights_are_a_run(weights);
+    const struct loop_expr *row = writer_count(w, "out", weights->win->out);
+    const struct loop_expr *from = weights_place(w, weights, group, first, row);
+    const struct loop_expr *to = times(w, row, weights->out);
+    if (is_run) {
+        const struct loop_expr *i =
+            writer_for(w, "i", index_of(w, 0), times(w, count, weights->in), LOOP_VECTOR);
+        from = plus(w, from, i);
+        to = plus(w, to, i);
+    } else {
+        const struct loop_expr *in = writer_for(w, "in", index_of(w, 0), count, LOOP_SERIAL);
+        from = plus(w, from, times(w, in, weights->win->w_in));
+        to = plus(w, to, times(w, in, weights->in));
+    }
+    for (int i = 0; !is_run && i < 3; i++) {
+        const struct loop_expr *tap = writer_for(w, "tap", index_of(w, 0), index_of(w, a[i].window),
+                                                 i == 2 ? LOOP_VECTOR : LOOP_SERIAL);
+        from = plus(w, from, times(w, tap, a[i].w));
+        to = plus(w, to, times(w, tap, weights->tap[i]));
+    }
+    writer_store(w, weights_buffer(w, weights), to,
+                 operand_load(w, &weights->w, "w", from, weights->c->dtype));
+    for (int i = 0; i < (is_run ? 2 : 5); i++)
+        writer_end(w);
+}
+
+void weights_read(struct writer *w, const struct weights *weights, struct tile *t,
+                  const struct loop_expr *group, const struct loop_expr *first, const struct loop_expr *row) {
+    t->a_m = weights->out;
+    if (weights->is_cast) {
+        tile_read_a(t, weights_buffer(w, weights), weights->c->dtype);
+        t->a_index = times(w, row, weights->out);
+    } else {
+        tile_read_a(t, operand_buffer(w, &weights->w, "w"), weights->w.as);
+        t->a_index = weights_place(w, weights, group, first, row);
+    }
+}

@@ -64,6 +64,26 @@ void canvas_fill(struct writer *w, const struct contraction *c, const struct win
 struct buffer *canvas_buffer(struct writer *w, const struct contraction *c, const struct canvas *canvas,
                              const char *name);
 
+/* The weights as tiles read them: where they lie, or where that takes a cast, a copy of a block of channels in
+ * the dtype of the sums, [output channel of a group][channel of the block][tap], in WORKER memory. */
+struct weights {
+    const struct contraction *c;
+    const struct window *win;
+    struct operand w;
+    bool is_cast;
+    int64_t offset, channel_block;
+    int64_t out, in, tap[3]; /* strides */
+};
+
+void weights_plan(const struct contraction *c, const struct window *win, const struct operand *w,
+                  int64_t channel_block, struct weights *out);
+/* Fills the copy, where there is one, with `count` channels of a group from `first` on. */
+void weights_cast(struct writer *w, const struct weights *weights, const struct loop_expr *group,
+                  const struct loop_expr *first, const struct loop_expr *count);
+/* The tile's A: from an output channel `row` of the group on, at the block's first channel and tap 0. */
+void weights_read(struct writer *w, const struct weights *weights, struct tile *t,
+                  const struct loop_expr *group, const struct loop_expr *first, const struct loop_expr *row);
+
 /* The schedule of conv for few images, and whether it fills the lanes better than images do. */
 bool conv_rows_suit(const struct contraction *c, const struct window *win);
 void contract_conv_rows(struct contraction *c, const struct operand *x, const struct operand *w,

@@ -442,6 +442,14 @@ static struct side random_side(struct maker *m, const struct shape *batch, const
     return s;
 }
 
+/* A kernel may cast what it reads. */
+static struct value *cast_operand(struct maker *m, enum dtype dtype, const struct shape *s) {
+    if (m->is_graph || dtype == DTYPE_i8 || !one_in(m, 4))
+        return operand(m, dtype, s);
+    struct value *x = operand(m, random_dtype(m, FLOATS | I8), s);
+    return x->type->dtype == dtype ? x : build_cast(&m->b, x, dtype);
+}
+
 static struct op *make_dot(struct maker *m, const struct row *row) {
     struct shape batch, contract;
     struct side side[2];
@@ -457,8 +465,8 @@ static struct op *make_dot(struct maker *m, const struct row *row) {
              count_of(&contract) > SUM_MOST || work > PRODUCTS_MOST * wide ||
              free * count_of(&batch) > (m->is_graph ? ELEMENTS_MOST : SIDE_MOST) * wide);
     enum dtype dtype = random_dtype(m, row->dtypes);
-    struct value *in[2] = {operand(m, dtype, &side[0].shape), NULL};
-    in[1] = operand(m, dtype, &side[1].shape);
+    struct value *in[2] = {cast_operand(m, dtype, &side[0].shape), NULL};
+    in[1] = cast_operand(m, dtype, &side[1].shape);
     struct attr attrs[] = {attr_ints(ATTR_lhs_batch, side[0].batch, batch.rank),
                            attr_ints(ATTR_rhs_batch, side[1].batch, batch.rank),
                            attr_ints(ATTR_lhs_contract, side[0].contract, contract.rank),
@@ -513,8 +521,8 @@ static struct op *make_conv(struct maker *m, const struct row *row) {
     struct convolution c = random_convolution(m);
     enum dtype dtype = random_dtype(m, row->dtypes);
     bool forward = row->code == OP_conv;
-    struct value *in[2] = {operand(m, dtype, &c.x), NULL};
-    in[1] = operand(m, dtype, forward ? &c.w : &c.y);
+    struct value *in[2] = {cast_operand(m, dtype, &c.x), NULL};
+    in[1] = cast_operand(m, dtype, forward ? &c.w : &c.y);
     struct attr attrs[] = {
         attr_ints(ATTR_stride, c.stride, c.axes),       attr_ints(ATTR_pad_lo, c.lo, c.axes),
         attr_ints(ATTR_pad_hi, c.hi, c.axes),           attr_ints(ATTR_dilation, c.dilation, c.axes),
