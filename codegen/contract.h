@@ -89,8 +89,8 @@ enum { OPERAND_RANK = 16 };
 /* An operand of the contraction as it lies in memory: element (i, j, ..) is at base + i * stride[0] + j *
  * stride[1] .. */
 struct operand {
-    enum dtype dtype; /* in memory */
-    enum dtype as;    /* the dtype whose values they are: weights of f32 that a model reads as bf16 */
+    enum dtype dtype;        /* in memory */
+    enum dtype as;           /* the dtype whose values they are: weights of f32 that a model reads as bf16 */
     enum buffer_space space; /* ARGUMENT; SHARED where a phase of the kernel has made it */
     int argument;
     int64_t offset, elements;
@@ -98,8 +98,8 @@ struct operand {
     int64_t base, size[OPERAND_RANK], stride[OPERAND_RANK];
 };
 
-/* Views of a parameter become strides, and one cast is made as elements are read. What is more than a view is computed into SHARED memory by a phase of
- * its own. false: reported. */
+/* Views of a parameter become strides, and one cast is made as elements are read. What is more than a view is
+ * computed into SHARED memory by a phase of its own. false: reported. */
 bool operand_map(struct lowering *l, struct loop_kernel *kernel, const struct op *op,
                  const struct value *value, struct operand *out);
 struct buffer *operand_buffer(struct writer *w, const struct operand *operand, const char *name);

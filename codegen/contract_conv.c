@@ -139,8 +139,8 @@ static void tile_levels(struct conv *v, struct writer *w, const struct place *at
             const struct window_class *c = set->axis[i];
             bool is_here = is_inner == (p->count[i] == NULL);
             if (is_here && c->taps != 1)
-                add_level(t, p->count[i] ? p->count[i] : index_of(w, c->taps), c->tap_step * v->weights.tap[i],
-                          c->image_step * v->canvas.stride[i]);
+                add_level(t, p->count[i] ? p->count[i] : index_of(w, c->taps),
+                          c->tap_step * v->weights.tap[i], c->image_step * v->canvas.stride[i]);
         }
     }
 }

@@ -238,8 +238,7 @@ bool finish_plan(struct lowering *l, const struct op *op, const struct value *co
     int cost = 0;
     for (int i = 0; i < yield->in_count; i++) {
         cost += cost_of(out, yield->in[i]);
-        if (yield->in[i]->type->dtype == dtype && !out->raw_is_argument &&
-            !overwrites_operand(l, op, i)) {
+        if (yield->in[i]->type->dtype == dtype && !out->raw_is_argument && !overwrites_operand(l, op, i)) {
             out->raw_is_argument = true;
             out->raw_argument = op->in_count + i;
         }

@@ -46,7 +46,7 @@ struct product {
     int64_t depth, inner; /* all of k; all levels of k but the outermost */
     struct blocking by;
     int64_t packed; /* offset of packed panels in WORKER or SHARED memory */
-    int64_t cast;   /* offset of A's rows in the dtype of the sums in WORKER memory, -1: A is read as it lies */
+    int64_t cast; /* offset of A's rows in the dtype of the sums in WORKER memory, -1: A is read as it lies */
 };
 
 int64_t grid_points(const struct product *d);

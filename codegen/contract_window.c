@@ -317,8 +317,8 @@ void weights_plan(const struct contraction *c, const struct window *win, const s
 }
 
 static struct buffer *weights_buffer(struct writer *w, const struct weights *weights) {
-    return writer_memory(w, SPACE_WORKER, weights->offset, weights->c->dtype, weights->win->out * weights->out,
-                         "weights");
+    return writer_memory(w, SPACE_WORKER, weights->offset, weights->c->dtype,
+                         weights->win->out * weights->out, "weights");
 }
 
 /* Where an output channel of the group begins in memory, at channel `first`. */

@@ -64,8 +64,8 @@ void canvas_fill(struct writer *w, const struct contraction *c, const struct win
 struct buffer *canvas_buffer(struct writer *w, const struct contraction *c, const struct canvas *canvas,
                              const char *name);
 
-/* The weights as tiles read them: where they lie, or where that takes a cast, a copy of a block of channels in
- * the dtype of the sums, [output channel of a group][channel of the block][tap], in WORKER memory. */
+/* The weights as tiles read them: where they lie, or where that takes a cast, a copy of a block of channels
+ * in the dtype of the sums, [output channel of a group][channel of the block][tap], in WORKER memory. */
 struct weights {
     const struct contraction *c;
     const struct window *win;

@@ -97,11 +97,14 @@ LLVMValueRef emit_round_bf16(struct emitter *e, LLVMValueRef x); /* an f32 with 
  * index_is_narrow). */
 LLVMValueRef emit_operator(struct emission *em, const struct loop_expr *x, LLVMValueRef *args);
 LLVMValueRef emit_cast(struct emitter *e, LLVMValueRef value, enum dtype from, enum dtype to);
+/* A value as bf16 or f16 in memory, rounded once. */
+LLVMValueRef emit_narrow(struct emitter *e, LLVMValueRef value, enum dtype from, enum dtype to);
 LLVMTypeRef type_like(LLVMTypeRef element, LLVMTypeRef shape); /* element, or a vector as long as shape is */
 LLVMValueRef const_like(LLVMTypeRef type, double value);       /* float or integer, or a splat of it */
 LLVMValueRef emit_intrinsic2(struct emitter *e, const char *name, LLVMTypeRef a, LLVMTypeRef b,
                              LLVMValueRef *args, int count);
-LLVMValueRef emit_mask_and(struct emitter *e, LLVMValueRef a, LLVMValueRef b); /* Note [Masks known in part] */
+LLVMValueRef emit_mask_and(struct emitter *e, LLVMValueRef a,
+                           LLVMValueRef b); /* Note [Masks known in part] */
 /* NaN where x or y is NaN. */
 LLVMValueRef emit_max(struct emitter *e, LLVMValueRef x, LLVMValueRef y);
 LLVMValueRef emit_min(struct emitter *e, LLVMValueRef x, LLVMValueRef y);

@@ -41,9 +41,9 @@ LLVMValueRef emit_round_bf16(struct emitter *e, LLVMValueRef x) {
     return LLVMBuildBitCast(e->b, LLVMBuildAnd(e->b, bits, high, ""), LLVMTypeOf(x), "");
 }
 
-/* x86 before AVX2 may lack F16C (vcvtph2ps), and then LLVM calls a function that nobody links: integers do it. The
- * exponent is moved by a multiplication, which also makes subnormals right (Giesen, "half to float done
- * quick"). */
+/* x86 before AVX2 may lack F16C (vcvtph2ps), and then LLVM calls a function that nobody links: integers do
+ * it. The exponent is moved by a multiplication, which also makes subnormals right (Giesen, "half to float
+ * done quick"). */
 static LLVMValueRef half_to_float(struct emitter *e, LLVMValueRef raw) {
     LLVMBuilderRef b = e->b;
     LLVMTypeRef shape = LLVMTypeOf(raw), wide = type_like(e->i32, shape), floats = type_like(e->f32, shape);
@@ -388,8 +388,20 @@ static void store_if(struct emission *em, struct buffer *buffer, LLVMValueRef in
     LLVMPositionBuilderAtEnd(em->e->b, after);
 }
 
+/* The value in its form in memory. What is cast to a 16-bit float is rounded here and nowhere else. */
+static LLVMValueRef stored_value(struct emission *em, const struct loop_stmt *s, enum emit_form form) {
+    enum dtype dtype = s->buffer->dtype;
+    const struct loop_expr *x = s->value;
+    bool is_narrow = dtype == DTYPE_bf16 || dtype == DTYPE_f16;
+    bool is_cast = is_narrow && x->kind == LEXPR_OP && x->code == OP_cast;
+    if (is_cast)
+        x = x->args[0];
+    LLVMValueRef value = form == FORM_VECTOR ? emit_vector(em, x) : emit_scalar(em, x);
+    return is_cast ? emit_narrow(em->e, value, x->dtype, dtype) : emit_to_memory(em->e, dtype, value);
+}
+
 static void store_scalar(struct emission *em, const struct loop_stmt *s) {
-    LLVMValueRef value = emit_to_memory(em->e, s->buffer->dtype, emit_scalar(em, s->value));
+    LLVMValueRef value = stored_value(em, s, FORM_SCALAR);
     LLVMValueRef index = emit_scalar(em, s->index);
     if (s->mask)
         store_if(em, s->buffer, index, value, emit_scalar(em, s->mask));
@@ -441,7 +453,7 @@ static void store_each(struct emission *em, const struct access *a, LLVMValueRef
 
 static void store_vector(struct emission *em, const struct loop_stmt *s) {
     LLVMValueRef own = s->mask ? emit_form(em, s->mask, FORM_VECTOR) : NULL;
-    LLVMValueRef raw = emit_to_memory(em->e, s->buffer->dtype, emit_vector(em, s->value));
+    LLVMValueRef raw = stored_value(em, s, FORM_VECTOR);
     struct access a;
     access_begin(em, &a, s->buffer, s->index, own);
     bool can_mask = em->e->target->has_masked_memory && is_memory_wide(em, s->buffer->dtype);

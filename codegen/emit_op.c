@@ -312,10 +312,45 @@ static LLVMValueRef int_to_int(struct emitter *e, LLVMValueRef x, enum dtype fro
     return LLVMBuildIntCast2(e->b, x, type, dtype_class(from) == CLASS_SIGNED, "");
 }
 
+/* An f64 as an f32 from which a 16-bit float comes out as if the f64 had been rounded once: towards zero, the
+ * last bit set where anything was lost (Boldo and Melquiond 2008, rounding to odd). */
+static LLVMValueRef round_to_odd(struct emitter *e, LLVMValueRef x) {
+    LLVMBuilderRef b = e->b;
+    LLVMTypeRef floats = type_like(e->f32, LLVMTypeOf(x)), words = type_like(e->i32, LLVMTypeOf(x));
+    LLVMValueRef near = LLVMBuildFPTrunc(b, x, floats, ""), back = LLVMBuildFPExt(b, near, LLVMTypeOf(x), "");
+    LLVMValueRef size = emit_intrinsic(e, "llvm.fabs", LLVMTypeOf(x), &x, 1);
+    LLVMValueRef near_size = emit_intrinsic(e, "llvm.fabs", LLVMTypeOf(x), &back, 1);
+    LLVMValueRef is_up = LLVMBuildZExt(b, LLVMBuildFCmp(b, LLVMRealOGT, near_size, size, ""), words, "");
+    LLVMValueRef is_lost = LLVMBuildZExt(b, LLVMBuildFCmp(b, LLVMRealONE, back, x, ""), words, "");
+    LLVMValueRef bits = LLVMBuildSub(b, LLVMBuildBitCast(b, near, words, ""), is_up, "");
+    return LLVMBuildBitCast(b, LLVMBuildOr(b, bits, is_lost, ""), floats, "");
+}
+
+/* As a 16-bit float, in an f32 that has its value or may be rounded to it. Integers of 32 bits and more go by
+ * way of f64, which holds them (of 64 bits: but for the last places, as the evaluator has them). */
+static LLVMValueRef to_narrow(struct emitter *e, LLVMValueRef x, enum dtype from) {
+    LLVMTypeRef doubles = type_like(e->f64, LLVMTypeOf(x));
+    if (from == DTYPE_f64)
+        return round_to_odd(e, x);
+    if (dtype_is_int(from) && dtype_bytes(from) >= 4)
+        return round_to_odd(e, int_to_float(e, x, from, doubles));
+    return dtype_is_float(from) ? x : int_to_float(e, x, from, type_like(e->f32, LLVMTypeOf(x)));
+}
+
+LLVMValueRef emit_narrow(struct emitter *e, LLVMValueRef x, enum dtype from, enum dtype to) {
+    return emit_to_memory(e, to, to_narrow(e, x, from));
+}
+
 /* What is rounded to a 16-bit float goes on as an f32 with that value. */
 LLVMValueRef emit_cast(struct emitter *e, LLVMValueRef x, enum dtype from, enum dtype to) {
     LLVMTypeRef type = type_like(register_type(e, to), LLVMTypeOf(x));
     LLVMValueRef r;
+    if (from == to)
+        return x;
+    if (to == DTYPE_bf16)
+        return emit_round_bf16(e, to_narrow(e, x, from));
+    if (to == DTYPE_f16)
+        return emit_from_memory(e, to, emit_narrow(e, x, from, to));
     if (dtype_is_float(from) && dtype_is_float(to))
         r = LLVMTypeOf(x) == type ? x : LLVMBuildFPCast(e->b, x, type, "");
     else if (dtype_is_float(from))
@@ -324,10 +359,7 @@ LLVMValueRef emit_cast(struct emitter *e, LLVMValueRef x, enum dtype from, enum 
         r = int_to_float(e, x, from, type);
     else
         r = int_to_int(e, x, from, to, type);
-    if (to == DTYPE_bf16 && from != to)
-        return emit_round_bf16(e, r);
-    bool narrow = to == DTYPE_f16 && from != to;
-    return narrow ? emit_from_memory(e, to, emit_to_memory(e, to, r)) : r;
+    return r;
 }
 
 static LLVMValueRef op_cast(struct work *w) {

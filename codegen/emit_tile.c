@@ -85,9 +85,9 @@ static LLVMValueRef load_vector(struct micro *m, struct reading s, LLVMValueRef 
                            first_lanes(m, count), LLVMConstNull(vector)};
     unsigned id = LLVMLookupIntrinsicID("llvm.masked.load", 16);
     LLVMValueRef callee = LLVMGetIntrinsicDeclaration(m->e->module, id, overloads, 2);
-    return to_register(m, s,
-                       LLVMBuildCall2(m->e->b, LLVMIntrinsicGetType(m->e->context, id, overloads, 2), callee,
-                                      args, 4, ""));
+    return to_register(
+        m, s,
+        LLVMBuildCall2(m->e->b, LLVMIntrinsicGetType(m->e->context, id, overloads, 2), callee, args, 4, ""));
 }
 
 /* One element in all lanes. Narrow ones become vectors before they are cast: there is an instruction that
@@ -474,8 +474,9 @@ static void emit_transpose(struct micro *m, LLVMValueRef a) {
     const struct tile *t = m->tile;
     LLVMValueRef v[64];
     for (int i = 0; i < m->lanes; i++)
-        v[i] = i < t->rows ? load_vector(m, reading_a(m), element_at(m, t->a->dtype, a, i * t->a_m), t->columns)
-                           : LLVMConstNull(m->vector);
+        v[i] = i < t->rows
+                   ? load_vector(m, reading_a(m), element_at(m, t->a->dtype, a, i * t->a_m), t->columns)
+                   : LLVMConstNull(m->vector);
     transpose_vectors(m, v);
     for (int j = 0; j < t->columns; j++) {
         if (t->epilogue)

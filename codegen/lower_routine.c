@@ -263,8 +263,8 @@ static void merge_runs(struct writer *w, const struct sorting *s, int64_t width,
     expr has_right = writer_let(w, "r", lexpr_binary(w->f, OP_lt, DTYPE_bool, right_at, high));
     expr left =
         writer_let(w, "a", lexpr_load_masked(w->f, s->value[from], left_at, has_left, writer_zero(w, dtype)));
-    expr right =
-        writer_let(w, "b", lexpr_load_masked(w->f, s->value[from], right_at, has_right, writer_zero(w, dtype)));
+    expr right = writer_let(
+        w, "b", lexpr_load_masked(w->f, s->value[from], right_at, has_right, writer_zero(w, dtype)));
     expr no_left = lexpr_op(w->f, OP_not, DTYPE_bool, &has_left, 1);
     expr wins = lexpr_binary(w->f, OP_or, DTYPE_bool, no_left, comes_before(w, s, right, left));
     expr take_right = writer_let(w, "t", lexpr_binary(w->f, OP_and, DTYPE_bool, has_right, wins));

@@ -451,6 +451,22 @@ static const char *const texts[] = {
     "  %4 = reduce(%3) {axes = [0], kind = \"max\"} : bool[]\n"
     "  yield(%4)\n"
     "}\n",
+    /* a little more than half way between two numbers of bf16, and exactly half way once it is an f32 */
+    "fn f(y, z) {\n"
+    "  %0 = input {name = \"x\"} : f64[13]\n"
+    "  %1 = const {data = 0} : f64[]\n"
+    "  %2 = const {data = 1.0039062500000002} : f64[]\n"
+    "  %3 = mul(%0, %1) : f64[13]\n"
+    "  %4 = add(%3, %2) : f64[13]\n"
+    "  %5 = cast(%4) : bf16[13]\n"
+    "  %6 = input {name = \"i\"} : i32[13]\n"
+    "  %7 = const {data = 16842753} : i32[]\n"
+    "  %8 = const {data = 0} : i32[]\n"
+    "  %9 = and(%6, %8) : i32[13]\n"
+    "  %10 = add(%9, %7) : i32[13]\n"
+    "  %11 = cast(%10) : bf16[13]\n"
+    "  yield(%5, %11)\n"
+    "}\n",
 };
 
 static void graphs_that_were_wrong_once(void **state) {
