@@ -38,11 +38,11 @@ static LLVMBasicBlockRef new_block(const struct emitter *e, LLVMValueRef fn, con
 void entry_module_init(struct entry_module *m, struct emitter *e, const struct compiled *compiled,
                        bool checks_cpu) {
     *m = (struct entry_module){.e = e, .compiled = compiled};
-    LLVMTypeRef exec[] = {e->ptr, e->i32, e->ptr};
+    LLVMTypeRef exec[] = {e->ptr, e->i32, e->ptr, e->ptr, e->ptr};
     LLVMTypeRef body[] = {e->ptr, e->i64, e->i32};
     LLVMTypeRef parallel_for[] = {e->ptr, e->ptr, e->ptr, e->i64};
     LLVMTypeRef call[] = {e->ptr, e->ptr, e->ptr};
-    m->exec_type = LLVMStructTypeInContext(e->context, exec, 3, false);
+    m->exec_type = LLVMStructTypeInContext(e->context, exec, 5, false);
     m->body_type = LLVMFunctionType(e->void_type, body, 3, false);
     m->parallel_for_type = LLVMFunctionType(e->void_type, parallel_for, 4, false);
     m->call_type = LLVMFunctionType(e->i32, call, 3, false);
@@ -353,6 +353,11 @@ static void emit_check(struct entry *n, const struct op *op) {
     return_unless(n, load_condition(n, op->in[0]), i32_of(n->m->e, WEFT_FIRST_CHECK + row));
 }
 
+static void emit_print(struct entry *n, const struct op *op) {
+    emit_print_call(n->m, n->fn, n->exec, op_string(op, ATTR_name), op->in[0]->type,
+                    pointer_of(n, op->in[0]));
+}
+
 /* Where it stands: a state may change behind it. */
 static void emit_report(struct entry *n, const struct op *op) {
     const struct function_plan *plan = n->f->plan;
@@ -365,7 +370,7 @@ static void emit_report(struct entry *n, const struct op *op) {
  * its end. */
 static void (*const rules[OP_COUNT])(struct entry *, const struct op *) = {
     [OP_kernel] = emit_kernel, [OP_loop] = emit_loop,     [OP_cond] = emit_cond,
-    [OP_check] = emit_check,   [OP_report] = emit_report,
+    [OP_check] = emit_check,   [OP_report] = emit_report, [OP_print] = emit_print,
 };
 
 static void emit_block_ops(struct entry *n, const struct block *block) {

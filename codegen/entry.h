@@ -23,6 +23,10 @@ void entry_module_init(struct entry_module *m, struct emitter *e, const struct c
  * their units; where the module does not define one, it is declared. */
 LLVMValueRef emit_entry(struct entry_module *m, const struct compiled_function *function, const char *symbol);
 
+/* In codegen/print.c: shows a dense tensor through exec->print, where fn's exec has one. */
+void emit_print_call(struct entry_module *m, LLVMValueRef fn, LLVMValueRef exec, const char *label,
+                     const struct type *type, LLVMValueRef data);
+
 /* A run of kernels: a table of steps and one of slots, in codegen/steps.c. A step first fills the next
  * `slots` places of the data array, each with a base and an offset from it, then calls the body for its
  * tasks. */

@@ -120,6 +120,7 @@ static bool is_expected(const struct op *op) {
     case OP_cond:
     case OP_report:
     case OP_check:
+    case OP_print:
     case OP_yield:
         return true;
     default:

@@ -1,6 +1,7 @@
 /* driver/cmd_build.c: weft build: an object file and a C header, and the weights as the object wants them in memory. */
 #include "driver/checkpoint.h"
 #include "driver/entries.h"
+#include "driver/prints.h"
 #include "driver/progress.h"
 #include "runtime/file.h"
 
@@ -26,6 +27,19 @@ static bool choose_prefix(struct build *b) {
     for (const char *c = b->prefix; *c; c++)
         fine = fine && (isalnum((unsigned char)*c) || *c == '_');
     return fine || session_fail(&b->session, E_ARGUMENT, "--prefix `%s` is no C name", b->prefix);
+}
+
+/* What is shipped does not talk, unless that is wanted (S25). */
+static bool refuse_prints(struct build *b) {
+    for (int i = 0; i < b->count && !option_given(b->invocation, OPT_keep_prints); i++) {
+        const struct op *print = prints_find(b->functions[i]->body);
+        if (!print)
+            continue;
+        diag_hint(diag_error_at(b->session.diags, print->site, E_ARGUMENT, "`%s` prints, an object does not", b->functions[i]->name),
+                  "take the print out, or build with --keep-prints: it calls the hook of the caller's weft_exec");
+        return false;
+    }
+    return true;
 }
 
 static bool compile(struct build *b, bool link) {
@@ -88,7 +102,7 @@ static bool build(struct build *b, const char *output) {
     if (!b->session.cpu)
         b->session.cpu = "x86-64-v3";
     return b->instance && choose_prefix(b) && entries_elaborate(&b->session, b->instance, list, &b->sizes, &b->functions, &b->count) &&
-           compile(b, false) && write_object(b, output);
+           refuse_prints(b) && compile(b, false) && write_object(b, output);
 }
 
 enum exit_status command_build(struct invocation *invocation) {

@@ -2,6 +2,7 @@
 
 #include "base/map.h"
 #include "driver/codegen_module.h"
+#include "driver/prints.h"
 #include "driver/progress.h"
 #include "runtime/philox.h"
 
@@ -339,19 +340,14 @@ uint64_t session_seed(const struct session *session, uint32_t purpose) {
     return key.word[0] | (uint64_t)key.word[1] << 32;
 }
 
-static bool report_check(struct session *session, const struct program_entry *entry, int code) {
+static bool report_check(struct session *session, const struct program *program, const char *entry, int code) {
     if (code == WEFT_BAD_CPU)
         return session_fail(session, E_TARGET, "this machine lacks an instruction set that --cpu names");
-    int site = WEFT_FIRST_CHECK;
-    FOR_EACH_OP(op, entry->function->body) {
-        if (op->code != OP_check)
-            continue;
-        if (site++ == code) {
-            diag_error_at(session->diags, op->site, E_ASSERT, "%s", op_string(op, ATTR_message));
-            return false;
-        }
-    }
-    return session_fail(session, E_ASSERT, "a check of `%s` failed (code %d)", entry->name, code);
+    const struct site *site = session->codegen->error_site(program->compiled, code);
+    if (!site)
+        return session_fail(session, E_ASSERT, "a check of `%s` failed (code %d)", entry, code);
+    diag_error_at(session->diags, site, E_ASSERT, "%s", session->codegen->error_text(program->compiled, code));
+    return false;
 }
 
 /* Note [Interrupting a call]: compiled code has no way out but its end. A session that may be interrupted hands it an
@@ -372,10 +368,16 @@ static void interruptible_for(void *context, weft_body *body, void *data, int64_
 }
 
 static int call_entry(struct session *session, const struct program_entry *entry, void **values, void *workspace) {
-    const weft_exec *exec = weft_pool_exec(session->pool);
-    struct interruptible context = {exec, workspace, session->interrupted};
-    const weft_exec wrapped = {&context, exec->width, interruptible_for};
-    return entry->call(values, workspace, session->interrupted ? &wrapped : exec);
+    const weft_exec *pool = weft_pool_exec(session->pool);
+    struct interruptible context = {pool, workspace, session->interrupted};
+    weft_exec exec = *pool;
+    exec.print = session->quiet ? NULL : prints_show;
+    exec.print_context = session;
+    if (session->interrupted) {
+        exec.context = &context;
+        exec.parallel_for = interruptible_for;
+    }
+    return entry->call(values, workspace, &exec);
 }
 
 bool program_call(struct session *session, struct program *program, int index, struct memory *memory, void **values, uint64_t seed) {
@@ -400,7 +402,7 @@ bool program_call(struct session *session, struct program *program, int index, s
     int code = call_entry(session, entry, values, memory->workspace);
     if (session->interrupted && *session->interrupted)
         return false;
-    return code == WEFT_OK || report_check(session, entry, code);
+    return code == WEFT_OK || report_check(session, program, entry->name, code);
 }
 
 int entry_argument(const struct program_entry *entry, const char *name, bool is_input) {

@@ -28,6 +28,7 @@ static struct datum run_pick(struct elab *e, const struct builtin_call *c) {
     if (!x || !i || !arg_axis(e, c, 2, x->type->rank, &axis))
         return datum_error();
     int rank = x->type->rank;
+    check_index(e, i, x, axis);
     struct value *y = axis_last(e, x, axis, false);
     return datum_tensor(y ? build_gather(&e->b, y, i, rank - 1, rank - 1) : NULL);
 }
@@ -43,6 +44,7 @@ static struct datum run_take_along(struct elab *e, const struct builtin_call *c)
         return fail(e, c->spans[1], E_SHAPE,
                     "the index of take_along has the axes of its operand, these are %s and %s",
                     type_text(e->types, i->type), type_text(e->types, x->type));
+    check_index(e, i, x, axis);
     struct value *rows = axis_last(e, x, axis, false), *index = axis_last(e, i, axis, false);
     struct value *y = rows && index ? build_gather(&e->b, rows, index, rank - 1, rank - 1) : NULL;
     return datum_tensor(y ? axis_last(e, y, axis, true) : NULL);
@@ -54,6 +56,8 @@ static struct datum run_scatter_add(struct elab *e, const struct builtin_call *c
     struct value *u = x ? arg_tensor(e, c, 2, (int)x->type->dtype) : NULL;
     if (!x || !i || !u)
         return datum_error();
+    if (x->type->rank > 0)
+        check_index(e, i, x, 0);
     return datum_tensor(build_scatter(&e->b, x, i, u, 0, 0, "add"));
 }
 

@@ -1,6 +1,8 @@
 /* frontend/builtins_model.c: models as values: their weights, views of them, gradients. */
 #include "frontend/builtin.h"
 
+#include <string.h>
+
 /* The weights of a model, each with its current value. */
 static struct datum weights_of(struct elab *e, const struct builtin_call *c, struct datum model,
                                struct datum *keep) {
@@ -74,8 +76,41 @@ static struct datum run_remat_call(struct elab *e, const struct builtin_call *c)
     return run_remat(e, c->args[0], c->args[1].list, c->span);
 }
 
+/* The tensors of a value, each with the fields that lead to it behind the label. */
+static bool print_each(struct elab *e, struct datum d, const char *label, struct span span) {
+    if (!datum_is_sequence(d)) {
+        struct value *x = to_tensor(e, d, DTYPE_ANY, span);
+        if (x)
+            build_print(&e->b, label, x);
+        return x != NULL;
+    }
+    for (int i = 0; i < d.list->count; i++) {
+        const char *field =
+            d.list->names && d.list->names[i] ? d.list->names[i] : arena_printf(e->arena, "%d", i);
+        if (!print_each(e, d.list->at[i], path_join(e, label, field), span))
+            return false;
+    }
+    return true;
+}
+
+/* What the model's text says there, if that is short. */
+static const char *argument_text(struct elab *e, struct span span) {
+    int length = (int)(span.end - span.begin), line, column;
+    const char *text = span.source->text + span.begin;
+    if (length <= 40 && !memchr(text, '\n', (size_t)length))
+        return arena_strndup(e->arena, text, (size_t)length);
+    source_locate(span.source, span.begin, &line, &column);
+    return arena_printf(e->arena, "line %d", line);
+}
+
+/* print(x, "label"), S25; without a label, the text of the argument. It gives x, so that it may stand in a
+ * pipe. */
 static struct datum run_print(struct elab *e, const struct builtin_call *c) {
-    return fail(e, c->span, E_UNSUPPORTED, "`print` is not elaborated yet");
+    if (e->in_constant || !e->function)
+        return fail(e, c->span, E_TIME, "`print` shows a value of run time, in a fn or train");
+    struct span span = c->spans[0];
+    const char *label = c->given[1] ? arg_string(e, c, 1) : argument_text(e, span);
+    return label && print_each(e, c->args[0], intern(e->names, label), span) ? c->args[0] : datum_error();
 }
 
 const struct builtin builtins_model[] = {

@@ -45,7 +45,10 @@ static struct datum run_randint(struct elab *e, const struct builtin_call *c) {
     struct value *whole = u && span ? build_unary(&e->b, OP_floor, build_mul(&e->b, u, span)) : NULL;
     struct value *index = build_cast(&e->b, whole, DTYPE_i32);
     bool from_zero = datum_is_known_int(c->args[1]) && dim_value(c->args[1].size) == 0;
-    return datum_tensor(from_zero || !index ? index : build_add(&e->b, index, lo));
+    struct value *draw = from_zero || !index ? index : build_add(&e->b, index, lo);
+    if (draw && c->args[1].kind == DATUM_INT && c->args[2].kind == DATUM_INT)
+        note_draw_bounds(e, draw, c->args[1].size, c->args[2].size);
+    return datum_tensor(draw);
 }
 
 /* ---- keys: rng.of(rows), rng.split(n) ---- */

@@ -129,6 +129,13 @@ struct claim {
     bool taken;
 };
 
+/* An index of run time that a `check` holds inside of an axis from its place on, in its block and those within. */
+struct checked {
+    const struct value *index;
+    const struct dim *size;
+    const struct block *block;
+};
+
 /* Every version of a weight that was read or written in the function: for grad and minimize (S26). */
 struct version {
     struct value *value;
@@ -169,10 +176,12 @@ struct elab {
     int minimize_count, accumulate;
     int fresh_dims;
     struct map versions; /* of a state: its struct versions */
+    VEC(struct checked) checked;
     VEC(const char *) report_names;
     VEC(struct claim) claims;
 
     /* of the model */
+    struct map draws; /* value of a randint to its bounds (bounds.c) */
     struct weight *step, *epoch;
     VEC(struct weight *) made;         /* by weight_make */
     VEC(struct weight *) weights;      /* those with a state, in order of making */
@@ -264,6 +273,11 @@ struct datum apply_index(struct elab *e, struct datum a, const struct expr *x);
 /* a with v at subs: for x[i] = v and update b[i] = v. */
 struct datum apply_index_set(struct elab *e, struct datum a, const struct expr *x, struct datum v,
                              struct span span);
+
+/* ---- bounds.c ---- */
+/* A `check` that the index is inside of x's axis, unless that is known. */
+void check_index(struct elab *e, struct value *index, const struct value *x, int axis);
+void note_draw_bounds(struct elab *e, const struct value *v, const struct dim *lo, const struct dim *end);
 
 /* ---- call.c ---- */
 /* The arguments of a call, evaluated. */

@@ -15,7 +15,7 @@ void building_begin(struct elab *e, struct building *building, const char *name,
     e->seed = NULL;
     e->last_input = e->last_read = NULL;
     e->minimize_count = 0;
-    e->report_names.count = e->claims.count = 0;
+    e->checked.count = e->report_names.count = e->claims.count = 0;
     map_init(&e->versions, e->arena);
     e->ambient = (struct ambient){.training = e->is_train};
     e->loops = NULL;
@@ -164,6 +164,7 @@ struct elab *elab_create(struct frontend *fe, struct arena *arena, const char *g
                  fe->diags); /* between functions: for nothing */
     e->b.site = &site_unknown;
     e->accumulate = 1;
+    map_init(&e->draws, arena);
     const struct type *counter = type_scalar(fe->types, DTYPE_i32);
     e->step = weight_make(e, intern(fe->names, "run.step"), STATE_RUN, counter);
     e->epoch = weight_make(e, intern(fe->names, "run.epoch"), STATE_RUN, counter);

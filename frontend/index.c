@@ -311,8 +311,10 @@ static struct value *build_gathers(struct plan *p, struct value *x) {
     for (int i = p->axes.count - 1; i >= 0 && x; i--) {
         const struct axis *a = &p->axes.at[i];
         axis -= a->kind != AXIS_NEW;
-        if (a->kind == AXIS_GATHER)
-            x = build_gather(&p->e->b, x, a->index, axis, 0);
+        if (a->kind != AXIS_GATHER)
+            continue;
+        check_index(p->e, a->index, x, axis);
+        x = build_gather(&p->e->b, x, a->index, axis, 0);
     }
     return x;
 }
@@ -459,6 +461,8 @@ static struct value *set_piece(struct plan *p, struct value *u) {
             fail(e, a->span, E_UNSUPPORTED, "elements are set in a row, with step 1");
             return NULL;
         }
+        if (a->kind == AXIS_GATHER)
+            check_index(e, a->index, p->x, axis);
         dims[axis] = a->kind == AXIS_GATHER ? number(e, 1) : a->size;
         in[2 + axis++] =
             a->index ? build_cast(&e->b, a->index, DTYPE_i32) : size_tensor(e, a->start, DTYPE_i32);
@@ -485,6 +489,7 @@ static struct value *set_rows(struct plan *p, struct value *u) {
         }
         at++;
     }
+    check_index(e, index, p->x, axis);
     return build_scatter(&e->b, p->x, index, u, axis, 0, "set");
 }
 

@@ -148,6 +148,10 @@ void build_report(struct builder *b, const char *name, struct value *value) {
     build_op(b, OP_report, &value, 1, &STRING(name, name), 1, NULL, 0);
 }
 
+void build_print(struct builder *b, const char *label, struct value *value) {
+    build_op(b, OP_print, &value, 1, &STRING(name, label), 1, NULL, 0);
+}
+
 void build_check(struct builder *b, const char *message, struct value *condition) {
     build_op(b, OP_check, &condition, 1, &STRING(message, message), 1, NULL, 0);
 }

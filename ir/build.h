@@ -46,6 +46,7 @@ struct value *build_input(struct builder *b, const char *name, const struct type
 struct value *build_read(struct builder *b, struct state *state);
 void build_write(struct builder *b, struct state *state, struct value *value);
 void build_report(struct builder *b, const char *name, struct value *value);
+void build_print(struct builder *b, const char *label, struct value *value);
 void build_check(struct builder *b, const char *message, struct value *condition);
 void build_yield(struct builder *b, struct value *const *values, int count);
 struct value *build_random_bits(struct builder *b, struct value *key, const struct type *type);

@@ -3,7 +3,7 @@
  * Note [Gradients of regions]: the backward op of a region computes the forward region again, from the same
  * captures, and then its gradient. So a forward op need not hand out what happens inside it, and `remat`
  * keeps its meaning: what was not stored is not stored for the gradient either. Only `loop` hands out one
- * thing more, its carried values at the start of each turn, as stacks. Recomputed effects (reports, checks)
+ * thing more, its carried values at the start of each turn, as stacks. Recomputed effects (reports, checks, prints)
  * are dropped: they have happened. */
 #include "ir/gradient_rules.h"
 
@@ -42,7 +42,7 @@ static void drop_effects(struct op *first, const struct op *end) {
         next = op->next;
         for (int r = 0; r < op->region_count; r++)
             drop_effects(op->regions[r]->first, NULL);
-        if (op->code == OP_report || op->code == OP_check)
+        if (op->code == OP_report || op->code == OP_check || op->code == OP_print)
             op_erase(op);
     }
 }

@@ -1,5 +1,5 @@
-/* passes/open_remat.c: a `remat` region becomes plain ops in its place. It has done its work: the forward and the
- * backward copy were kept apart while `cse` could have shared them, and no later pass shares ops. */
+/* passes/open_remat.c: a `remat` region becomes plain ops in its place. It has done its work: the forward and
+ * the backward copy were kept apart while `cse` could have shared them, and no later pass shares ops. */
 #include "passes/passes.h"
 
 /* Gives the op to go on with: the first of the region's, for what is within. */

@@ -116,7 +116,7 @@ static void keep_outputs(struct scheduling *s, const struct block *block) {
 }
 
 static bool is_effect(const struct op *op) {
-    return op->code == OP_report || op->code == OP_check;
+    return op->code == OP_report || op->code == OP_check || op->code == OP_print;
 }
 
 static void collect_items(struct scheduling *s, struct block *block) {

@@ -192,7 +192,7 @@ struct weft_pool *weft_pool_create(int threads, struct weft_error *error) {
     }
     memset(pool, 0, sizeof *pool);
     memset(workers, 0, sizeof *workers * (size_t)width);
-    pool->exec = (weft_exec){pool, width, parallel_for};
+    pool->exec = (weft_exec){.context = pool, .width = width, .parallel_for = parallel_for};
     pool->workers = workers;
     pool->spins =
         width <= available ? SPINS : 0; /* who spins on a processor that another thread needs, delays it */

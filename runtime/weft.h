@@ -15,17 +15,7 @@ extern "C" {
 #endif
 
 #define WEFT_ABI_MAJOR 1
-#define WEFT_ABI_MINOR 0
-
-/* How an entry runs its kernels in parallel. parallel_for calls body(data, task, worker) once for each task
- * in [0, tasks), in any order, on any thread, and returns when all are done; worker < width tells threads
- * apart. Results do not depend on the width. A NULL exec runs everything on the caller's thread. */
-typedef void weft_body(void *data, int64_t task, int32_t worker);
-typedef struct weft_exec {
-    void *context;
-    int32_t width;
-    void (*parallel_for)(void *context, weft_body *body, void *data, int64_t tasks);
-} weft_exec;
+#define WEFT_ABI_MINOR 1
 
 typedef enum weft_dtype {
     WEFT_F64,
@@ -58,7 +48,8 @@ typedef enum weft_role {
     WEFT_INPUT,   /* a tensor that the caller fills */
     WEFT_SEED,    /* one uint64_t */
     WEFT_RESULT,  /* a tensor that the entry fills */
-    WEFT_REPORT   /* likewise: a `report` of a train step */
+    WEFT_REPORT,  /* likewise: a `report` of a train step */
+    WEFT_PRINT    /* what a `print` shows; never among the arguments */
 } weft_role;
 
 typedef struct weft_arg_info {
@@ -68,6 +59,21 @@ typedef struct weft_arg_info {
     int32_t rank;
     const int64_t *shape;
 } weft_arg_info;
+
+/* How an entry runs its kernels in parallel. parallel_for calls body(data, task, worker) once for each task
+ * in [0, tasks), in any order, on any thread, and returns when all are done; worker < width tells threads
+ * apart. Results do not depend on the width. A NULL exec runs everything on the caller's thread. */
+typedef void weft_body(void *data, int64_t task, int32_t worker);
+/* What a `print` of the model calls, on the thread that called the entry: the label is what->name, and data a
+ * dense tensor of its dtype and shape, valid during the call. */
+typedef void weft_print(void *print_context, const weft_arg_info *what, const void *data);
+typedef struct weft_exec {
+    void *context;
+    int32_t width;
+    void (*parallel_for)(void *context, weft_body *body, void *data, int64_t tasks);
+    weft_print *print; /* NULL: prints are silent */
+    void *print_context;
+} weft_exec;
 
 /* The one form of every entry: args[i] as the entry's weft_arg_info list says; workspace 64-byte aligned, of
  * the size that the entry tells (for exec NULL or any width); exec may be NULL. 0, or an error code for the

@@ -195,7 +195,7 @@ static void parallel_for(void *context, weft_body *body, void *data, int64_t tas
         pthread_join(other, NULL);
 }
 
-const weft_exec two_threads = {NULL, 2, parallel_for};
+const weft_exec two_threads = {.width = 2, .parallel_for = parallel_for};
 
 /* ---- objects ---- */
 

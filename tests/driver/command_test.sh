@@ -103,6 +103,29 @@ expect 1 "- the gradient is taken here" check "$work/loop.weft"
 # A product of two constants under a sign, which the rules once handed to and fro without end.
 expect 0 "train step" dump "$SOURCE_DIR/models/vampvae.weft:VampVAE:step" --shape B=8 --after simplify
 
+# Prints come in order, in loops and on the side of a when that runs; an object has none unless that is wanted. A check in a
+# loop is told with its own line.
+cat >"$work/print.weft" <<'END'
+model M {
+  fn f(x: f32[N], k: i32[B]) -> f32[B] {
+    y = zeros([B])
+    loop i in 0..3 {
+      when i > 0 { print(f32(i) * sum(x), "turn") }
+      y += x[k + i]
+    }
+    assert max(x) < 100.0, "too high"
+    return y |> print("result")
+  }
+}
+END
+expect 0 "turn: f32[] = 20
+result: f32[2] = [6, 9]" run "$work/print.weft" x=[1,2,3,4] k=[0,1] --threads 2
+expect 0 '{"print":"turn","type":"f32[]","value":"10"}' run "$work/print.weft" x=[1,2,3,4] k=[0,1] --json
+expect 1 "an index is not in axis 0 of f32[N]" run "$work/print.weft" x=[1,2,3,4] k=[0,2] --threads 2
+expect 1 "too high" run "$work/print.weft" x=[1,2,3,400] k=[0,1]
+expect 1 "\`f\` prints, an object does not" build "$work/print.weft" --shape B=2 --shape N=4 -o "$work/print.o"
+expect 0 "print.o" build "$work/print.weft" --shape B=2 --shape N=4 -o "$work/print.o" --keep-prints
+
 # Every command has a help that lists --help itself.
 for command in check run train build dump plan repl fmt inspect cache; do
     expect 0 "-h, --help" help $command

@@ -162,6 +162,19 @@ static void print_reports(struct session *s, struct strbuf *out, const struct bl
     }
 }
 
+struct prints {
+    struct session *session;
+    struct strbuf text;
+};
+
+static bool see_print(void *context, const struct op *op, struct tensor *const *in, struct tensor *const *out) {
+    struct prints *prints = context;
+    (void)out;
+    if (op->code == OP_print)
+        print_tensor(prints->session, &prints->text, arena_printf(prints->session->arena, "print %s", op_string(op, ATTR_name)), in[0]);
+    return true;
+}
+
 static bool run_function(struct session *s, struct eval *eval, const struct function *function,
                          struct strbuf *out) {
     const int64_t two = 2;
@@ -171,11 +184,14 @@ static bool run_function(struct session *s, struct eval *eval, const struct func
         next = 0;
     struct tensor **values = ARENA_ARRAY(s->arena, struct tensor *, results),
                   **reports = ARENA_ARRAY(s->arena, struct tensor *, count_ops(function->body, OP_report));
-    if (!eval_function(eval, function, &seed, inputs, values, reports))
-        return false;
-    if (!out)
-        return true;
-    strbuf_printf(out, "%s\n", function->name);
+    struct prints prints = {.session = s};
+    strbuf_init(&prints.text, s->arena);
+    eval_set_observer(eval, see_print, &prints);
+    bool ran = eval_function(eval, function, &seed, inputs, values, reports);
+    if (out && (ran || prints.text.length > 0))
+        strbuf_printf(out, "%s\n%s", function->name, prints.text.length > 0 ? prints.text.text : "");
+    if (!ran || !out)
+        return ran;
     for (int i = 0; i < results; i++)
         print_tensor(s, out, function->result_names[i], values[i]);
     print_reports(s, out, function->body, reports, &next);

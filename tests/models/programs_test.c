@@ -1,9 +1,9 @@
-/* Programs that nobody optimised for: those of tests/frontend/programs that say their sizes. Every fn, and three
- * steps of every train, in compiled code and in the evaluator: the same finite numbers. A line
+/* Programs that nobody optimised for: those of tests/frontend/programs that say their sizes. Every fn, and
+ * three steps of every train, in compiled code and in the evaluator: the same finite numbers. A line
  *     // try NAME: hidden=8 | B=2 n=2 | label=0..10
- * of a file asks for a run of its model NAME with these hyper-parameters, sizes and ranges of inputs, as struct
- * model_size has them. PROGRAMS=FOLDER takes the programs from there. And the golden tests of tests/frontend/values,
- * whose numbers come from the evaluator. */
+ * of a file asks for a run of its model NAME with these hyper-parameters, sizes and ranges of inputs, as
+ * struct model_size has them. PROGRAMS=FOLDER takes the programs from there. And the golden tests of
+ * tests/frontend/values, whose numbers come from the evaluator. */
 #include "support_models.h"
 
 #include "driver/entries.h"
@@ -20,8 +20,8 @@
 #include <cmocka.h>
 
 enum { TRAIN_STEPS = 3, MOST_PROGRAMS = 128 };
-/* Of max|a - b| / max|b|: a bound for mistakes. Rounding that a sampler or an optimiser's first step amplifies is
- * what tests/models/models_test.c is strict about. */
+/* Of max|a - b| / max|b|: a bound for mistakes. Rounding that a sampler or an optimiser's first step
+ * amplifies is what tests/models/models_test.c is strict about. */
 static const double tolerance = 2e-3;
 
 /* ---- what the files ask for ---- */
@@ -34,7 +34,8 @@ static const char *next_part(struct arena *arena, const char **at) {
     return part;
 }
 
-static int read_sizes(struct arena *arena, const char *folder, const char *file, struct model_size *out, int room) {
+static int read_sizes(struct arena *arena, const char *folder, const char *file, struct model_size *out,
+                      int room) {
     const char *why, *path = arena_printf(arena, "%s/%s/%s", getenv("SOURCE_DIR"), folder, file);
     const struct source *source = source_read(arena, path, &why);
     int count = 0;
@@ -82,7 +83,8 @@ static bool is_finite(const struct tensor *t) {
     return true;
 }
 
-static void expect(struct model_call *call, const char *name, const struct tensor *got, const struct tensor *wanted) {
+static void expect(struct model_call *call, const char *name, const struct tensor *got,
+                   const struct tensor *wanted) {
     struct strbuf why;
     strbuf_init(&why, call->run->session.arena);
     if (!is_finite(wanted))
@@ -97,7 +99,8 @@ static struct tensor **inputs_of(const struct model_call *call, const struct fun
     FOR_EACH_OP (op, function->body)
         for (int i = 2; op->code == OP_input && i < plan->arguments.count; i++) {
             const struct plan_argument *a = &plan->arguments.at[i];
-            if (a->role == (op_is_seed(op) ? WEFT_SEED : WEFT_INPUT) && strcmp(a->name, op_string(op, ATTR_name)) == 0)
+            if (a->role == (op_is_seed(op) ? WEFT_SEED : WEFT_INPUT) &&
+                strcmp(a->name, op_string(op, ATTR_name)) == 0)
                 VEC_PUSH(call->run->session.arena, &inputs,
                          tensor_from_bytes(call->run->session.arena, a->type, call->args[i]));
         }
