@@ -25,14 +25,22 @@ struct scope *builtins_scope(struct arena *arena, struct interner *names, struct
     return scope;
 }
 
+void hint_shape(struct diag *diag, const char *name, struct datum first) {
+    if (first.kind == DATUM_INT)
+        diag_hint(diag, "a shape is a list: %s([2, 3])", name);
+}
+
 /* "the argument axis of sum must be an int, this is a float" */
 static void refuse(struct elab *e, const struct builtin_call *c, int i, const char *wanted) {
     const char *p = c->builtin->params;
     for (int k = 0; k < i; k++)
         p += strcspn(p, " ") + 1;
-    report_error(e, c->spans[i], datum_is_run_time(c->args[i]) ? E_TIME : E_TYPE,
-                 "the argument `%.*s` of `%s` must be %s, this is %s", (int)strcspn(p, "?* "), p,
-                 c->builtin->name, wanted, describe(e, c->args[i]));
+    struct diag *diag = report_error(e, c->spans[i], datum_is_run_time(c->args[i]) ? E_TIME : E_TYPE,
+                                     "the argument `%.*s` of `%s` must be %s, this is %s",
+                                     (int)strcspn(p, "?* "), p, c->builtin->name, wanted,
+                                     describe(e, c->args[i]));
+    if (strncmp(c->builtin->params, "shape", 5) == 0)
+        hint_shape(diag, c->builtin->name, c->args[0]);
 }
 
 bool arg_int(struct elab *e, const struct builtin_call *c, int i, int64_t *out) {

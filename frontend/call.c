@@ -88,9 +88,12 @@ static bool match_arguments(struct elab *e, const struct signature *s, const str
     for (int i = 0; i < args->at.count; i++) {
         const struct argument *arg = &args->at.at[i];
         if (!arg->name && next == s->at.count) {
-            refuse(e, s, arg->span,
-                   arena_printf(e->arena, "`%s` takes %d argument%s, but %d are given", s->what, s->at.count,
-                                s->at.count == 1 ? "" : "s", args->at.count));
+            struct diag *diag = refuse(
+                e, s, arg->span,
+                arena_printf(e->arena, "`%s` takes %d argument%s, but %d are given", s->what, s->at.count,
+                             s->at.count == 1 ? "" : "s", args->at.count));
+            if (s->at.count > 0 && strcmp(s->at.at[0].name, "shape") == 0)
+                hint_shape(diag, s->what, args->at.at[0].datum);
             return false;
         }
         int p = arg->name ? find_parameter(e, s, arg) : next++;
@@ -99,8 +102,11 @@ static bool match_arguments(struct elab *e, const struct signature *s, const str
         if (of[p] >= 0) {
             const char *message =
                 arena_printf(e->arena, "the argument `%s` of `%s` is given twice", s->at.at[p].name, s->what);
-            diag_label(refuse(e, s, arg->name ? arg->name_span : arg->span, message), args->at.at[of[p]].span,
-                       "it is given here too");
+            struct diag *diag = refuse(e, s, arg->name ? arg->name_span : arg->span, message);
+            const struct argument *older = &args->at.at[of[p]];
+            diag_label(diag, older->span, "it is given here too");
+            if (strcmp(s->at.at[p].name, "lr") == 0 && datum_is_sequence(older->datum))
+                diag_hint(diag, "what is trained stands behind `over`: minimize loss over m using nn.Adam(lr: 1e-3)");
             return false;
         }
         of[p] = i;

@@ -226,16 +226,22 @@ static bool match_dims(struct match *m) {
         d->expr ? fixed++ : rests++;
     int spare = m->type->rank - fixed;
     if (spare < 0 || (spare > 0 && rests == 0)) {
-        if (!m->b->quiet)
-            mismatch(m, E_SHAPE,
-                     arena_printf(m->e->arena, "but it must have %s%d ax%s", rests ? "at least " : "", fixed,
-                                  fixed == 1 ? "is" : "es"));
+        if (m->b->quiet)
+            return false;
+        struct diag *diag = mismatch(m, E_SHAPE,
+                                     arena_printf(m->e->arena, "but it must have %s%d ax%s",
+                                                  rests ? "at least " : "", fixed, fixed == 1 ? "is" : "es"));
+        const struct expr *first = m->pattern->dims->expr;
+        if (spare == -1 && first && is_word(first, "B"))
+            diag_hint(diag, "x[none] puts an axis of size 1 in front: a batch of one");
         return false;
     }
     bool good = true;
     for (const struct dim_expr *d = m->pattern->dims; d; d = d->next) {
-        good &= d->expr ? match_dim(m, d->expr, m->type->dims[m->axis]) : match_rest(m, d, spare);
+        good = d->expr ? match_dim(m, d->expr, m->type->dims[m->axis]) : match_rest(m, d, spare);
         m->axis += d->expr ? 1 : spare;
+        if (!good) /* one message for a type, whatever else of it is wrong */
+            break;
     }
     return good;
 }
@@ -413,9 +419,11 @@ static bool refuse(struct elab *e, const struct binder *b, struct datum d, const
     struct diag *diag = report_error(e, span, is_late ? E_TIME : E_TYPE, "%s must be %s, this is %s", b->what,
                                      wanted, describe(e, d));
     if (datum_is_run_time(d) && strcmp(wanted, "a number") == 0)
-        diag_hint(diag, "f32 in place of float takes a value of run time");
+        diag_hint(diag, "`f32` in place of `float` takes a value of run time");
     else if (datum_is_run_time(d) && strcmp(wanted, "true or false") == 0)
-        diag_hint(diag, "bool[] in place of bool takes a value of run time");
+        diag_hint(diag, "`bool[]` in place of `bool` takes a value of run time");
+    else if (d.kind == DATUM_INT && strstr(b->what, "`bias`"))
+        diag_hint(diag, "the size of what comes in is left out: it is found at the first call");
     return false;
 }
 

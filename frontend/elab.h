@@ -212,6 +212,10 @@ void explain_unknown_name(struct elab *e, struct diag *diag, const char *name, s
 /* The same for a parameter of a call that does not exist, and a member of a tensor. */
 void hint_parameter(struct diag *diag, const char *name, const char *const *names, int count);
 void hint_tensor_member(struct elab *e, struct diag *diag, const char *name);
+/* zeros(2, 3): `first` is what stands in the place of the shape. */
+void hint_shape(struct diag *diag, const char *name, struct datum first);
+void hint_instance_member(struct arena *arena, struct diag *diag, const char *name, const struct scope *scope);
+void hint_library_name(struct arena *arena, struct diag *diag, const char *name, const struct scope *scope);
 /* A word in the place of a type or dtype that is none; and whether it is one. */
 void unknown_type(struct diags *diags, const char *word, struct span span);
 void unknown_dtype(struct diags *diags, const char *word, struct span span);

@@ -413,7 +413,7 @@ static struct datum namespace_field(struct elab *e, struct datum d, const char *
     if (d.scope->file->status == FILE_BROKEN) /* what is missing may be what could not be read */
         return datum_error();
     const char *file = file_title(e->frontend, d.scope->file);
-    hint_nearest_in(e->arena, report_error(e, span, E_NAME, "%s has no `%s`", file, name), name, d.scope);
+    hint_library_name(e->arena, report_error(e, span, E_NAME, "%s has no `%s`", file, name), name, d.scope);
     return datum_error();
 }
 

@@ -185,7 +185,7 @@ static struct datum no_member(struct elab *e, const struct instance *instance, c
     struct diag *diag =
         report_error(e, span, E_NAME, "`%s` has no member `%s`", instance->module->name, name);
     diag_label(diag, instance->module->item->name.span, "it is declared here");
-    hint_nearest_in(e->arena, diag, name, instance->scope);
+    hint_instance_member(e->arena, diag, name, instance->scope);
     return datum_error();
 }
 

@@ -222,7 +222,7 @@ static void bring_names(struct frontend *fe, struct model_file *user, const stru
         if (file->status != FILE_BROKEN) { /* what is missing may be what could not be read */
             struct diag *diag = diag_error(fe->diags, name->name.span, E_NAME, "%s has no `%s`",
                                            file_title(fe, file), name->name.text);
-            hint_nearest_in(fe->arena, diag, name->name.text, file->scope);
+            hint_library_name(fe->arena, diag, name->name.text, file->scope);
         }
         scope_bind(user->scope, name->name.text, datum_error(), name->name.span);
     }

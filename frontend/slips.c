@@ -59,6 +59,25 @@ static const struct slip slips[] = {
      "a minimize reads: minimize LOSS over WEIGHTS using OPTIMIZER; over may be left out"},
     {"update", 0, 0, 0, "an update assigns: update count += 1"},
     {"const", 0, 0, 0, "a constant is written: const n = 2 * size"},
+    {"with", 0, ".", 0, "`with` sets an ambient: with training: false { ... }; only `minimize` and `grad` take gradients"},
+    {"with", 0, "(", 0, "`with` sets an ambient: with training: false { ... }; only `minimize` and `grad` take gradients"},
+    {"for", 0, ",", 0, "a pair stands in parentheses: for (i, x) in enumerate(list) { ... }"},
+    {"param", 0, "=", 0, "a weight has a type: param w: f32[3] = 0"},
+    {"buffer", 0, "=", 0, "a buffer has a type: buffer m: f32[3] = 0"},
+    {"fn", "]", ",", 0, "several results stand in parentheses: -> (mean: f32[B], logvar: f32[B])"},
+    {0, "torch", ".", 0, "a type is written without a module in front: f32[B, 3]"},
+    {0, "np", ".", 0, "a type is written without a module in front: f32[B, 3]"},
+    {0, "jnp", ".", 0, "a type is written without a module in front: f32[B, 3]"},
+    {0, "=", "{", 0, "a body in braces has no `=` in front; a record is a named tuple: (mean: m, logvar: v)"},
+    {0, "return", "{", 0, "a record is a named tuple: (mean: m, logvar: v)"},
+    {0, "(", "{", 0, "a record is a named tuple: (mean: m, logvar: v)"},
+    {0, ",", "{", 0, "a record is a named tuple: (mean: m, logvar: v)"},
+    {0, "[", "*", 0, "lists are joined with `+`: x.shape + [1]"},
+    {0, ",", "*", 0, "lists are joined with `+`: [1] + x.shape"},
+    {0, "(", "*", 0, "a list of arguments is given as a list"},
+    {0, 0, "is", 0, "to compare, write == none or != none"},
+    {0, "is", 0, 0, "to compare, write == none or != none"},
+    {0, 0, "if", 0, "a choice is written: if c { a } else { b }"},
     {0, 0, "+", "+", "write `x += 1`"},
     {0, 0, "-", "-", "write `x -= 1`"},
     {0, 0, "?", 0, "a choice is written: if c { a } else { b }"},
@@ -99,6 +118,45 @@ static int statement_head(const struct tokens *tokens, int at) {
     return i;
 }
 
+/* if (c) x else y, when (c) x else y */
+static bool is_choice_without_braces(const struct tokens *tokens, int found) {
+    if (found < 1 || tokens->at[found - 1].kind != ')')
+        return false;
+    int before = tokens->at[found - 1].match - 1;
+    return before >= 0 && (tokens->at[before].kind == IF || tokens->at[before].kind == WHEN);
+}
+
+/* f"{x}", r"..." */
+static bool is_prefixed_string(const struct tokens *tokens, int found) {
+    return tokens->at[found].kind == STR && found > 0 && tokens->at[found - 1].kind == ID &&
+           tokens->at[found - 1].span.end == tokens->at[found].span.begin;
+}
+
+/* Whether the separator at `at` is a `;`. */
+static bool ends_with_semicolon(const struct tokens *tokens, int at) {
+    struct span span = at >= 0 ? tokens->at[at].span : (struct span){0};
+    return at >= 0 && tokens->at[at].kind == NL && span.source->text[span.begin] == ';';
+}
+
+/* Slips that are no words. */
+static const char *shape_of_slip(const struct tokens *tokens, int found, int head) {
+    if (is_named_argument(tokens, found))
+        return "a named argument is written with `:`, f(axis: 1)";
+    if (is_choice_without_braces(tokens, found))
+        return "both sides stand in braces: if c { a } else { b }";
+    if (is_prefixed_string(tokens, found))
+        return "{x} is replaced in every string, without a letter in front";
+    if (tokens->at[found].kind == STR && found == head)
+        return "documentation stands in lines that begin with ///";
+    if (tokens->at[found].kind == '(' && found > 0 && tokens->at[found - 1].kind == DTYPE)
+        return "a shape stands in square brackets: f32[B, 3]";
+    if (tokens->at[found].kind == ',' && found == head + 1 && tokens->at[head].kind == ID)
+        return "several names stand in parentheses: (a, b) = x.shape";
+    if (tokens->at[found].kind == '}' && ends_with_semicolon(tokens, found - 1))
+        return "a `;` stands between two statements: leave out the last";
+    return NULL;
+}
+
 const char *slip_hint(const struct tokens *tokens, int found) {
     int head = statement_head(tokens, found);
     for (size_t i = 0; i < sizeof slips / sizeof *slips; i++) {
@@ -108,7 +166,5 @@ const char *slip_hint(const struct tokens *tokens, int found) {
             token_is(tokens, found + 1, s->after))
             return s->hint;
     }
-    if (is_named_argument(tokens, found))
-        return "a named argument is written with `:`, f(axis: 1)";
-    return NULL;
+    return shape_of_slip(tokens, found, head);
 }

@@ -323,7 +323,13 @@ static const char *report_name(struct elab *e, const struct arg *arg) {
 }
 
 static void run_report_of(struct elab *e, const struct arg *arg) {
-    struct value *x = to_tensor(e, evaluate(e, arg->value), DTYPE_ANY, arg->value->span);
+    struct datum d = evaluate(e, arg->value);
+    if (d.kind == DATUM_STRING || datum_is_sequence(d)) {
+        diag_hint(report_error(e, arg->value->span, E_TYPE, "a tensor is reported, this is %s", describe(e, d)),
+                  "write `report loss`, or with another name `report error = loss`");
+        return;
+    }
+    struct value *x = to_tensor(e, d, DTYPE_ANY, arg->value->span);
     if (!x)
         return;
     const char *name = report_name(e, arg);

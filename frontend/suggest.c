@@ -1,7 +1,7 @@
 /* frontend/suggest.c: what a name that means nothing may have been meant to be: a variable of a block that
  * has ended, one that gets its value later, a name of a used file, a file that is not used, a slip of the
  * fingers. */
-#include "frontend/elab.h"
+#include "frontend/builtin.h"
 #include "frontend/library.h"
 
 #include <string.h>
@@ -58,114 +58,83 @@ static bool explain_by_assignment(struct elab *e, struct diag *diag, const char 
 
 /* ---- types ---- */
 
-/* What PyTorch, NumPy and C call things that are here, too. */
-struct foreign {
-    const char *theirs, *ours;
+enum foreign_place { FOREIGN_TYPE, FOREIGN_NAME, FOREIGN_LIBRARY, FOREIGN_MEMBER, FOREIGN_METHOD, FOREIGN_PARAMETER };
+static const struct {
+    enum foreign_place place;
+    const char *theirs, *hint;
+} foreign[] = {
+#define FOREIGN(place, theirs, hint) {FOREIGN_##place, theirs, hint},
+#include "frontend/foreign.def"
+#undef FOREIGN
 };
 
-static bool hint_foreign(struct diag *diag, const char *word, const struct foreign *table) {
-    for (; table->theirs; table++)
-        if (strcmp(table->theirs, word) == 0) {
-            diag_hint(diag, "%s", table->ours);
+static bool hint_foreign(struct diag *diag, const char *word, enum foreign_place place) {
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+        if (foreign[i].place == place && strcmp(foreign[i].theirs, word) == 0) {
+            diag_hint(diag, "%s", foreign[i].hint);
             return true;
         }
     return false;
 }
 
-static const struct foreign foreign_types[] = {{"float16", "write `f16`"},
-                                               {"half", "write `f16`"},
-                                               {"bfloat16", "write `bf16`"},
-                                               {"float32", "write `f32`"},
-                                               {"single", "write `f32`"},
-                                               {"float64", "write `f64`"},
-                                               {"double", "write `f64`"},
-                                               {"int8", "write `i8`"},
-                                               {"int32", "write `i32`"},
-                                               {"int64", "write `i64`"},
-                                               {"long", "write `i64`"},
-                                               {"uint8", "write `u8`"},
-                                               {"byte", "write `u8`"},
-                                               {"uint32", "write `u32`"},
-                                               {"integer", "write `int`"},
-                                               {"boolean", "write `bool`"},
-                                               {"str", "write `string`"},
-                                               {"String", "write `string`"},
-                                               {"tensor", "write its dtype and shape: f32[B, 3]"},
-                                               {"Tensor", "write its dtype and shape: f32[B, 3]"},
-                                               {"array", "write its dtype and shape: f32[B, 3]"},
-                                               {"callable", "write `fn`"},
-                                               {"Module", "write `module`"},
-                                               {NULL, NULL}};
-
-static const struct foreign foreign_names[] = {
-    {"self", "a member is named by its name alone"},
-    {"torch", "functions are named by their name alone: exp(x)"},
-    {"np", "functions are named by their name alone: exp(x)"},
-    {"jnp", "functions are named by their name alone: exp(x)"},
-    {"math", "functions are named by their name alone: exp(x)"},
-    {"F", "functions are named by their name alone: relu(x)"},
-    {"True", "write `true`"},
-    {"False", "write `false`"},
-    {"None", "write `none`"},
-    {"null", "write `none`"},
-    {"cat", "write concat(list, axis: a)"},
-    {"permute", "write transpose(x, [0, 2, 1])"},
-    {"view", "write reshape(x, shape)"},
-    {"unsqueeze", "write x[:, none], or reshape(x, shape)"},
-    {"squeeze", "write x[:, 0], or reshape(x, shape)"},
-    {"pow", "write x^n"},
-    {"matmul", "write x @ y"},
-    {"bmm", "write x @ y"},
-    {"linspace", "write a + (b - a) * f32(arange(n)) / (n - 1)"},
-    {"ReLU", "write `relu`, a function"},
-    {"Sequential", "a list of layers is called as one: [nn.Linear(3), relu]"},
-    {NULL, NULL}};
-
-static const struct foreign foreign_members[] = {
-    {"size", "write x.shape[0]"},
-    {"ndim", "write rank(x)"},
-    {"dim", "write rank(x)"},
-    {"T", "write transpose(x)"},
-    {"view", "write reshape(x, shape)"},
-    {"permute", "write transpose(x, [0, 2, 1])"},
-    {"unsqueeze", "write x[:, none], or reshape(x, shape)"},
-    {"squeeze", "write x[:, 0], or reshape(x, shape)"},
-    {"numel", "write prod(x.shape)"},
-    {"float", "write f32(x)"},
-    {"long", "write i64(x)"},
-    {"to", "write cast(x, f16)"},
-    {"type", "write x.dtype"},
-    {"detach", "write stop_gradient(x)"},
-    {"backward", "`minimize loss using nn.Adam(lr: 1e-3)` takes the gradient and the step"},
-    {"item", "a tensor of rank 0 is used as it is"},
-    {NULL, NULL}};
-
-static const struct foreign foreign_parameters[] = {{"dim", "here it is called `axis`"},
-                                                    {"dims", "here it is called `axis`"},
-                                                    {"keepdim", "here it is called `keep`"},
-                                                    {"keepdims", "here it is called `keep`"},
-                                                    {"kernel_size", "here it is called `k`"},
-                                                    {"padding", "here it is called `pad`"},
-                                                    {"out_features", "here it is called `out`"},
-                                                    {"out_channels", "here it is called `out`"},
-                                                    {"in_features", "it is found at the first call"},
-                                                    {"in_channels", "it is found at the first call"},
-                                                    {"num_groups", "here it is called `groups`"},
-                                                    {"num_features", "it is found at the first call"},
-                                                    {NULL, NULL}};
-
 void hint_parameter(struct diag *diag, const char *name, const char *const *names, int count) {
     const char *near = nearest_name(name, names, count);
-    if (near || !hint_foreign(diag, name, foreign_parameters))
+    if (near || !hint_foreign(diag, name, FOREIGN_PARAMETER))
         diag_nearest(diag, name, names, count);
 }
 
+/* "x, axis: ..." of "x axis? keep?": the parameters that a call needs. */
+static const char *needed_of_builtin(struct arena *arena, const struct builtin *b) {
+    struct strbuf out;
+    strbuf_init(&out, arena);
+    for (const char *p = b->params; *p; p += strcspn(p, " "), p += *p == ' ') {
+        size_t length = strcspn(p, " ?*");
+        if (p[length] != '?')
+            strbuf_printf(&out, "%s%.*s", out.length ? ", " : "", (int)length, p);
+    }
+    return out.length ? out.text : "x";
+}
+
+static const char *needed_of_closure(struct arena *arena, const struct closure *closure) {
+    struct strbuf out;
+    strbuf_init(&out, arena);
+    const struct formal *f = closure->kind == CLOSURE_FN ? closure->item->formals : NULL;
+    for (; f; f = f->next)
+        if (!f->init)
+            strbuf_printf(&out, "%s%s", out.length ? ", " : "", f->name.text);
+    return out.length ? out.text : "x";
+}
+
+/* x.add_(1.0) */
+static bool hint_in_place(struct diag *diag, const char *name) {
+    size_t length = strlen(name);
+    if (length < 2 || name[length - 1] != '_' || name[length - 2] == '_')
+        return false;
+    diag_hint(diag, "nothing is changed in place: assign the new value, x = x + 1.0");
+    return true;
+}
+
 void hint_tensor_member(struct elab *e, struct diag *diag, const char *name) {
+    static const char *const members[] = {"shape", "dtype"};
     const struct binding *fn = scope_find(e->frame->scope, name);
-    if (fn && (fn->datum.kind == DATUM_CLOSURE || fn->datum.kind == DATUM_BUILTIN))
-        diag_hint(diag, "`%s` is a function: %s(x)", name, name);
+    if (hint_foreign(diag, name, FOREIGN_MEMBER) || hint_in_place(diag, name))
+        return;
+    if (fn && fn->datum.kind == DATUM_CLOSURE)
+        diag_hint(diag, "`%s` is a function: %s(%s)", name, name, needed_of_closure(e->arena, fn->datum.closure));
+    else if (fn && fn->datum.kind == DATUM_BUILTIN)
+        diag_hint(diag, "`%s` is a function: %s(%s)", name, name, needed_of_builtin(e->arena, fn->datum.builtin));
     else
-        hint_foreign(diag, name, foreign_members);
+        diag_nearest(diag, name, members, 2);
+}
+
+void hint_library_name(struct arena *arena, struct diag *diag, const char *name, const struct scope *scope) {
+    if (!hint_foreign(diag, name, FOREIGN_LIBRARY))
+        hint_nearest_in(arena, diag, name, scope);
+}
+
+void hint_instance_member(struct arena *arena, struct diag *diag, const char *name, const struct scope *scope) {
+    if (!hint_foreign(diag, name, FOREIGN_METHOD))
+        hint_nearest_in(arena, diag, name, scope);
 }
 
 void unknown_type(struct diags *diags, const char *word, struct span span) {
@@ -173,7 +142,7 @@ void unknown_type(struct diags *diags, const char *word, struct span span) {
                                         "any", "num",   "fn",   "f16",    "bf16", "f32",
                                         "f64", "i8",    "u8",   "i32",    "u32",  "i64"};
     struct diag *diag = diag_error(diags, span, E_NAME, "unknown type `%s`", word);
-    if (!hint_foreign(diag, word, foreign_types))
+    if (!hint_foreign(diag, word, FOREIGN_TYPE))
         diag_nearest(diag, word, words, (int)(sizeof words / sizeof *words));
 }
 
@@ -182,7 +151,7 @@ void unknown_dtype(struct diags *diags, const char *word, struct span span) {
     for (int i = 0; i < DTYPE_COUNT; i++)
         words[i] = dtype_text((enum dtype)i);
     struct diag *diag = diag_error(diags, span, E_DTYPE, "`%s` is no dtype", word);
-    if (!hint_foreign(diag, word, foreign_types))
+    if (!hint_foreign(diag, word, FOREIGN_TYPE))
         diag_nearest(diag, word, words, DTYPE_COUNT);
 }
 
@@ -210,7 +179,7 @@ static bool explain_by_file(struct elab *e, struct diag *diag, const char *name)
 
 void explain_unknown_name(struct elab *e, struct diag *diag, const char *name, struct span span) {
     if (explain_by_assignment(e, diag, name, span) || explain_by_file(e, diag, name) ||
-        hint_foreign(diag, name, foreign_names))
+        hint_foreign(diag, name, FOREIGN_NAME))
         return;
     const char *near = scope_nearest(e->frame->scope, name, e->arena);
     if (near)

@@ -47,6 +47,11 @@ static const struct dim *padded_extent(struct types *types, const struct dim *n,
     return dim_add(types, n, dim_add(types, dim_const(types, c->pad_lo[i]), dim_const(types, c->pad_hi[i])));
 }
 
+/* [B, 28, 28, 3], as other libraries have it. */
+static bool looks_channels_last(const struct type *x) {
+    return x->rank == 4 && dim_is_const(x->dims[3]) && dim_value(x->dims[3]) <= 4 && x->dims[1] == x->dims[2];
+}
+
 /* The type of conv(x, w) by op's attributes; NULL: reported. x f[B, C, n..], w f[O, C/groups, k..] -> f[B, O,
  * p..]. */
 static const struct type *conv_type(struct graph *graph, struct op *op, struct diags *diags,
@@ -59,8 +64,10 @@ static const struct type *conv_type(struct graph *graph, struct op *op, struct d
     conv_attrs_get(op, &c);
     const struct dim *groups = dim_const(types, c.groups);
     if (w->rank != x->rank || dim_mul(types, w->dims[1], groups) != x->dims[1]) {
-        infer_error(graph, op, diags, E_SHAPE, "a kernel of %s does not fit an image of %s in %lld group%s",
-                    type_text(types, w), type_text(types, x), (long long)c.groups, c.groups == 1 ? "" : "s");
+        struct diag *diag = infer_error(
+            graph, op, diags, E_SHAPE, "a kernel of %s does not fit an image of %s in %lld group%s",
+            type_text(types, w), type_text(types, x), (long long)c.groups, c.groups == 1 ? "" : "s");
+        diag_hint(diag, "an image is [batch, channels, sizes ...], a kernel [out, channels / groups, sizes ...]");
         return NULL;
     }
     if (dim_is_const(w->dims[0]) && dim_value(w->dims[0]) % c.groups != 0) {
@@ -74,10 +81,13 @@ static const struct type *conv_type(struct graph *graph, struct op *op, struct d
         dims[i + 2] = window_places(types, extent, w->dims[i + 2], c.stride[i], c.dilation[i]);
         if (dims[i + 2])
             continue;
-        infer_error(graph, op, diags, E_SHAPE,
-                    "a window of %s with dilation %lld does not fit the padded axis %d of %s, which is %s",
-                    dim_name(graph, w->dims[i + 2]), (long long)c.dilation[i], i + 2, type_text(types, x),
-                    dim_name(graph, extent));
+        struct diag *diag = infer_error(
+            graph, op, diags, E_SHAPE,
+            "a window of %s with dilation %lld does not fit the padded axis %d of %s, which is %s",
+            dim_name(graph, w->dims[i + 2]), (long long)c.dilation[i], i + 2, type_text(types, x),
+            dim_name(graph, extent));
+        if (looks_channels_last(x))
+            diag_hint(diag, "images are [B, C, H, W]: transpose(x, [0, 3, 1, 2]) brings the channels in front");
         return NULL;
     }
     return type_with_dims(types, x, x->rank, dims);
