@@ -30,7 +30,7 @@ static bool check_model(struct session *session, const struct model_name *name, 
     int count;
     if (!instance || (instance_entry_count(instance) > 0 && !entries_elaborate(session, instance, name->fn, &none, &functions, &count)))
         return false;
-    if (!has_gradients(session, instance_graph(instance)))
+    if (!instance_check_init(instance) || !has_gradients(session, instance_graph(instance)))
         return false;
     if (names)
         list_weights(session, instance_graph(instance));

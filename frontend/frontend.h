@@ -79,6 +79,8 @@ struct function *instance_elaborate(struct instance *instance, const char *entry
 /* The function "init" (FUNCTION_INIT): from the seed, the first value of every state that the entries elaborated so far
  * touch. Elaborate the entries first. */
 struct function *instance_elaborate_init(struct instance *instance);
+/* Elaborates the first value of one weight of each declaration, to see whether it is right; its "init" is of no other use. */
+bool instance_check_init(struct instance *instance);
 struct graph *instance_graph(const struct instance *instance);
 
 /* The REPL. One text is definitions, statements or an expression. A definition replaces an older one of its name, and

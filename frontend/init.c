@@ -25,9 +25,24 @@ static struct datum shape_of(struct elab *e, const struct type *type) {
     return datum_list(e->arena, dims, type->rank);
 }
 
+/* `= init.normal` for `= init.normal(0.02)`: it takes a number and gives the function of the shape. */
+static bool refuse_maker(struct elab *e, struct datum d, struct span span) {
+    const struct item *fn = d.kind == DATUM_CLOSURE && d.closure->kind == CLOSURE_FN ? d.closure->item : NULL;
+    const struct type_expr *type = fn && fn->formals ? fn->formals->type : NULL;
+    if (!type || type->kind != TYPE_NAME || strcmp(type->name.text, "float") != 0)
+        return false;
+    struct diag *diag = report_error(e, span, E_TYPE,
+                                     "a first value is a function of the weight's shape, `%s` takes a number",
+                                     fn->name.text);
+    diag_hint(diag, "a call makes the function: init.%s(0.02)", fn->name.text);
+    return true;
+}
+
 /* A number, a tensor, or a function of the shape, as a tensor of the weight's type. */
 static struct value *as_first_value(struct elab *e, struct datum d, const struct type *type,
                                     struct span span) {
+    if (refuse_maker(e, d, span))
+        return NULL;
     if (d.kind == DATUM_CLOSURE || d.kind == DATUM_BUILTIN) {
         struct datum shape = shape_of(e, type);
         d = call_with(e, d, &shape, 1, span);
@@ -97,7 +112,8 @@ static void forget_first_values(struct elab *e) {
     e->first_values.count = 0;
 }
 
-struct function *instance_elaborate_init(struct instance *instance) {
+/* The function "init"; `declarations`: of the weights of one declaration, the first alone. */
+static struct function *elaborate_init(struct instance *instance, struct map *declarations) {
     struct elab *e = instance->elab;
     int errors = diags_error_count(e->diags);
     struct building building;
@@ -107,6 +123,11 @@ struct function *instance_elaborate_init(struct instance *instance) {
     for (int i = 0; i < e->graph->states.count; i++) {
         struct state *state = e->graph->states.at[i];
         struct weight *w = weight_of(e, state);
+        if (w && w->item && declarations) {
+            if (map_has(declarations, w->item))
+                continue;
+            map_put(declarations, w->item, w);
+        }
         struct value *first = w ? initial_value(e, w, state->site->span) : NULL;
         struct site site = *state->site;
         e->b.site = arena_memdup(e->graph->arena, &site, sizeof site);
@@ -115,4 +136,14 @@ struct function *instance_elaborate_init(struct instance *instance) {
     }
     e->in_init = false;
     return building_end(e, &building, NULL, NULL, 0, errors);
+}
+
+struct function *instance_elaborate_init(struct instance *instance) {
+    return elaborate_init(instance, NULL);
+}
+
+bool instance_check_init(struct instance *instance) {
+    struct map declarations;
+    map_init(&declarations, instance->elab->arena);
+    return elaborate_init(instance, &declarations) != NULL;
 }

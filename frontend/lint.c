@@ -272,6 +272,27 @@ static void count_name(void *data, const char *name, struct span span) {
     sizes->count += name == sizes->name;
 }
 
+/* A size that a result's type names, and nothing else: f32[Bach, 4] where the parameters have Batch. */
+static void check_result_dims(const struct lint *l, const struct item *module, const struct item *fn) {
+    VEC(const char *) known = {0};
+    for (const struct formal *f = fn->formals; f; f = f->next)
+        for (const struct dim_expr *d = f->type ? f->type->dims : NULL; d; d = d->next)
+            if (d->expr && d->expr->kind == EXPR_NAME)
+                VEC_PUSH(l->arena, &known, d->expr->name.text);
+    for (const struct dim_expr *d = fn->type ? fn->type->dims : NULL; d; d = d->next) {
+        if (!d->expr || d->expr->kind != EXPR_NAME)
+            continue;
+        const char *name = d->expr->name.text, *near = nearest_name(name, known.at, known.count);
+        struct sizes sizes = {name, 0};
+        const struct reader reader = {count_name, &sizes};
+        if (near && near != name)
+            read_item(&reader, module);
+        if (sizes.count == 1)
+            diag_hint(diag_warning(l->diags, d->expr->span, W_UNUSED, "the size `%s` is named here alone", name),
+                      "did you mean `%s`?", near);
+    }
+}
+
 /* A size that is named once in the whole module, and spelt like one of its names. */
 static void check_dims_of(const struct lint *l, const struct item *module, const struct item *fn) {
     VEC(const char *) known = {0};
@@ -280,6 +301,7 @@ static void check_dims_of(const struct lint *l, const struct item *module, const
     for (const struct item *m = module->members; m; m = m->next)
         if (m->kind == ITEM_LET || m->kind == ITEM_STMT)
             VEC_PUSH(l->arena, &known, m->kind == ITEM_LET ? m->name.text : m->stmt->name.text);
+    check_result_dims(l, module, fn);
     for (const struct formal *f = fn->formals; f; f = f->next)
         for (const struct dim_expr *d = f->type ? f->type->dims : NULL; d; d = d->next) {
             if (!d->expr || d->expr->kind != EXPR_NAME || strlen(d->expr->name.text) < 3)
