@@ -259,6 +259,21 @@ static void check_uses(const struct lint *l, const struct file_ast *file, struct
     }
 }
 
+/* ---- what never runs ---- */
+
+static void check_reachable(const struct lint *l, const struct stmt *s) {
+    for (; s; s = s->next) {
+        if (s->kind == STMT_RETURN && s->next) {
+            const char *what = s->next->kind == STMT_REPORT ? "this report is dead: the function has returned"
+                                                            : "this never runs: the function has returned";
+            diag_label(diag_warning(l->diags, s->next->span, W_UNUSED, "%s", what), s->span, "here");
+            return;
+        }
+        check_reachable(l, s->body.first);
+        check_reachable(l, s->otherwise.first);
+    }
+}
+
 /* ---- dimensions that are slips (S10) ---- */
 
 struct sizes {
@@ -352,8 +367,10 @@ static void lint_items(const struct lint *l, const struct item *parent, const st
         declare_formals(l, item->formals, "the parameter");
         check_item_types(l, item);
         lint_items(l, item, item->members);
-        if (l->warns && is_function)
+        if (l->warns && is_function) {
             check_locals(l, parent, item);
+            check_reachable(l, item->body.first);
+        }
         if (l->warns && is_function && parent)
             check_dims_of(l, parent, item);
         if (l->warns && item->kind == ITEM_MODULE && item->module_kind == MODULE_MODEL)

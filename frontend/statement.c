@@ -332,6 +332,9 @@ static void run_report_of(struct elab *e, const struct arg *arg) {
     struct value *x = to_tensor(e, d, DTYPE_ANY, arg->value->span);
     if (!x)
         return;
+    if (arg->value->kind == EXPR_NUMBER || arg->value->kind == EXPR_BOOL)
+        diag_hint(diag_warning(e->diags, arg->value->span, W_UNUSED, "this report is dead: it is the same in every step"),
+                  "`report loss`, or with another name `report error = loss`, reports what is computed");
     const char *name = report_name(e, arg);
     for (int i = 0; i < e->report_names.count; i++)
         if (e->report_names.at[i] == name) {
