@@ -49,6 +49,21 @@ static struct function *elaborate_one(struct session *session, struct instance *
     return function;
 }
 
+/* Nothing of the model can be run: it has nothing, or all of it wants values that only its text can give. */
+static void refuse_empty(struct session *session, const struct instance *instance) {
+    if (instance_entry_count(instance) == 0) {
+        session_fail(session, E_NAME, "the model has no fn and no train");
+        return;
+    }
+    const struct entry *entry = instance_entry(instance, 0);
+    const struct entry_param *param = entry->params;
+    while (param->kind != PARAM_OTHER || param->has_default || param->optional)
+        param++;
+    struct diag *diag = diag_error(session->diags, param->span, E_NAME,
+                                   "nothing of this model runs by itself: `%s` needs a value for `%s`", entry->name, param->name);
+    diag_hint(diag, "a default makes it an entry; `f32` in place of `float` takes a value of run time");
+}
+
 /* The names of a comma-separated list, or of all entries. NULL: one is unknown; reported. */
 static const struct entry **choose(struct session *session, struct instance *instance, const char *list, int *count) {
     VEC(const struct entry *) chosen = {0};
@@ -65,7 +80,7 @@ static const struct entry **choose(struct session *session, struct instance *ins
     }
     *count = chosen.count;
     if (chosen.count == 0)
-        session_fail(session, E_NAME, "the model has no fn and no train");
+        refuse_empty(session, instance);
     return chosen.at;
 }
 

@@ -8,6 +8,8 @@
 #include "frontend/grammar.tab.h"
 #include "frontend/token.h"
 
+#include <string.h>
+
 struct opener {
     struct token token;
     int indent;       /* columns before the first token of its line */
@@ -62,9 +64,24 @@ static void insert_partner(struct balance *b) {
         VEC_PUSH(b->arena, &b->out, line_end);
 }
 
-/* The innermost opener is never closed: reported at the opener, or where it should have been closed. */
+/* Whether a string that is not closed begins behind `at` on its line: the bracket stands in it. */
+static bool is_in_open_string(const struct balance *b, struct span at) {
+    uint32_t line_end = at.end + (uint32_t)strcspn(at.source->text + at.end, "\n");
+    for (int i = 0; i < diags_count(b->diags); i++) {
+        struct span span = diag_span(b->diags, i);
+        if (diag_code_of(b->diags, i) == E_CHARACTER && span.source == at.source && span.begin >= at.end &&
+            span.end == line_end && at.source->text[span.begin] == '"')
+            return true;
+    }
+    return false;
+}
+
+/* The innermost opener is never closed: reported at the opener, or where it should have been closed. NULL:
+ * that is the mistake of a string. */
 static struct diag *report_unclosed(struct balance *b, struct span where) {
     const struct opener *opener = &VEC_LAST(&b->open);
+    if (is_in_open_string(b, opener->token.span))
+        return NULL;
     struct diag *d =
         diag_error(b->diags, where, E_BRACKET, "`%s` is missing: `%s` is not closed",
                    bracket_text(token_partner(opener->token.kind)), bracket_text(opener->token.kind));
@@ -131,7 +148,7 @@ static void close_parens(struct balance *b) {
     where.begin = where.end;
     struct diag *d = report_unclosed(b, where);
     for (bool first = true; in_parens(b); first = false) {
-        if (!first)
+        if (!first && d)
             diag_label(d, VEC_LAST(&b->open).token.span, "this `%s` is open too", bracket_text(innermost(b)));
         insert_partner(b);
     }

@@ -35,12 +35,14 @@ static void refuse(struct elab *e, const struct builtin_call *c, int i, const ch
     const char *p = c->builtin->params;
     for (int k = 0; k < i; k++)
         p += strcspn(p, " ") + 1;
-    struct diag *diag = report_error(e, c->spans[i], datum_is_run_time(c->args[i]) ? E_TIME : E_TYPE,
-                                     "the argument `%.*s` of `%s` must be %s, this is %s",
-                                     (int)strcspn(p, "?* "), p, c->builtin->name, wanted,
-                                     describe(e, c->args[i]));
+    struct diag *diag =
+        report_error(e, c->spans[i], datum_is_run_time(c->args[i]) ? E_TIME : E_TYPE,
+                     "the argument `%.*s` of `%s` must be %s, this is %s", (int)strcspn(p, "?* "), p,
+                     c->builtin->name, wanted, describe(e, c->args[i]));
     if (strncmp(c->builtin->params, "shape", 5) == 0)
         hint_shape(diag, c->builtin->name, c->args[0]);
+    else if (i == 0 && datum_is_run_time(c->args[0]) && strcmp(wanted, "a list") == 0)
+        diag_hint(diag, "the tensors stand in a list: %s([x, y])", c->builtin->name);
 }
 
 bool arg_int(struct elab *e, const struct builtin_call *c, int i, int64_t *out) {

@@ -46,8 +46,12 @@ static struct datum reduce_tensor(struct elab *e, const struct builtin_call *c) 
     int64_t *axes = x ? arg_axes(e, c, 1, x->type->rank, &count) : NULL;
     if (!axes || !arg_bool(e, c, 2, &keep))
         return datum_error();
-    if (which == REDUCE_MEAN && !dtype_is_float(x->type->dtype))
-        return fail(e, c->spans[0], E_DTYPE, "mean is of floats, this is %s", type_text(e->types, x->type));
+    if (which == REDUCE_MEAN && !dtype_is_float(x->type->dtype)) {
+        diag_hint(report_error(e, c->spans[0], E_DTYPE, "mean is of floats, this is %s",
+                               type_text(e->types, x->type)),
+                  "f32(x) casts: mean(f32(x))");
+        return datum_error();
+    }
     struct value *y = count > 0 ? build_reduce(&e->b, x, reductions[which].kind, axes, count) : x;
     if (which == REDUCE_MEAN)
         y = divide_by_count(e, y, x->type, axes, count);

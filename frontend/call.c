@@ -88,12 +88,14 @@ static bool match_arguments(struct elab *e, const struct signature *s, const str
     for (int i = 0; i < args->at.count; i++) {
         const struct argument *arg = &args->at.at[i];
         if (!arg->name && next == s->at.count) {
-            struct diag *diag = refuse(
-                e, s, arg->span,
-                arena_printf(e->arena, "`%s` takes %d argument%s, but %d are given", s->what, s->at.count,
-                             s->at.count == 1 ? "" : "s", args->at.count));
+            struct diag *diag =
+                refuse(e, s, arg->span,
+                       arena_printf(e->arena, "`%s` takes %d argument%s, but %d are given", s->what,
+                                    s->at.count, s->at.count == 1 ? "" : "s", args->at.count));
             if (s->at.count > 0 && strcmp(s->at.at[0].name, "shape") == 0)
                 hint_shape(diag, s->what, args->at.at[0].datum);
+            else
+                hint_call(diag, s->what);
             return false;
         }
         int p = arg->name ? find_parameter(e, s, arg) : next++;
@@ -106,7 +108,9 @@ static bool match_arguments(struct elab *e, const struct signature *s, const str
             const struct argument *older = &args->at.at[of[p]];
             diag_label(diag, older->span, "it is given here too");
             if (strcmp(s->at.at[p].name, "lr") == 0 && datum_is_sequence(older->datum))
-                diag_hint(diag, "what is trained stands behind `over`: minimize loss over m using nn.Adam(lr: 1e-3)");
+                diag_hint(
+                    diag,
+                    "what is trained stands behind `over`: minimize loss over m using nn.Adam(lr: 1e-3)");
             return false;
         }
         of[p] = i;
@@ -265,9 +269,10 @@ struct datum call_fn(struct elab *e, const struct closure *closure, const struct
 
 static struct datum call_lambda(struct elab *e, const struct closure *closure, const struct arguments *args,
                                 const struct expr *place, struct span span) {
-    struct signature s = {.what = "the function", .declared = closure->expr->span};
+    struct signature s = {.what = "fn", .declared = closure->expr->span};
     for (const struct param_name *p = closure->expr->params; p; p = p->next)
         VEC_PUSH(e->arena, &s.at, ((struct parameter){p->name.text, false}));
+    s.what = signature_text(e, &s);
     int *of = ARENA_ARRAY(e->arena, int, s.at.count);
     if (!match_arguments(e, &s, args, span, of))
         return datum_error();

@@ -12,11 +12,22 @@ static const struct binding *find_size(const struct binder *b, const char *name)
     return found && found->datum.kind == DATUM_INT ? found : NULL;
 }
 
-/* A name that stands for something else than a size where the signature is: a list in len(mult), a function.
- */
+/* A name that stands for a value where the signature is that is no size: a list in len(mult). The name of a
+ * module or function does not: f32[B, M] in a model M has a size M. */
 static bool is_other_value(const struct binder *b, const char *name) {
     const struct binding *found = scope_find(b->scope, name);
-    return found && found->datum.kind != DATUM_INT;
+    if (!found)
+        return false;
+    switch (found->datum.kind) {
+    case DATUM_INT:
+    case DATUM_MODULE:
+    case DATUM_CLOSURE:
+    case DATUM_BUILTIN:
+    case DATUM_NAMESPACE:
+        return false;
+    default:
+        return true;
+    }
 }
 
 /* Declared by the body, which has not run. */
@@ -232,7 +243,8 @@ static bool match_dims(struct match *m) {
                                      arena_printf(m->e->arena, "but it must have %s%d ax%s",
                                                   rests ? "at least " : "", fixed, fixed == 1 ? "is" : "es"));
         const struct expr *first = m->pattern->dims->expr;
-        if (spare == -1 && first && is_word(first, "B"))
+        if (spare == -1 && first && is_word(first, "B") && m->type->rank > 0 &&
+            dim_is_const(m->type->dims[0]))
             diag_hint(diag, "x[none] puts an axis of size 1 in front: a batch of one");
         return false;
     }

@@ -143,8 +143,11 @@ static bool parse_term(struct notation *n, const struct type *type, int *rest, s
         size_t length = (size_t)(n->p - begin);
         while (length > 0 && begin[length - 1] == ' ')
             length--;
-        report_error(n->e, place_in_text(n, begin, length), E_SHAPE, "einsum names %d axes of %s", named,
-                     type_text(n->e->types, type));
+        struct diag *diag = report_error(n->e, place_in_text(n, begin, length), E_SHAPE,
+                                         "einsum names %d ax%s of %s, which has %d", named,
+                                         named == 1 ? "is" : "es", type_text(n->e->types, type), type->rank);
+        if (named == 1 && (int)length == type->rank && !has_rest)
+            diag_hint(diag, "axes are words with blanks between them: \"b i, o i -> b o\"");
         return false;
     }
     int spare = !has_rest ? 0 : type ? type->rank - named : *rest;
@@ -431,6 +434,24 @@ static bool given_sizes(struct notation *n, const struct builtin_call *c, const 
     return true;
 }
 
+/* Whether the text has every axis that a size is given for. */
+static bool all_stand_in(struct notation *n, const struct builtin_call *c, const struct axes *axes) {
+    const struct list *sizes = c->args[2].list;
+    for (int i = 0; i < sizes->count; i++) {
+        if (has_axis(axes, axis_named(n, sizes->names[i])))
+            continue;
+        struct diag *diag = report_error(n->e, c->span, E_ARGUMENT,
+                                         "a size is given for `%s`, which is no axis of the text's left side",
+                                         sizes->names[i]);
+        const char **names = ARENA_ARRAY(n->e->arena, const char *, axes->count + 1);
+        for (int k = 0; k < axes->count; k++)
+            names[k] = n->names.at[axes->at[k]];
+        diag_note(diag, "its axes are %s", names_text(n->e->arena, names, axes->count));
+        return false;
+    }
+    return true;
+}
+
 /* The sizes of one group's axes: one of them may follow from the others. */
 static bool solve_group(struct notation *n, const int *axes, int count, const struct dim *whole) {
     struct elab *e = n->e;
@@ -512,8 +533,10 @@ static struct datum run_rearrange(struct elab *e, const struct builtin_call *c) 
     if (!parse_side(&n, rest > 0 ? rest : 0, &to))
         return datum_error();
     if (from.groups.count != x->type->rank)
-        return fail(e, c->spans[1], E_SHAPE, "rearrange names %d ax%s, its operand is %s", from.groups.count,
-                    from.groups.count == 1 ? "is" : "es", type_text(e->types, x->type));
+        return fail(e, c->spans[1], E_SHAPE, "rearrange names %d ax%s of %s, which has %d", from.groups.count,
+                    from.groups.count == 1 ? "is" : "es", type_text(e->types, x->type), x->type->rank);
+    if (!all_stand_in(&n, c, &from.axes))
+        return datum_error();
     for (int i = 0, at = 0; i < from.groups.count; at += from.groups.at[i++])
         if (!solve_group(&n, from.axes.at + at, from.groups.at[i], x->type->dims[i]))
             return datum_error();

@@ -188,6 +188,18 @@ bool datum_items(struct elab *e, struct datum d, struct span span, const struct 
     return true;
 }
 
+/* (mean, logvar) = encode(x) where the right side is one tensor. */
+static bool may_be_unpacked(struct elab *e, struct datum d, const struct pattern *pattern, int wanted,
+                            struct span span) {
+    if (!datum_is_run_time(d) || datum_is_sequence(d))
+        return true;
+    struct diag *diag =
+        report_error(e, span, E_TIME, "%d values are wanted here, this is %s", wanted, describe(e, d));
+    diag_label(diag, pattern->span, "for these names");
+    diag_hint(diag, "chunk(x, %d, axis: a) cuts a tensor into a list of pieces", wanted);
+    return false;
+}
+
 bool bind_pattern(struct elab *e, const struct pattern *pattern, struct datum d, struct span span,
                   bool assign) {
     if (pattern->name.text) {
@@ -204,7 +216,7 @@ bool bind_pattern(struct elab *e, const struct pattern *pattern, struct datum d,
         wanted++;
     const struct list *items = NULL;
     if (!datum_is_error(d)) {
-        if (!datum_items(e, d, span, &items))
+        if (!may_be_unpacked(e, d, pattern, wanted, span) || !datum_items(e, d, span, &items))
             d = datum_error();
         else if (items->count != wanted) {
             struct diag *diag = report_error(e, span, E_TYPE, "%d values for %d names", items->count, wanted);

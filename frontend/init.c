@@ -31,9 +31,9 @@ static bool refuse_maker(struct elab *e, struct datum d, struct span span) {
     const struct type_expr *type = fn && fn->formals ? fn->formals->type : NULL;
     if (!type || type->kind != TYPE_NAME || strcmp(type->name.text, "float") != 0)
         return false;
-    struct diag *diag = report_error(e, span, E_TYPE,
-                                     "a first value is a function of the weight's shape, `%s` takes a number",
-                                     fn->name.text);
+    struct diag *diag =
+        report_error(e, span, E_TYPE,
+                     "a first value is a function of the weight's shape, `%s` takes a number", fn->name.text);
     diag_hint(diag, "a call makes the function: init.%s(0.02)", fn->name.text);
     return true;
 }

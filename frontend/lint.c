@@ -303,8 +303,9 @@ static void check_result_dims(const struct lint *l, const struct item *module, c
         if (near && near != name)
             read_item(&reader, module);
         if (sizes.count == 1)
-            diag_hint(diag_warning(l->diags, d->expr->span, W_UNUSED, "the size `%s` is named here alone", name),
-                      "did you mean `%s`?", near);
+            diag_hint(
+                diag_warning(l->diags, d->expr->span, W_UNUSED, "the size `%s` is named here alone", name),
+                "did you mean `%s`?", near);
     }
 }
 

@@ -40,6 +40,8 @@ static bool names_after(struct passage *p, struct leaves *after) {
                 e, now->span, E_LOOP, "`%s` is carried by the loop: it is %s before the turn and %s after it",
                 c->name, describe(e, c->before), describe(e, now->datum));
             diag_label(diag, c->span, "its value before the loop");
+            if (c->before.kind == DATUM_LIST && now->datum.kind == DATUM_LIST)
+                diag_hint(diag, "`yield` gathers a value of each turn: all = loop i in 0..n { ... yield x }");
             return false;
         }
     }

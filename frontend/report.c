@@ -188,9 +188,20 @@ static const char *comparison_hint(const struct parser *parser) {
     return NULL;
 }
 
+/* A bracket was put in right here: what does not fit behind it is the same mistake. */
+static bool has_missing_bracket(const struct parser *parser, const struct token *token) {
+    for (int i = 0; i < diags_count(parser->diags); i++)
+        if (diag_code_of(parser->diags, i) == E_BRACKET &&
+            diag_span(parser->diags, i).source == token->span.source &&
+            diag_span(parser->diags, i).begin == token->span.begin)
+            return true;
+    return false;
+}
+
 void report_syntax_error(struct parser *parser, const int *expected, int count) {
     const struct token *token = &parser->tokens.at[parser->found];
-    if (parser->has_given_up || token->kind == BAD || diags_error_count(parser->diags) >= ERRORS_MAX)
+    if (parser->has_given_up || token->kind == BAD || diags_error_count(parser->diags) >= ERRORS_MAX ||
+        has_missing_bracket(parser, token))
         return;
     struct expectation e = {
         .kinds = expected, .count = count, .is_named = ARENA_ARRAY(parser->arena, bool, count + 1)};

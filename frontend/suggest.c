@@ -58,7 +58,15 @@ static bool explain_by_assignment(struct elab *e, struct diag *diag, const char 
 
 /* ---- types ---- */
 
-enum foreign_place { FOREIGN_TYPE, FOREIGN_NAME, FOREIGN_LIBRARY, FOREIGN_MEMBER, FOREIGN_METHOD, FOREIGN_PARAMETER };
+enum foreign_place {
+    FOREIGN_TYPE,
+    FOREIGN_NAME,
+    FOREIGN_LIBRARY,
+    FOREIGN_MEMBER,
+    FOREIGN_METHOD,
+    FOREIGN_PARAMETER,
+    FOREIGN_CALL
+};
 static const struct {
     enum foreign_place place;
     const char *theirs, *hint;
@@ -120,11 +128,17 @@ void hint_tensor_member(struct elab *e, struct diag *diag, const char *name) {
     if (hint_foreign(diag, name, FOREIGN_MEMBER) || hint_in_place(diag, name))
         return;
     if (fn && fn->datum.kind == DATUM_CLOSURE)
-        diag_hint(diag, "`%s` is a function: %s(%s)", name, name, needed_of_closure(e->arena, fn->datum.closure));
+        diag_hint(diag, "`%s` is a function: %s(%s)", name, name,
+                  needed_of_closure(e->arena, fn->datum.closure));
     else if (fn && fn->datum.kind == DATUM_BUILTIN)
-        diag_hint(diag, "`%s` is a function: %s(%s)", name, name, needed_of_builtin(e->arena, fn->datum.builtin));
+        diag_hint(diag, "`%s` is a function: %s(%s)", name, name,
+                  needed_of_builtin(e->arena, fn->datum.builtin));
     else
         diag_nearest(diag, name, members, 2);
+}
+
+void hint_call(struct diag *diag, const char *name) {
+    hint_foreign(diag, name, FOREIGN_CALL);
 }
 
 void hint_library_name(struct arena *arena, struct diag *diag, const char *name, const struct scope *scope) {
@@ -132,7 +146,8 @@ void hint_library_name(struct arena *arena, struct diag *diag, const char *name,
         hint_nearest_in(arena, diag, name, scope);
 }
 
-void hint_instance_member(struct arena *arena, struct diag *diag, const char *name, const struct scope *scope) {
+void hint_instance_member(struct arena *arena, struct diag *diag, const char *name,
+                          const struct scope *scope) {
     if (!hint_foreign(diag, name, FOREIGN_METHOD))
         hint_nearest_in(arena, diag, name, scope);
 }

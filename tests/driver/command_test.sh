@@ -60,6 +60,8 @@ expect 0 "fn decode(z: f32[B, latent])" doc "$SOURCE_DIR/models/vae.weft"
 # What a model does not have, and values that do not suit it.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+printf 'model M() {\n  fn f(x: f32[B, 3], p: float) = x * p\n}\n' >"$work/no_entry.weft"
+expect 1 "nothing of this model runs by itself: \`f\` needs a value for \`p\`" check "$work/no_entry.weft"
 model=$work/m.weft
 cat >"$model" <<'END'
 use nn
