@@ -214,6 +214,30 @@ enum severity diag_severity(const struct diags *diags, int index) {
     return diags->all.at[index]->severity;
 }
 
+int diag_label_count(const struct diags *diags, int index) {
+    return diags->all.at[index]->labels.count;
+}
+
+struct span diag_label_span(const struct diags *diags, int index, int label) {
+    return diags->all.at[index]->labels.at[label].span;
+}
+
+const char *diag_label_text(const struct diags *diags, int index, int label) {
+    return diags->all.at[index]->labels.at[label].text;
+}
+
+int diag_remark_count(const struct diags *diags, int index) {
+    return diags->all.at[index]->remarks.count;
+}
+
+const char *diag_remark_kind(const struct diags *diags, int index, int remark) {
+    return diags->all.at[index]->remarks.at[remark].kind;
+}
+
+const char *diag_remark_text(const struct diags *diags, int index, int remark) {
+    return diags->all.at[index]->remarks.at[remark].text;
+}
+
 const char *diag_code_text(enum diag_code code) {
     return code_text[code];
 }

@@ -53,9 +53,17 @@ struct span diag_span(const struct diags *diags, int index);
 enum diag_code diag_code_of(const struct diags *diags, int index);
 enum severity diag_severity(const struct diags *diags, int index);
 const char *diag_code_text(enum diag_code code); /* "E0301" */
+int diag_label_count(const struct diags *diags, int index);
+struct span diag_label_span(const struct diags *diags, int index, int label);
+const char *diag_label_text(const struct diags *diags, int index, int label); /* may be NULL */
+int diag_remark_count(const struct diags *diags, int index);
+const char *diag_remark_kind(const struct diags *diags, int index, int remark); /* "note" or "help" */
+const char *diag_remark_text(const struct diags *diags, int index, int remark);
+/* The indices of those that are worth a reader's time, in the order of their places: what several calls say of one
+ * place once, and advice (W0001, W0002) only where there are no errors. */
+int diags_in_order(const struct diags *diags, struct arena *arena, int **order);
 
-/* Draws all of them in the order of their places, what several calls say of one place once, and advice
- * (W0001, W0002) only where there are no errors:
+/* Draws those of diags_in_order:
  *     error[E0301]: the inner dimensions differ
  *       --> vae.weft:12:9
  *        |

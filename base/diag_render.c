@@ -365,19 +365,26 @@ static bool is_advice(const struct diag *diag) {
     return diag->code == W_UNUSED || diag->code == W_SHADOW;
 }
 
-void diags_render(const struct diags *diags, struct strbuf *out, bool colour) {
-    int count = 0;
+int diags_in_order(const struct diags *diags, struct arena *arena, int **order) {
+    int count = 0, kept = 0;
     bool has_errors = diags_error_count(diags) > 0;
-    struct ranked *sorted = ARENA_ARRAY(out->arena, struct ranked, diags->all.count + 1);
+    struct ranked *sorted = ARENA_ARRAY(arena, struct ranked, diags->all.count + 1);
+    *order = ARENA_ARRAY(arena, int, diags->all.count + 1);
     for (int i = 0; i < diags->all.count; i++)
         if (!has_errors || !is_advice(diags->all.at[i]))
             sorted[count++] = (struct ranked){diags->all.at[i], i};
     qsort(sorted, (size_t)count, sizeof *sorted, compare_ranked);
+    for (int i = 0; i < count; i++)
+        if (!is_repetition(sorted, i))
+            (*order)[kept++] = sorted[i].index;
+    return kept;
+}
+
+void diags_render(const struct diags *diags, struct strbuf *out, bool colour) {
+    int *order, count = diags_in_order(diags, out->arena, &order);
     for (int i = 0; i < count; i++) {
-        if (is_repetition(sorted, i))
-            continue;
         if (i > 0)
             strbuf_putc(out, '\n');
-        draw(sorted[i].diag, out, colour);
+        draw(diags->all.at[order[i]], out, colour);
     }
 }

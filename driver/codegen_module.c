@@ -8,7 +8,7 @@ static const char *const places[] = {"%s/libweft_codegen.so", "%s/../lib/weft/li
                                      "%s/../lib64/weft/libweft_codegen.so",
                                      "%s/../lib/x86_64-linux-gnu/weft/libweft_codegen.so"};
 
-static const char *program_folder(struct arena *arena) {
+const char *program_folder(struct arena *arena) {
     char path[4096];
     ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
     if (n <= 0)

@@ -5,6 +5,9 @@
 #include "base/diag.h"
 #include "codegen/codegen.h"
 
+/* Where the running program lies. */
+const char *program_folder(struct arena *arena);
+
 /* The table of libweft_codegen.so, looked for beside the program, then in ../lib/weft. NULL: reported. */
 const struct codegen_api *codegen_module_open(struct arena *arena, struct diags *diags);
 

@@ -32,9 +32,13 @@ struct frontend {
     const char *library_folder; /* NULL: embedded */
     int64_t evaluation_limit;
     struct scope *builtins, *prelude;
+    struct file_resolver resolver;
+    struct facts *facts;   /* what is noted for an editor; NULL: nobody asks */
     struct map signatures; /* of builtins: struct builtin to what call.c made of its row */
     VEC(struct model_file *) files;
 };
+/* From now on, of files that are read behind this. */
+void frontend_set_facts(struct frontend *fe, struct facts *facts);
 /* "nn" of the library's, else the path. */
 const char *file_title(struct frontend *fe, const struct model_file *file);
 struct model_file *frontend_find_file(const struct frontend *fe, const char *path); /* NULL: not loaded */

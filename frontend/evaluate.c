@@ -1,5 +1,6 @@
 /* frontend/evaluate.c: expressions to elaboration values. Each kind of expression is a row of a table. */
 #include "frontend/builtin.h"
+#include "frontend/facts.h"
 
 #include <string.h>
 
@@ -475,6 +476,12 @@ static struct datum evaluate_loop(struct elab *e, const struct expr *x) {
     return run_loop(e, x->loop, true);
 }
 
+/* Only where an editor has a broken text elaborated as far as it goes. */
+static struct datum evaluate_broken(struct elab *e, const struct expr *x) {
+    (void)e, (void)x;
+    return datum_error();
+}
+
 static struct datum (*const rules[])(struct elab *e, const struct expr *x) = {
     [EXPR_NAME] = evaluate_name_expr, [EXPR_DTYPE] = evaluate_dtype,
     [EXPR_NUMBER] = evaluate_number,  [EXPR_STRING] = evaluate_string,
@@ -485,7 +492,7 @@ static struct datum (*const rules[])(struct elab *e, const struct expr *x) = {
     [EXPR_FIELD] = evaluate_field,    [EXPR_CALL] = evaluate_call_expr,
     [EXPR_INDEX] = evaluate_index,    [EXPR_TUPLE] = evaluate_sequence,
     [EXPR_LIST] = evaluate_sequence,  [EXPR_COMPREHENSION] = evaluate_comprehension,
-    [EXPR_LOOP] = evaluate_loop,
+    [EXPR_LOOP] = evaluate_loop,      [EXPR_ERROR] = evaluate_broken,
 };
 
 /* A program that unrolls without end is told so, in place of waiting for it. Memory is looked at now and
@@ -512,6 +519,8 @@ struct datum evaluate(struct elab *e, const struct expr *x) {
     e->b.site = site;
     struct datum d = rules[x->kind](e, x);
     e->b.site = before;
+    if (e->frontend->facts)
+        facts_note_expr(e->frontend->facts, x, d);
     if (e->graph->next_op == ops && diags_count(e->diags) == messages)
         site_give_back(e, site);
     return d;

@@ -14,8 +14,8 @@ struct frontend;
 struct model;    /* a `model` (or module) of a file */
 struct instance; /* a model with its hyper-parameters fixed */
 
-/* How the front end gets the text of a used file: the library's are embedded in the program. Returns NULL where there
- * is none, with *why in words. */
+/* Where the front end gets the text of a file that is used (the library's are embedded in the program): an editor's text
+ * that is not saved stands before the file. Returns NULL where there is none, with *why in words. */
 struct file_resolver {
     const struct source *(*read)(void *context, struct arena *arena, const char *path, const char **why);
     void *context;
@@ -24,6 +24,9 @@ struct file_resolver {
 struct frontend *frontend_create(struct arena *arena, struct types *types, struct interner *names, struct diags *diags);
 /* The folder whose .weft files replace the embedded library (--lib); NULL: the embedded one. */
 void frontend_set_library(struct frontend *fe, const char *folder);
+
+/* Read files through this; without it they are read from the disk. */
+void frontend_set_resolver(struct frontend *fe, struct file_resolver resolver);
 
 /* How many expressions an entry may evaluate before it is given up (a few minutes' worth, unless it is set). */
 void frontend_set_limit(struct frontend *fe, int64_t evaluations);

@@ -22,6 +22,19 @@ void frontend_set_limit(struct frontend *fe, int64_t evaluations) {
     fe->evaluation_limit = evaluations;
 }
 
+void frontend_set_resolver(struct frontend *fe, struct file_resolver resolver) {
+    fe->resolver = resolver;
+}
+
+static const struct source *read_source(struct frontend *fe, const char *path, const char **why) {
+    const struct file_resolver *resolver = &fe->resolver;
+    return resolver->read ? resolver->read(resolver->context, fe->arena, path, why) : source_read(fe->arena, path, why);
+}
+
+void frontend_set_facts(struct frontend *fe, struct facts *facts) {
+    fe->facts = fe->builtins->facts = facts;
+}
+
 void frontend_set_library(struct frontend *fe, const char *folder) {
     fe->library_folder = folder ? arena_strdup(fe->arena, folder) : NULL;
 }
@@ -71,7 +84,7 @@ static const char *name_of_file(struct arena *arena, const char *file) {
 static const struct source *library_source(struct frontend *fe, const char *file) {
     const char *why;
     if (fe->library_folder)
-        return source_read(fe->arena, arena_printf(fe->arena, "%s/%s", fe->library_folder, file), &why);
+        return read_source(fe, arena_printf(fe->arena, "%s/%s", fe->library_folder, file), &why);
     for (int i = 0; i < library_file_count; i++)
         if (strcmp(library_files[i].name, file) == 0)
             return source_create(fe->arena, arena_printf(fe->arena, "<lib>/%s", file),
@@ -190,7 +203,7 @@ static struct model_file *used_file(struct frontend *fe, struct model_file *user
         const char *path =
             name[0] == '/' ? name : arena_printf(fe->arena, "%s%s", folder_of(fe->arena, user->path), name);
         file = frontend_find_file(fe, path);
-        const struct source *source = file ? NULL : source_read(fe->arena, path, &why);
+        const struct source *source = file ? NULL : read_source(fe, path, &why);
         if (source)
             load_text(fe, source, item->span, &file);
     }
@@ -283,7 +296,7 @@ bool frontend_load(struct frontend *fe, const char *path) {
     struct model_file *file = frontend_find_file(fe, path);
     if (file)
         return file->status == FILE_LOADED;
-    const struct source *source = source_read(fe->arena, path, &why);
+    const struct source *source = read_source(fe, path, &why);
     if (!source) {
         diag_error(fe->diags, (struct span){0}, E_FILE, "cannot read %s: %s", path, why);
         return false;

@@ -1,6 +1,8 @@
 /* frontend/scope.c: chained scopes (scope.h). */
 #include "frontend/scope.h"
 
+#include "frontend/facts.h"
+
 /* Functions have a handful of names: a walk beats a hash. Files and builtins have many. */
 static bool is_indexed(const struct scope *scope) {
     return scope->kind == SCOPE_BUILTINS || scope->kind == SCOPE_FILE;
@@ -12,6 +14,7 @@ struct scope *scope_create(struct arena *arena, enum scope_kind kind, struct sco
     scope->parent = parent;
     scope->arena = arena;
     scope->instance = parent ? parent->instance : NULL;
+    scope->facts = parent ? parent->facts : NULL;
     map_init(&scope->index, arena);
     return scope;
 }
@@ -37,6 +40,8 @@ struct binding *scope_find(const struct scope *scope, const char *name) {
 }
 
 void scope_bind(struct scope *scope, const char *name, struct datum datum, struct span span) {
+    if (scope->facts)
+        facts_note_binding(scope->facts, span, datum);
     struct binding *found = scope_find_here(scope, name);
     if (found) {
         found->datum = datum;
@@ -61,8 +66,7 @@ void scope_assign(struct scope *scope, const char *name, struct datum datum, str
     for (struct scope *s = scope; s; s = s->parent) {
         struct binding *found = scope_find_here(s, name);
         if (found) {
-            found->datum = datum;
-            found->span = span;
+            scope_bind(s, name, datum, span);
             return;
         }
         if (s->kind != SCOPE_BLOCK)

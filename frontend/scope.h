@@ -21,6 +21,7 @@ struct scope {
     struct arena *arena;
     struct instance *instance; /* of an INSTANCE scope */
     struct model_file *file;   /* of a FILE scope; NULL: the builtins */
+    struct facts *facts;       /* what is told of every binding; NULL: nobody asks */
     struct map index;          /* name to position + 1, in the kinds that grow large */
     VEC(struct binding) bindings;
 };

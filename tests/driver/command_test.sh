@@ -39,6 +39,7 @@ expect 2 "-o FILE.o is wanted" build x.weft -o x.so
 expect 2 "--after PASS is wanted" dump x.weft
 expect 2 "there is no pass \`fusee\`" dump x.weft --after fusee
 expect 0 "plan_memory" dump --after list
+expect 2 "it takes no file" lsp x.weft
 expect 2 "\`list\` or \`clear\`?" cache
 expect 2 "one file or name at the most" doc nn dist
 expect 0 "fn call(x: float[...N, I]) -> float[...N, out]" doc nn.Linear
@@ -129,7 +130,7 @@ expect 1 "\`f\` prints, an object does not" build "$work/print.weft" --shape B=2
 expect 0 "print.o" build "$work/print.weft" --shape B=2 --shape N=4 -o "$work/print.o" --keep-prints
 
 # Every command has a help that lists --help itself.
-for command in check run train build dump plan repl fmt inspect cache; do
+for command in check run train build dump plan repl fmt lsp inspect cache; do
     expect 0 "-h, --help" help $command
 done
 exit $((failures != 0))
