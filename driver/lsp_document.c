@@ -116,14 +116,16 @@ static const char *library_copy(struct lsp *lsp, const struct source *source) {
     const char *name = strchr(source->name, '/'), *cache = lsp->session->cache;
     if (!cache || !name)
         return NULL;
-    const char *folder = arena_printf(lsp->session->arena, "%s/library-%016llx", cache,
-                                      (unsigned long long)hash_bytes(0, source->text, source->length));
-    const char *path = arena_printf(lsp->session->arena, "%s%s", folder, name);
+    char *path = arena_printf(lsp->session->arena, "%s/library-%016llx%s", cache,
+                              (unsigned long long)hash_bytes(0, source->text, source->length), name);
     struct stat info;
     if (stat(path, &info) == 0 && (uint64_t)info.st_size == source->length)
         return path;
-    mkdir(cache, 0700);
-    mkdir(folder, 0700);
+    for (char *slash = path + strlen(cache); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        mkdir(path, 0700);
+        *slash = '/';
+    }
     return weft_file_write_whole(path, source->text, source->length, &error) ? path : NULL;
 }
 

@@ -41,6 +41,8 @@ struct frontend {
 void frontend_set_facts(struct frontend *fe, struct facts *facts);
 /* "nn" of the library's, else the path. */
 const char *file_title(struct frontend *fe, const struct model_file *file);
+/* "nn.layers" of the library, read now if it was not; NULL: there is none. */
+struct model_file *frontend_library_file(struct frontend *fe, const char *name);
 struct model_file *frontend_find_file(const struct frontend *fe, const char *path); /* NULL: not loaded */
 /* A file without text, for the REPL; what it does not define is looked up in `outer` (NULL: the prelude). */
 struct model_file *frontend_empty_file(struct frontend *fe, const char *path, struct scope *outer);

@@ -287,9 +287,12 @@ static void add_types(struct completer *c) {
 
 static void add_files(struct completer *c) {
     for (int i = 0; i < library_file_count; i++) {
-        const char *name = library_files[i].name;
-        if (strcmp(name, "prelude.weft") != 0)
-            add(c, arena_strndup(c->in->arena, name, strlen(name) - strlen(".weft")), CANDIDATE_FILE, "of the library", NULL, RANK_WANTED);
+        char *name = arena_strdup(c->in->arena, library_files[i].name);
+        name[strlen(name) - strlen(".weft")] = 0;
+        for (char *slash = strchr(name, '/'); slash; slash = strchr(slash, '/'))
+            *slash = '.'; /* nn/layers.weft is used as nn.layers */
+        if (strcmp(name, "prelude") != 0)
+            add(c, name, CANDIDATE_FILE, "of the library", NULL, RANK_WANTED);
     }
 }
 
@@ -361,8 +364,7 @@ static bool complete_use(struct completer *c, int last) {
         if (kind_at(in, i) == ':') {
             int begin;
             const char *path = path_ending_at(in, i - 1, &begin);
-            const char *name = path ? arena_printf(in->arena, "<lib>/%s.weft", path) : NULL;
-            const struct model_file *file = name ? frontend_find_file(in->frontend, name) : NULL;
+            const struct model_file *file = path ? frontend_library_file(in->frontend, path) : NULL;
             add_scope(c, file ? file->scope : NULL, RANK_WANTED);
             return true;
         }

@@ -110,6 +110,10 @@ static struct model_file *library_file_get(struct frontend *fe, const char *file
     return loaded;
 }
 
+struct model_file *frontend_library_file(struct frontend *fe, const char *name) {
+    return library_file_get(fe, file_of_name(fe->arena, name), (struct span){0});
+}
+
 static bool load_prelude(struct frontend *fe) {
     if (fe->prelude)
         return true;
