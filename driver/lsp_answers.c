@@ -112,10 +112,8 @@ json_t *lsp_signature(struct lsp_call *call) {
 
 /* ---- the whole text ---- */
 
-/* One edit over the lines that differ: the editor's cursor and folds stay where they are. */
-json_t *lsp_formatting(struct lsp_call *call) {
-    const struct source *source = call->document->source;
-    const char *text = frontend_format(call->document->arena, source, diags_create(call->document->arena));
+/* One edit over the lines that differ: the editor's cursor and folds stay where they are. text NULL: no edit. */
+static json_t *edits_to(const struct source *source, const char *text) {
     json_t *out = json_array();
     if (!text || strcmp(text, source->text) == 0)
         return out; /* a broken text is left as it is */
@@ -131,6 +129,11 @@ json_t *lsp_formatting(struct lsp_call *call) {
     struct span span = {source, (uint32_t)head, (uint32_t)(source->length - tail)};
     json_array_append_new(out, json_pack("{s:o, s:s#}", "range", lsp_range(span), "newText", text + head, (int)(length - tail - head)));
     return out;
+}
+
+json_t *lsp_formatting(struct lsp_call *call) {
+    struct arena *arena = call->document->arena;
+    return edits_to(call->document->source, frontend_format(arena, call->document->source, diags_create(arena)));
 }
 
 static json_t *symbols(const struct outline *outline) {
@@ -211,8 +214,26 @@ json_t *lsp_inlay_hints(struct lsp_call *call) {
     return out;
 }
 
+/* The instances that methods make, as members: all of the text's at once, since they are numbered together (N5). */
+static json_t *naming_action(struct lsp_call *call) {
+    struct arena *arena = call->document->arena;
+    const char *text = inspection_with_lets(call->inspection);
+    const struct source *source = source_create(arena, call->document->source->name, text, strlen(text));
+    json_t *edits = edits_to(call->document->source, frontend_format(arena, source, diags_create(arena)));
+    return json_pack("{s:s, s:s, s:{s:{s:o}}}", "title", "Give the instances that methods make a `let`", "kind", "refactor.rewrite",
+                     "edit", "changes", call->document->uri, edits);
+}
+
 json_t *lsp_code_actions(struct lsp_call *call) {
     uint32_t begin, end;
     bounds_of(call, &begin, &end);
-    return lsp_fixes(call->lsp, call->document, begin, end);
+    json_t *out = lsp_fixes(call->lsp, call->document, begin, end);
+    struct let_offer *offers;
+    int count = inspection_lets(call->inspection, &offers);
+    for (int i = 0; i < count; i++)
+        if (offers[i].call.begin <= end && offers[i].call.end >= begin) {
+            json_array_append_new(out, naming_action(call));
+            break;
+        }
+    return out;
 }

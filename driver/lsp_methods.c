@@ -24,7 +24,7 @@ static json_t *capabilities(void) {
     json_object_set_new(out, "completionProvider", json_pack("{s:[s, s]}", "triggerCharacters", ".", ":"));
     json_object_set_new(out, "signatureHelpProvider", json_pack("{s:[s, s], s:[s]}", "triggerCharacters", "(", ",", "retriggerCharacters", ":"));
     json_object_set_new(out, "semanticTokensProvider", tokens);
-    json_object_set_new(out, "codeActionProvider", json_pack("{s:[s]}", "codeActionKinds", "quickfix"));
+    json_object_set_new(out, "codeActionProvider", json_pack("{s:[s, s]}", "codeActionKinds", "quickfix", "refactor.rewrite"));
     return out;
 }
 

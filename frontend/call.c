@@ -1,6 +1,7 @@
 /* frontend/call.c: calls. Every call is inlined: its arguments are bound in a scope of its own, and its body
  * runs there. */
 #include "frontend/builtin.h"
+#include "frontend/facts.h"
 
 #include <string.h>
 
@@ -658,7 +659,10 @@ struct datum evaluate_pipe(struct elab *e, const struct expr *x) {
         struct arguments own = {0};
         if (!evaluate_arguments(e, f->args, &own))
             return datum_error();
-        return call_datum(e, call_datum(e, callee, &own, f, f->span), &args, f, f->span);
+        struct datum made = call_datum(e, callee, &own, f, f->span);
+        if (e->frontend->facts)
+            facts_note_expr(e->frontend->facts, f, made);
+        return call_datum(e, made, &args, f, f->span);
     }
     if (!evaluate_arguments(e, f->args, &args))
         return datum_error();

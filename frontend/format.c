@@ -22,6 +22,7 @@ struct level {
     int opener;           /* its kind; 0: the file */
     int indent;           /* of lines inside */
     int outer;            /* of its partner, where that begins a line */
+    bool has_lines;       /* a block of several lines */
     bool is_index;        /* x[...]: a colon makes a slice */
     struct choice choice; /* of the `if` that was read last at this level */
 };
@@ -182,10 +183,22 @@ static int indent_of(struct formatter *f, int i) {
 /* ---- tokens and comments ---- */
 
 static bool is_followed_on_line(const struct formatter *f, int i) {
-    uint32_t end = f->tokens.at[i].span.end;
-    bool has_comment =
-        f->comment < f->comments.count && breaks_between(f, end, f->comments.at[f->comment].span.begin) == 0;
-    return !has_comment && breaks_between(f, end, f->tokens.at[i + 1].span.begin) == 0;
+    return breaks_between(f, f->tokens.at[i].span.end, f->tokens.at[i + 1].span.begin) == 0;
+}
+
+/* A block whose statements stand on several lines begins and ends with a line of its own. */
+static bool is_block_of_lines(const struct formatter *f, int open) {
+    int depth = 0;
+    for (int i = open + 1; kind_at(f, i) != 0; i++) {
+        int kind = kind_at(f, i);
+        if (depth == 0 && kind == '}')
+            return false;
+        bool breaks = breaks_between(f, f->tokens.at[i - 1].span.end, f->tokens.at[i].span.begin) > 0;
+        if (depth == 0 && breaks && begins_statement(f, i))
+            return true;
+        depth += token_opens(kind) - token_closes(kind);
+    }
+    return false;
 }
 
 static void open_level(struct formatter *f, int i) {
@@ -195,6 +208,7 @@ static void open_level(struct formatter *f, int i) {
     bool hangs = kind != '{' && is_followed_on_line(f, i);
     inner.indent = hangs ? f->column : base + INDENT;
     inner.outer = hangs ? f->column - 1 : base;
+    inner.has_lines = kind == '{' && !is_in_parens(f) && is_block_of_lines(f, i);
     inner.is_index = kind == '[' && (before == ID || before == ')' || before == ']');
     VEC_PUSH(f->arena, &f->levels, inner);
 }
@@ -208,6 +222,9 @@ static void note_choice(struct formatter *f, int i) {
 static void write_token(struct formatter *f, int i) {
     const struct token *token = &f->tokens.at[i];
     int breaks = breaks_between(f, f->end, token->span.begin);
+    bool begins_or_ends = f->after_opener ? token->kind != '}' : token->kind == '}';
+    if (breaks == 0 && level_of(f)->has_lines && begins_or_ends)
+        breaks = 1;
     if (token->kind == ':')
         f->slice_is_spaced = level_of(f)->is_index && is_spaced_slice(f, i);
     if (f->at_start || breaks > 0)

@@ -82,6 +82,20 @@ struct signature_help {
 };
 bool inspection_signature(struct inspection *in, uint32_t offset, struct signature_help *out);
 
+/* ---- anonymous instances (N5) ---- */
+
+/* An instance that a method makes where it calls it, and the member that it could be: its weights have that name. */
+struct let_offer {
+    struct span call;     /* becomes `name` */
+    const char *name;
+    uint32_t at;          /* where `text`, the let, goes */
+    const char *text;
+    uint32_t module_begin;
+};
+int inspection_lets(struct inspection *in, struct let_offer **out);
+/* The text with all of them taken. */
+const char *inspection_with_lets(struct inspection *in);
+
 /* ---- the whole text ---- */
 
 enum outline_kind { OUTLINE_MODEL, OUTLINE_FUNCTION, OUTLINE_MEMBER, OUTLINE_WEIGHT, OUTLINE_CONSTANT };

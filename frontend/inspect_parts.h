@@ -26,6 +26,7 @@ struct inspection {
 /* ---- inspect_text.c: declarations and values in words ---- */
 /* "fn encode(x: f32[B, 784]) -> f32[B, 20]", "module Linear(out: int)", "let mu = nn.Linear(latent)": without its body. */
 const char *text_of_item(struct arena *arena, const struct item *item);
+uint32_t module_body_begin(const struct item *item); /* behind its brace */
 /* "Linear(out: int, bias: bool = true)": an item's name and formals. */
 void write_call_form(struct strbuf *out, const struct item *item);
 const char *text_of_span(struct arena *arena, struct span span, size_t most); /* in one line */

@@ -45,6 +45,11 @@ static uint32_t head_end(const struct item *item) {
     return item->span.end;
 }
 
+uint32_t module_body_begin(const struct item *item) {
+    uint32_t brace = head_end(item);
+    return brace < item->span.end ? brace + 1 : brace;
+}
+
 const char *text_of_item(struct arena *arena, const struct item *item) {
     struct span span = item->span;
     if (item->kind == ITEM_MODULE)

@@ -330,6 +330,12 @@ def mistakes(cache):
     fixes = d.ask("codeAction", range=slip["range"], context={"diagnostics": [slip]})
     fixed = apply_edits(d.text, fixes[0]["edit"]["changes"][d.uri])
     check("z - flatten(image)" in fixed, "a quick fix", fixes)
+    d.set("use nn\nmodel M() {\n  fn f(x: f32[B, 4]) -> f32[B, 3] = x |> nn.Linear(3)\n}\n")
+    d.diagnostics()
+    here = {"start": d.position("nn.^Linear"), "end": d.position("nn.^Linear")}
+    action = d.ask("codeAction", range=here, context={"diagnostics": []})[0]
+    named = apply_edits(d.text, action["edit"]["changes"][d.uri])
+    check("  let linear_0 = nn.Linear(3)\n" in named and "= x |> linear_0\n" in named, "an instance gets its let", named)
     # both places of a mismatch, and a mistake that the library finds
     d.set(MODEL.replace("z - flatten(image)", "z - q.wide"))
     shapes = d.diagnostics()[0]

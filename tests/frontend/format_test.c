@@ -58,12 +58,15 @@ static int check_folder(const char *folder) {
     DIR *dir = opendir(folder);
     int count = 0;
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        if (!strstr(entry->d_name, ".weft"))
-            continue;
         struct arena *arena = arena_create();
-        assert_stable(arena, arena_printf(arena, "%s/%s", folder, entry->d_name));
+        const char *path = arena_printf(arena, "%s/%s", folder, entry->d_name);
+        if (strstr(entry->d_name, ".weft")) {
+            assert_stable(arena, path);
+            count++;
+        } else if (!strchr(entry->d_name, '.')) {
+            count += check_folder(path);
+        }
         arena_destroy(arena);
-        count++;
     }
     if (dir)
         closedir(dir);
@@ -75,8 +78,8 @@ static void library_is_stable(void **state) {
     struct arena *arena = arena_create();
     if (!source_folder(arena, "models"))
         skip();
-    assert_true(check_folder(source_folder(arena, "models")) >= 4);
-    assert_true(check_folder(source_folder(arena, "models/lib")) >= 6);
+    assert_true(check_folder(source_folder(arena, "models")) >= 20);
+    assert_true(check_folder(source_folder(arena, "tests/frontend/programs")) >= 1);
     arena_destroy(arena);
 }
 
@@ -84,8 +87,8 @@ static void library_is_stable(void **state) {
 static void library_is_formatted(void **state) {
     (void)state;
     struct arena *arena = arena_create();
-    static const char *const folders[] = {"models", "models/lib"};
-    for (int i = 0; i < 2; i++) {
+    static const char *const folders[] = {"models", "models/lib", "models/lib/nn"};
+    for (int i = 0; i < 3; i++) {
         const char *folder = source_folder(arena, folders[i]);
         DIR *dir = folder ? opendir(folder) : NULL;
         for (struct dirent *entry; dir && (entry = readdir(dir));) {
