@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 static struct inspection *inspect_text(struct arena *arena, const char *name, const char *text, size_t length) {
-    const struct inspection_options options = {.evaluation_limit = 200000};
+    const struct inspection_options options = {.evaluation_limit = 10000};
     return inspection_create(arena, source_create(arena, name, arena_strndup(arena, text, length), length), &options);
 }
 
@@ -79,7 +79,7 @@ static int for_each_text(const char *folder, void (*run)(const char *name, const
 
 /* At some 50 places of a whole model; large ones take their time. */
 static void ask_along(const char *name, const char *text, size_t length) {
-    if (length > 4000)
+    if (length > 3000)
         return;
     struct arena *arena = arena_create();
     struct inspection *in = inspect_text(arena, name, text, length);
@@ -95,10 +95,10 @@ static void whole_texts_answer(void **state) {
         skip();
 }
 
-/* Cut off at some 3 places, with the cursor at the cut, and a point behind it. */
+/* Cut off at two places, with the cursor at the cut, and a point behind it. */
 static void ask_at_cuts(const char *name, const char *text, size_t length) {
     size_t most = length < 4000 ? length : 4000;
-    for (size_t cut = most / 4; cut < most; cut += most / 3) {
+    for (size_t cut = most / 3; cut < most; cut += most / 2) {
         struct arena *arena = arena_create();
         struct inspection *in = inspect_text(arena, name, text, cut);
         ask_of_whole(in);
