@@ -6,8 +6,8 @@
 
 /* ---- what a loss depends on ---- */
 
-/* Marks everything that a gradient of y may go to. Regions that are still open use outside values directly, closed
- * ones take them as operands, so operands are all there is to follow. */
+/* Marks everything that a gradient of y may go to. Regions that are still open use outside values directly,
+ * closed ones take them as operands, so operands are all there is to follow. */
 static void mark_back(struct map *seen, struct arena *arena, struct value *y) {
     VEC(struct value *) work = {0};
     VEC_PUSH(arena, &work, y);

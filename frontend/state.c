@@ -123,8 +123,8 @@ struct value *state_read(struct elab *e, struct weight *w, struct span span) {
     return frozen ? build_unary(&e->b, OP_stop_gradient, value) : value;
 }
 
-/* What a weight becomes is held constant: no gradient goes through an update, so what is computed with the new
- * weight depends on one version of it (S26). A buffer's new value is a value like any other. */
+/* What a weight becomes is held constant: no gradient goes through an update, so what is computed with the
+ * new weight depends on one version of it (S26). A buffer's new value is a value like any other. */
 struct value *updated_value(struct elab *e, const struct weight *w, struct value *value) {
     if (w->kind != STATE_WEIGHT)
         return value;

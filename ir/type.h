@@ -55,8 +55,8 @@ bool dim_is_multiple(struct types *types, const struct dim *dim,
                      int64_t n); /* provably, from what is assumed */
 
 bool dim_is_const(const struct dim *dim);
-int64_t dim_value(const struct dim *dim);    /* of a constant */
-bool dim_is_integral(const struct dim *dim); /* all coefficients are integers */
+int64_t dim_value(const struct dim *dim);       /* of a constant */
+bool dim_is_integral(const struct dim *dim);    /* all coefficients are integers */
 int64_t dim_denominator(const struct dim *dim); /* the least n that makes those of n * dim integers */
 /* a < b, a == b, a > b for all sizes: -1, 0, 1; 2 where it depends on the sizes (or is not decided). */
 int dim_compare(struct types *types, const struct dim *a, const struct dim *b);

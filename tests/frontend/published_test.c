@@ -1,5 +1,5 @@
-/* What others have published about the models of models/ holds of our texts: how many weights they have, and the
- * names and shapes in public checkpoints. And that texts of their size become graphs at once. */
+/* What others have published about the models of models/ holds of our texts: how many weights they have, and
+ * the names and shapes in public checkpoints. And that texts of their size become graphs at once. */
 #include "support_elaborate.h"
 #include "support_golden.h"
 
@@ -23,8 +23,8 @@ static void fail_with_messages(const struct session *s) {
     fail_msg("%s\n%s", s->path, text.text);
 }
 
-/* The only model of a file of models/ at its published size, with one entry elaborated: the weights that it reads exist.
- * NULL: the sources are not there. */
+/* The only model of a file of models/ at its published size, with one entry elaborated: the weights that it
+ * reads exist. NULL: the sources are not there. */
 static struct instance *elaborate_model(struct arena *arena, const char *file, const char *entry,
                                         struct session *s) {
     const char *folder = source_folder(arena, "models"), *why;
@@ -55,10 +55,12 @@ static const struct count counts[] = {
     {"dcgan.weft", "sample", "generator.", 3576704},
     /* Ho et al. 2020, section 4: "35.7 million parameters" */
     {"ddpm_cifar.weft", "step", "net.", 35746307},
-    /* pytorch-CycleGAN-and-pix2pix prints 11.378 M for resnet_9blocks and 2.765 M for the basic discriminator */
+    /* pytorch-CycleGAN-and-pix2pix prints 11.378 M for resnet_9blocks and 2.765 M for the basic discriminator
+     */
     {"cyclegan.weft", "step", "netG_A.", 11378179},
     {"cyclegan.weft", "step", "netD_A.", 2764737},
-    /* CompVis' v1-inference.yaml prints 859.52 M for the U-Net; the others are sums over the checkpoint's shapes */
+    /* CompVis' v1-inference.yaml prints 859.52 M for the U-Net; the others are sums over the checkpoint's
+       shapes */
     {"stable_diffusion.weft", "txt2img", "model.", 859520964},
     {"stable_diffusion.weft", "txt2img", "cond_stage_model.", 123060480},
     {"stable_diffusion.weft", "txt2img", "first_stage_model.", 49490199},
@@ -123,7 +125,8 @@ static bool expected_names(struct arena *arena, const char *folder, const struct
     return source != NULL;
 }
 
-/* The weights of Stable Diffusion have the names, shapes and order of the public checkpoint, without any map. */
+/* The weights of Stable Diffusion have the names, shapes and order of the public checkpoint, without any map.
+ */
 static void stable_diffusion_has_its_public_names(void **state) {
     (void)state;
     static const struct checkpoint parts[] = {
@@ -184,8 +187,8 @@ static struct cost elaboration_cost(const char *path, const char *entry) {
     return best;
 }
 
-/* Every model at its published size within a second, Stable Diffusion's txt2img within 0.3 s and 200 MB. Prints what it
- * measured. */
+/* Every model at its published size within a second, Stable Diffusion's txt2img within 0.3 s and 200 MB.
+ * Prints what it measured. */
 static void elaboration_keeps_its_budget(void **state) {
     (void)state;
     struct arena *arena = arena_create();
@@ -205,8 +208,7 @@ static void elaboration_keeps_its_budget(void **state) {
             fail_msg("%s takes %.2f s", entry->d_name, cost.seconds);
     }
     closedir(dir);
-    struct cost cost =
-        elaboration_cost(arena_printf(arena, "%s/stable_diffusion.weft", folder), "txt2img");
+    struct cost cost = elaboration_cost(arena_printf(arena, "%s/stable_diffusion.weft", folder), "txt2img");
     printf("%-24s %6.0f ms %6.1f MB\n", "  its txt2img", 1e3 * cost.seconds, 1e-6 * (double)cost.bytes);
     assert_true(cost.seconds < 0.3 * patience && cost.bytes < 200000000);
     arena_destroy(arena);
