@@ -65,6 +65,7 @@ static const struct count counts[] = {
     {"stable_diffusion.weft", "txt2img", "cond_stage_model.", 123060480},
     {"stable_diffusion.weft", "txt2img", "first_stage_model.", 49490199},
     {"stable_diffusion.weft", "img2img", "first_stage_model.", 83653863},
+    {"clip.weft", "logits", "", 427616513},
 };
 
 static long long count_weights(const struct graph *graph, const char *part) {
@@ -101,10 +102,10 @@ struct checkpoint {
     const char *file, *prefix;
 };
 
-/* "name [4, 3]" of the description of a public checkpoint, as "prefix.name : f32[4,3]". */
+/* "name [4, 3]" of the description of a public checkpoint, as "PREFIXname : f32[4,3]". */
 static void expected_line(struct strbuf *out, const char *prefix, const char *line, size_t length) {
     size_t name = strcspn(line, " ");
-    strbuf_printf(out, "%s.%.*s : f32", prefix, (int)name, line);
+    strbuf_printf(out, "%s%.*s : f32", prefix, (int)name, line);
     for (size_t i = name; i < length; i++)
         if (line[i] != ' ')
             strbuf_putc(out, line[i]);
@@ -125,24 +126,20 @@ static bool expected_names(struct arena *arena, const char *folder, const struct
     return source != NULL;
 }
 
-/* The weights of Stable Diffusion have the names, shapes and order of the public checkpoint, without any map.
- */
-static void stable_diffusion_has_its_public_names(void **state) {
-    (void)state;
-    static const struct checkpoint parts[] = {
-        {"sd_v1_unet.txt", "model.diffusion_model"},
-        {"sd_vae_kl_f8.txt", "first_stage_model"},
-        {"sd_v1_clip_text.txt", "cond_stage_model.transformer.text_model"}};
+/* The weights that one entry reads have the names, shapes and order of the model's public checkpoint, without
+ * any map. */
+static void expect_public_names(const char *file, const char *entry, const struct checkpoint *parts,
+                                int count) {
     struct arena *arena = arena_create();
     const char *data = getenv("WEFT_DATA");
     struct strbuf expected, found;
     strbuf_init(&expected, arena);
     strbuf_init(&found, arena);
     bool known = data != NULL;
-    for (size_t i = 0; known && i < sizeof parts / sizeof *parts; i++)
+    for (int i = 0; known && i < count; i++)
         known = expected_names(arena, arena_printf(arena, "%s/../names", data), &parts[i], &expected);
     struct session s;
-    struct instance *model = known ? elaborate_model(arena, "stable_diffusion.weft", "img2img", &s) : NULL;
+    struct instance *model = known ? elaborate_model(arena, file, entry, &s) : NULL;
     if (!model) {
         arena_destroy(arena);
         skip();
@@ -153,6 +150,21 @@ static void stable_diffusion_has_its_public_names(void **state) {
                       type_text(s.types, graph->states.at[i]->type));
     assert_string_equal(found.text, expected.text);
     arena_destroy(arena);
+}
+
+static void stable_diffusion_has_its_public_names(void **state) {
+    (void)state;
+    static const struct checkpoint parts[] = {
+        {"sd_v1_unet.txt", "model.diffusion_model."},
+        {"sd_vae_kl_f8.txt", "first_stage_model."},
+        {"sd_v1_clip_text.txt", "cond_stage_model.transformer.text_model."}};
+    expect_public_names("stable_diffusion.weft", "img2img", parts, 3);
+}
+
+static void clip_has_its_public_names(void **state) {
+    (void)state;
+    static const struct checkpoint whole = {"clip_vit_l14_openai.txt", ""};
+    expect_public_names("clip.weft", "logits", &whole, 1);
 }
 
 /* ---- time and memory ---- */
@@ -218,6 +230,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(models_have_as_many_weights_as_published),
         cmocka_unit_test(stable_diffusion_has_its_public_names),
+        cmocka_unit_test(clip_has_its_public_names),
         cmocka_unit_test(elaboration_keeps_its_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

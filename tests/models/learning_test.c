@@ -42,6 +42,9 @@ static const struct lesson lessons[] = {
     {{"mindvis.weft:MaskedBrain", "voxels=64 patch=4 dim=16 depth=1 dec_dim=16 dec_depth=1 heads=2 steps=1 lr=1e-2", "B=8", ""},
      "step", "loss", NULL, 0.7},
     /* MindVis tunes some layers of a trained U-Net: from its first weights, whose last layer is zero, nothing is learnt */
+    {{"clip.weft", "size=8 patch=4 dim=16 depth=1 heads=2 out=8 vocab=12 length=5 width=16 layers=1 text_heads=2 lr=3e-3 warmup=10",
+      "B=8", "tokens=0..12"},
+     "step", "loss", NULL, 0.8},
     {{"vit.weft", "size=8 patch=4 channels=1 dim=16 depth=2 heads=2 classes=10 lr=3e-3 warmup=10", "B=16", "label=0..10"},
      "step", "loss", NULL, 0.6},
     {{"resnet.weft", "blocks=[1,1,1,1] ch=4 stem=3 size=16 classes=10 lr=0.05", "B=16", "label=0..10"},

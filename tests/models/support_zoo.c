@@ -21,6 +21,9 @@ const struct model_size model_sizes[] = {
      "res=1 "
      "attn=[1] heads=2 code=4 width=8 T=20",
      "B=1 steps=3", ""},
+    {"clip.weft",
+     "size=4 patch=2 dim=8 depth=1 heads=2 out=6 vocab=12 length=5 width=8 layers=1 text_heads=2", "B=3 K=4",
+     "tokens=0..12"},
     {"vit.weft", "size=8 patch=4 channels=1 dim=16 depth=2 heads=2 classes=10", "B=3", ""},
     {"resnet.weft", "blocks=[1,1,1,1] ch=4 stem=3 size=16 classes=10", "B=3 H=16 W=16", "image=-1..1"},
     {"dcgan.weft", "z=6 ch=4 mult=[2,1]", "B=3 n=2 rows=1 steps=3", ""},
