@@ -261,7 +261,7 @@ static void write_comments(struct formatter *f, int i) {
 
 /* A semicolon says nothing at the end of a line or of a block, or behind another one. */
 static bool is_idle_semicolon(const struct tokens *raw, int i) {
-    int next = raw->at[i + 1].kind;
+    int next = i + 1 < raw->count ? raw->at[i + 1].kind : 0;
     return raw->at[i].kind == TOKEN_SEMICOLON && (next < 0 || next == 0 || next == '}');
 }
 
