@@ -64,6 +64,12 @@ function(weft_model_tests)
         add_test(NAME models/${name} COMMAND ${target})
         weft_test_environment(models/${name})
     endforeach()
+    set(python $ENV{WEFT_TORCH_PYTHON}) # one that has PyTorch; without it models/torch_test is skipped
+    if(NOT python)
+        set(python python3)
+    endif()
+    add_test(NAME models/torch_test COMMAND ${python} ${folder}/torch_test.py)
+    weft_test_environment(models/torch_test)
 endfunction()
 
 # tests/fuzz/LAYER_x.c defines LLVMFuzzerTestOneInput. The test replays tests/fuzz/corpus/LAYER_x and mutations of it;
