@@ -259,8 +259,8 @@ static void copy_integers(const struct weft_array *items, size_t first, size_t c
                                             : ((const int32_t *)items->data)[first + i];
 }
 
-/* Draws of pictures stand apart from those of the model's own seed, of the order, and of each other's
- * columns. */
+/* Draws of pictures stand apart from those of the model's own seed and of the order. All pictures of an item
+ * take the same draws, so that what belongs together stays on top of each other; a partner takes its own. */
 enum { ORDER_STREAM = 0x6f726472, PICTURE_STREAM = 0x70696374, PARTNER_STREAM = 0x70617274 };
 
 static struct philox_key key_of(const struct weft_draws *draws, uint32_t stream, int64_t item) {
@@ -308,7 +308,7 @@ static bool read_picture(const struct weft_dataset *set, const struct weft_colum
     bool ok = c->files.count ? weft_image_read(name, (int)f->shape[0], &image, error)
                              : picture_of(c, (const unsigned char *)c->items.data + (size_t)item * stored,
                                           (int)f->shape[0], &image, error);
-    struct philox_key key = philox_fold(key_of(draws, PICTURE_STREAM, item), (uint32_t)(c - set->columns));
+    struct philox_key key = philox_fold(key_of(draws, PICTURE_STREAM, item), c->is_partner);
     if (!ok || !weft_picture_take_steps(name, &set->steps, key, &image, error))
         return false;
     ok = image.height == f->shape[1] && image.width == f->shape[2];

@@ -66,31 +66,45 @@ static bool list_classes(const struct weft_listing *folders, struct classes *all
     return true;
 }
 
-static bool add_labels(struct weft_dataset *set, const char *path, const struct classes *all,
-                       struct weft_error *error) {
-    struct weft_array labels;
-    if (!weft_array_create(&labels, WEFT_I32, 1, &set->total, error))
-        return false;
+static int32_t class_of(const struct classes *all, int64_t file) {
     int32_t class = 0;
-    for (int64_t i = 0; i < set->total; i++) {
-        while (i >= all->ends[class])
-            class ++;
-        ((int32_t *)labels.data)[i] = class;
+    while (file >= all->ends[class])
+        class ++;
+    return class;
+}
+
+/* The items stand in an order without meaning, always the same one: sorted by class, `limit` and `hold_out`
+ * would cut whole classes off. Moves the paths into this order and makes the labels to it. */
+static bool mix(struct classes *all, struct weft_array *labels, struct weft_error *error) {
+    int64_t count = all->files.count, *order = malloc(sizeof *order * (size_t)(count + 1));
+    char **paths = malloc(sizeof *paths * (size_t)(count + 1));
+    bool ok = order && paths ? weft_array_create(labels, WEFT_I32, 1, &count, error)
+                             : weft_fail(error, "no memory for the names of %" PRId64 " pictures", count);
+    if (ok) {
+        weft_shuffle(0, 0, count, order);
+        for (int64_t i = 0; i < count; i++) {
+            paths[i] = all->files.paths[order[i]];
+            ((int32_t *)labels->data)[i] = class_of(all, order[i]);
+        }
+        memcpy(all->files.paths, paths, sizeof *paths * (size_t)count);
     }
-    return weft_dataset_add_array(set, path, "label", &labels, 0, error);
+    free(order);
+    free(paths);
+    return ok;
 }
 
 bool weft_load_folders(struct weft_dataset *set, const struct weft_dataset_options *o,
                        struct weft_error *error) {
     struct weft_listing folders;
     struct classes all = {0};
+    struct weft_array labels = {0};
     if (!weft_list_folders(o->path, &folders, error))
         return false;
-    bool ok = list_classes(&folders, &all, error);
-    if (!ok)
-        weft_listing_free(&all.files);
+    bool ok = list_classes(&folders, &all, error) && mix(&all, &labels, error);
     ok = ok && weft_dataset_add_files(set, "image", &all.files, error) &&
-         add_labels(set, o->path, &all, error);
+         weft_dataset_add_array(set, o->path, "label", &labels, 0, error);
+    weft_listing_free(&all.files); /* both are empty where a column has taken them */
+    weft_array_destroy(&labels);
     free(all.ends);
     weft_listing_free(&folders);
     return ok;

@@ -59,6 +59,7 @@ static void fill_window(struct filter *f, int in, int out, int at, double *scrat
     f->windows[at] = (struct window){first, end - first};
 }
 
+/* false: no memory; what there is of it is for filter_free. */
 static bool filter_create(struct filter *f, int in, int out) {
     double scale = (double)in / out;
     f->widest = (int)ceil(scale < 1.0 ? 1.0 : scale) * 2 + 1;
@@ -69,8 +70,6 @@ static bool filter_create(struct filter *f, int in, int out) {
     for (int i = 0; ok && i < out; i++)
         fill_window(f, in, out, i, scratch);
     free(scratch);
-    if (!ok)
-        filter_free(f);
     return ok;
 }
 

@@ -120,6 +120,13 @@ void weft_prefetch_begin(struct weft_prefetch *p, const int64_t *items, const st
     settle(p, WANTED);
 }
 
+void weft_prefetch_wait(struct weft_prefetch *p) {
+    pthread_mutex_lock(&p->lock);
+    while (p->phase == WANTED)
+        pthread_cond_wait(&p->changed, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+}
+
 static bool is_begun(const struct weft_prefetch *p, const int64_t *items, const struct weft_draws *draws) {
     return p->draws.seed == draws->seed && p->draws.epoch == draws->epoch &&
            memcmp(p->items, items, sizeof *items * (size_t)p->batch) == 0;
