@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fnmatch.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,99 +14,142 @@ static bool matches_any(const char *name, const char *const *globs, int count) {
     return false;
 }
 
-/* The state's name in the file, or NULL where the file is not for it. */
-static const char *name_in_file(struct session *session, const struct state *state, const struct fitting *fitting) {
-    const char *name = state->name;
-    if (strcmp(fitting->into, ".") != 0) {
-        size_t length = strlen(fitting->into);
-        if (strncmp(name, fitting->into, length) != 0 || name[length] != '.')
-            return NULL;
-        name += length + 1;
-    }
-    return arena_printf(session->arena, "%s%s", fitting->prefix, name);
-}
-
 static const char *shape_text(struct session *session, const struct weft_weight *weight) {
     return type_text(session->types, type_of_sizes(session->types, (enum dtype)weight->dtype, weight->rank, weight->shape));
 }
 
-static bool has_type(const struct weft_weight *weight, const struct type *type) {
-    bool same = (enum dtype)weight->dtype == type->dtype && weight->rank == type->rank;
+/* Optimiser state has a name of its own (semantics N6); other buffers belong to the model. */
+static bool is_of_model(const struct state *state) {
+    return state->kind == STATE_WEIGHT || (state->kind == STATE_BUFFER && strncmp(state->name, "opt.", 4) != 0);
+}
+
+/* Loading under way. */
+struct loading {
+    struct session *session;
+    const struct graph *graph;
+    const struct named_tensor **found; /* by state */
+    bool with_state;
+    VEC(const char *) lines; /* what does not fit, in the model's order */
+    VEC(const char *) others; /* what of the files nobody wants */
+};
+enum { DIFFERENCES_SHOWN = 20 };
+
+static bool fits(const struct loading *l, const struct weft_weight *weight, const struct type *type) {
+    bool is_same = (enum dtype)weight->dtype == type->dtype;
+    bool converts = !l->with_state && dtype_is_float((enum dtype)weight->dtype) && (type->dtype == DTYPE_f32 || type->dtype == DTYPE_f64);
+    bool same = (is_same || converts) && weight->rank == type->rank;
     for (int i = 0; same && i < type->rank; i++)
         same = weight->shape[i] == type_size(type, i);
     return same;
 }
 
-/* What does not fit: one message, with a line for each name. */
-struct differences {
-    VEC(const char *) lines;
-};
-enum { DIFFERENCES_SHOWN = 20 };
+static void say(struct loading *l, const char *line) {
+    VEC_PUSH(l->session->arena, &l->lines, line);
+}
 
-static void compare_states(struct session *session, const struct graph *graph, const struct weft_weights *file,
-                           const struct fitting *fitting, bool with_state, const struct weft_weight **found, bool *wanted,
-                           struct differences *d) {
-    for (int i = 0; i < graph->states.count; i++) {
-        const struct state *state = graph->states.at[i];
-        const char *name = state->kind == STATE_WEIGHT || with_state ? name_in_file(session, state, fitting) : NULL;
-        if (!name)
+/* One tensor of a file: to the state of its name, or why not. */
+static void take_tensor(struct loading *l, const struct named_tensor *tensor, const struct fitting *fitting, int file, int *from) {
+    if (!tensor->model_name)
+        return;
+    const struct state *state = graph_find_state(l->graph, tensor->model_name);
+    bool is_wanted = state && (l->with_state || is_of_model(state));
+    bool is_ignored = matches_any(tensor->file_name, fitting->ignore, fitting->ignore_count);
+    bool is_renamed = strcmp(tensor->file_name, tensor->model_name) != 0;
+    struct arena *arena = l->session->arena;
+    if (!is_wanted) {
+        if (!is_ignored && !fitting->allow_unused)
+            VEC_PUSH(arena, &l->others, arena_printf(arena, "unused: %s%s%s", tensor->file_name, is_renamed ? ", as " : "", is_renamed ? tensor->model_name : ""));
+        return;
+    }
+    if (is_ignored)
+        return;
+    if (l->found[state->index] && from[state->index] == file)
+        say(l, arena_printf(arena, "twice: %s and %s are both %s", l->found[state->index]->file_name, tensor->file_name, state->name));
+    l->found[state->index] = tensor;
+    from[state->index] = file;
+}
+
+static bool is_below(const char *name, const char *into) {
+    size_t length = strlen(into);
+    return strcmp(into, ".") == 0 || (strncmp(name, into, length) == 0 && name[length] == '.');
+}
+
+/* A state whose tensor does not fit, or that no file gave: told by the name that the file has, or would have. */
+static void check_state(struct loading *l, const struct state *state, const struct fitting *fittings, int count) {
+    const struct named_tensor *tensor = l->found[state->index];
+    const struct fitting *wanted = NULL;
+    if (tensor && !fits(l, &tensor->weight, state->type))
+        say(l, arena_printf(l->session->arena, "differs: %s is %s in the file, %s in the model", tensor->file_name, shape_text(l->session, &tensor->weight),
+                            type_text(l->session->types, state->type)));
+    if (l->found[state->index] || !(l->with_state || state->kind == STATE_WEIGHT))
+        return;
+    for (int i = 0; i < count; i++) {
+        if (!is_below(state->name, fittings[i].into))
             continue;
-        const struct weft_weight *weight = weft_weights_find(file, name);
-        if (weight)
-            wanted[weight - weft_weights_at(file, 0)] = true;
-        if (!weight) {
-            if (!matches_any(state->name, fitting->missing, fitting->missing_count))
-                VEC_PUSH(session->arena, &d->lines, arena_printf(session->arena, "missing: %s", name));
-        } else if (!has_type(weight, state->type)) {
-            VEC_PUSH(session->arena, &d->lines,
-                     arena_printf(session->arena, "differs: %s is %s in the file, %s in the model", name,
-                                  shape_text(session, weight), type_text(session->types, state->type)));
-        } else {
-            found[i] = weight;
-        }
+        size_t skip = strcmp(fittings[i].into, ".") == 0 ? 0 : strlen(fittings[i].into) + 1;
+        if (matches_any(state->name, fittings[i].missing, fittings[i].missing_count) ||
+            matches_any(state->name + skip, fittings[i].missing, fittings[i].missing_count))
+            return;
+        wanted = &fittings[i];
     }
+    if (!wanted)
+        return;
+    size_t skip = strcmp(wanted->into, ".") == 0 ? 0 : strlen(wanted->into) + 1;
+    say(l, arena_printf(l->session->arena, "missing: %s%s", wanted->map_count ? "" : wanted->prefix, state->name + skip));
 }
 
-/* wanted[k]: the model has a weight of the name of the file's k-th. */
-static void find_unused(struct session *session, const struct weft_weights *file, const struct fitting *fitting, const bool *wanted,
-                        struct differences *d) {
-    for (int k = 0; k < weft_weights_count(file); k++) {
-        const struct weft_weight *weight = weft_weights_at(file, k);
-        bool used = wanted[k] || matches_any(weight->name, fitting->ignore, fitting->ignore_count) ||
-                    strncmp(weight->name, fitting->prefix, strlen(fitting->prefix)) != 0;
-        if (!used)
-            VEC_PUSH(session->arena, &d->lines, arena_printf(session->arena, "unused: %s", weight->name));
-    }
-}
-
-static bool report_differences(struct session *session, const char *path, const struct differences *d) {
-    if (d->lines.count == 0)
+static bool report_differences(struct loading *l, const char *path) {
+    for (int i = 0; i < l->others.count; i++)
+        say(l, l->others.at[i]);
+    if (l->lines.count == 0)
         return true;
-    struct diag *diag = diag_error(session->diags, (struct span){0}, E_WEIGHTS, "%s does not fit the model", path);
-    for (int i = 0; i < d->lines.count && i < DIFFERENCES_SHOWN; i++)
-        diag_note(diag, "%s", d->lines.at[i]);
-    if (d->lines.count > DIFFERENCES_SHOWN)
-        diag_note(diag, "and %d more", d->lines.count - DIFFERENCES_SHOWN);
+    struct diag *diag = diag_error(l->session->diags, (struct span){0}, E_WEIGHTS, "%s does not fit the model", path);
+    for (int i = 0; i < l->lines.count && i < DIFFERENCES_SHOWN; i++)
+        diag_note(diag, "%s", l->lines.at[i]);
+    if (l->lines.count > DIFFERENCES_SHOWN)
+        diag_note(diag, "and %d more", l->lines.count - DIFFERENCES_SHOWN);
     return false;
+}
+
+static bool load(struct session *session, const struct graph *graph, const struct plan *plan, const struct memory *memory,
+                 const struct fitting *fittings, int count, bool with_state) {
+    struct loading l = {.session = session, .graph = graph, .with_state = with_state,
+                        .found = ARENA_ARRAY(session->arena, const struct named_tensor *, graph->states.count + 1)};
+    struct weight_file *files = ARENA_ARRAY(session->arena, struct weight_file, count + 1);
+    int *from = ARENA_ARRAY(session->arena, int, graph->states.count + 1), opened = 0;
+    const char *paths = "";
+    bool ok = true;
+    for (; ok && opened < count; opened += ok) {
+        const struct fitting *f = &fittings[opened];
+        ok = weight_file_open(session, f->path, &files[opened]);
+        if (!ok)
+            break;
+        weight_file_rename(session, &files[opened], f->into, f->prefix, f->map, f->map_count);
+        for (int k = 0; k < files[opened].count; k++)
+            take_tensor(&l, &files[opened].all[k], f, opened, from);
+        paths = arena_printf(session->arena, "%s%s%s", paths, *paths ? " with " : "", f->path);
+    }
+    for (int i = 0; ok && i < graph->states.count; i++)
+        check_state(&l, graph->states.at[i], fittings, count);
+    ok = ok && report_differences(&l, paths);
+    for (int i = 0; ok && i < graph->states.count; i++)
+        if (l.found[i])
+            named_tensor_copy(&l.found[i]->weight, graph->states.at[i]->type->dtype, memory_of_state(memory, plan, graph->states.at[i]));
+    for (int i = 0; i < opened; i++)
+        weight_file_close(&files[i]);
+    return ok;
+}
+
+bool weights_load_all(struct session *session, const struct graph *graph, const struct plan *plan, const struct memory *memory,
+                      const struct fitting *fittings, int count) {
+    return count == 0 || load(session, graph, plan, memory, fittings, count, false);
 }
 
 bool weights_load(struct session *session, const struct graph *graph, const struct plan *plan, const struct memory *memory,
                   const char *path, const struct fitting *fitting, bool with_state) {
-    struct weft_error error;
-    struct weft_weights *file = weft_weights_open(path, &error);
-    if (!file)
-        return session_fail_read(session, path, error.message);
-    const struct weft_weight **found = ARENA_ARRAY(session->arena, const struct weft_weight *, graph->states.count + 1);
-    bool *wanted = ARENA_ARRAY(session->arena, bool, weft_weights_count(file) + 1);
-    struct differences d = {0};
-    compare_states(session, graph, file, fitting, with_state, found, wanted, &d);
-    find_unused(session, file, fitting, wanted, &d);
-    bool ok = report_differences(session, path, &d);
-    for (int i = 0; ok && i < graph->states.count; i++)
-        if (found[i])
-            memcpy(memory_of_state(memory, plan, graph->states.at[i]), found[i]->data, found[i]->bytes);
-    weft_weights_close(file);
-    return ok;
+    struct fitting one = *fitting;
+    one.path = path;
+    return load(session, graph, plan, memory, &one, 1, with_state);
 }
 
 bool weights_save(struct session *session, const struct graph *graph, const struct plan *plan, const struct memory *memory,
@@ -114,7 +158,7 @@ bool weights_save(struct session *session, const struct graph *graph, const stru
     int count = 0;
     for (int i = 0; i < graph->states.count; i++) {
         const struct state *state = graph->states.at[i];
-        if (state->kind != STATE_WEIGHT && !with_state)
+        if (!is_of_model(state) && !with_state)
             continue;
         struct weft_weight *w = &weights[count++];
         *w = (struct weft_weight){.name = state->name, .dtype = (weft_dtype)state->type->dtype, .rank = state->type->rank,
@@ -160,18 +204,42 @@ static const char *checkpoint_path(struct arena *arena, const char *folder, long
     return arena_printf(arena, "%s/checkpoint-%08lld.safetensors", folder, step);
 }
 
+/* A number of a position, by its key in the file. */
+struct position_field {
+    const char *key;
+    size_t offset;
+};
+static const struct position_field position_fields[] = {
+    {"step", offsetof(struct position, step)},   {"phase", offsetof(struct position, phase)},
+    {"phase_step", offsetof(struct position, phase_step)}, {"epoch", offsetof(struct position, epoch)},
+    {"batch", offsetof(struct position, batch)},
+};
+enum { POSITION_FIELDS = sizeof position_fields / sizeof *position_fields, METADATA_OTHERS = 5 };
+
+/* "best stale best stale ...": the watches in a line. */
+static const char *watches_text(struct arena *arena, const struct position *position) {
+    struct strbuf text;
+    strbuf_init(&text, arena);
+    for (int i = 0; i < position->watch_count; i++)
+        strbuf_printf(&text, "%.17g %lld ", position->watches[i].best, (long long)position->watches[i].stale);
+    return text.text ? text.text : "";
+}
+
 bool checkpoint_save(struct session *session, const struct graph *graph, const struct plan *plan, const struct memory *memory,
                      const char *folder, const struct position *position, int64_t keep) {
-    const struct weft_metadata metadata[] = {
-        {"format", "weft checkpoint 1"},
-        {"step", arena_printf(session->arena, "%lld", (long long)position->step)},
-        {"epoch", arena_printf(session->arena, "%lld", (long long)position->epoch)},
-        {"batch", arena_printf(session->arena, "%lld", (long long)position->batch)},
+    struct weft_metadata metadata[METADATA_OTHERS + POSITION_FIELDS] = {
+        {"format", "weft checkpoint 2"},
         {"seconds", arena_printf(session->arena, "%.3f", position->seconds)},
         {"seed", arena_printf(session->arena, "%llu", (unsigned long long)session->seed)},
+        {"is_over", position->is_over ? "1" : "0"},
+        {"watches", watches_text(session->arena, position)},
     };
+    for (int i = 0; i < POSITION_FIELDS; i++) {
+        int64_t value = *(const int64_t *)((const char *)position + position_fields[i].offset);
+        metadata[METADATA_OTHERS + i] = (struct weft_metadata){position_fields[i].key, arena_printf(session->arena, "%lld", (long long)value)};
+    }
     const char *path = checkpoint_path(session->arena, folder, position->step);
-    if (!weights_save(session, graph, plan, memory, path, true, metadata, sizeof metadata / sizeof metadata[0]))
+    if (!weights_save(session, graph, plan, memory, path, true, metadata, METADATA_OTHERS + POSITION_FIELDS))
         return false;
     for (struct found found = find_checkpoints(folder); found.count > keep; found = find_checkpoints(folder))
         if (unlink(checkpoint_path(session->arena, folder, found.least)) != 0)
@@ -195,25 +263,42 @@ const char *checkpoint_find(struct session *session, const char *folder) {
 
 static bool read_position(struct session *session, const struct weft_weights *file, const char *path, struct position *position) {
     const char *format = weft_weights_metadata(file, "format"), *seed = weft_weights_metadata(file, "seed");
-    const char *step = weft_weights_metadata(file, "step"), *epoch = weft_weights_metadata(file, "epoch");
-    const char *batch = weft_weights_metadata(file, "batch"), *seconds = weft_weights_metadata(file, "seconds");
-    if (!format || strcmp(format, "weft checkpoint 1") != 0 || !step || !epoch || !batch || !seconds || !seed)
+    const char *seconds = weft_weights_metadata(file, "seconds"), *is_over = weft_weights_metadata(file, "is_over");
+    const char *watches = weft_weights_metadata(file, "watches");
+    bool ok = format && strcmp(format, "weft checkpoint 2") == 0 && seed && seconds && is_over && watches;
+    for (int i = 0; ok && i < POSITION_FIELDS; i++) {
+        const char *value = weft_weights_metadata(file, position_fields[i].key);
+        ok = value != NULL;
+        *(int64_t *)((char *)position + position_fields[i].offset) = ok ? strtoll(value, NULL, 10) : 0;
+    }
+    if (!ok)
         return session_fail(session, E_WEIGHTS, "%s is not a checkpoint of this version of weft", path);
     if (strtoull(seed, NULL, 10) != session->seed)
         return session_fail(session, E_WEIGHTS, "%s was made with seed %s, this run has seed %llu", path, seed,
                             (unsigned long long)session->seed);
-    *position = (struct position){strtoll(step, NULL, 10), strtoll(epoch, NULL, 10), strtoll(batch, NULL, 10), strtod(seconds, NULL)};
+    position->seconds = strtod(seconds, NULL);
+    position->is_over = strcmp(is_over, "1") == 0;
+    for (int i = 0; i < position->watch_count && *watches; i++) {
+        char *end;
+        position->watches[i].best = strtod(watches, &end);
+        position->watches[i].stale = strtoll(end, &end, 10);
+        watches = end + (*end == ' ');
+    }
     return true;
 }
 
-bool checkpoint_load(struct session *session, const struct graph *graph, const struct plan *plan, const struct memory *memory,
-                     const char *path, struct position *position) {
+bool checkpoint_read_position(struct session *session, const char *path, struct position *position) {
     struct weft_error error;
     struct weft_weights *file = weft_weights_open(path, &error);
     if (!file)
         return session_fail_read(session, path, error.message);
     bool ok = read_position(session, file, path, position);
     weft_weights_close(file);
+    return ok;
+}
+
+bool checkpoint_load(struct session *session, const struct graph *graph, const struct plan *plan, const struct memory *memory,
+                     const char *path) {
     const struct fitting everything = {.into = ".", .prefix = ""};
-    return ok && weights_load(session, graph, plan, memory, path, &everything, true);
+    return weights_load(session, graph, plan, memory, path, &everything, true);
 }

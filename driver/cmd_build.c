@@ -68,7 +68,7 @@ static const char *beside(struct build *b, const char *output, const char *endin
 /* The weights file, in memory as the entries want it; without one b->memory stays empty. */
 static bool load_weights(struct build *b) {
     const char *weights = option_text(b->invocation, OPT_weights, NULL);
-    const struct fitting touched = {.into = ".", .prefix = "", .ignore = (const char *const[]){"*"}, .ignore_count = 1};
+    const struct fitting touched = {.into = ".", .prefix = "", .allow_unused = true};
     if (!weights)
         return !option_given(b->invocation, OPT_embed_weights) ||
                session_fail(&b->session, E_ARGUMENT, "--embed-weights wants --weights FILE");

@@ -4,6 +4,7 @@
 #include "runtime/image.h"
 #include "runtime/npy.h"
 #include "runtime/weights.h"
+#include "runtime/zip.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -58,6 +59,25 @@ static bool inspect_array(struct session *session, const char *path, struct weft
     return true;
 }
 
+static bool inspect_npz(struct session *session, const char *path, struct weft_error *error) {
+    struct weft_zip zip;
+    if (!weft_zip_open(&zip, path, error))
+        return false;
+    bool ok = true;
+    for (int i = 0; ok && i < zip.count; i++) {
+        struct weft_array array;
+        const char *name = zip.members[i].name;
+        size_t length = strlen(name);
+        bool has_ending = length > 4 && strcmp(name + length - 4, ".npy") == 0;
+        ok = weft_npz_read(&zip, i, &array, error);
+        if (ok)
+            put_tensor(session, path, arena_strndup(session->arena, name, has_ending ? length - 4 : length), array.dtype, array.rank, array.shape);
+        weft_array_destroy(&array);
+    }
+    weft_zip_close(&zip);
+    return ok;
+}
+
 static bool inspect_image(struct session *session, const char *path, struct weft_error *error) {
     struct weft_image image;
     if (!weft_image_read(path, 0, &image, error))
@@ -71,7 +91,8 @@ static bool inspect_image(struct session *session, const char *path, struct weft
 static const struct {
     const char *ending;
     bool (*inspect)(struct session *, const char *, struct weft_error *);
-} kinds[] = {{".safetensors", inspect_weights}, {".npy", inspect_array}, {".png", inspect_image}};
+} kinds[] = {{".safetensors", inspect_weights}, {".npy", inspect_array}, {".npz", inspect_npz},
+             {".png", inspect_image},           {".jpg", inspect_image}, {".jpeg", inspect_image}};
 
 static bool inspect(struct session *session, const char *path) {
     size_t length = strlen(path);
@@ -81,7 +102,7 @@ static bool inspect(struct session *session, const char *path) {
         if (length > n && strcmp(path + length - n, kinds[i].ending) == 0)
             return kinds[i].inspect(session, path, &error) || session_fail_read(session, path, error.message);
     }
-    return session_fail(session, E_FILE, "%s: the name must end in .safetensors, .npy or .png", path);
+    return session_fail(session, E_FILE, "%s: the name must end in .safetensors, .npy, .npz, .png or .jpg", path);
 }
 
 enum exit_status command_inspect(struct invocation *invocation) {

@@ -107,7 +107,7 @@ static bool compile(struct run *r, const struct function *function) {
 static bool fill_memory(struct run *r) {
     void *values[16] = {0};
     const char *weights = option_text(r->invocation, OPT_weights, NULL);
-    const struct fitting touched = {.into = ".", .prefix = "", .ignore = (const char *const[]){"*"}, .ignore_count = 1};
+    const struct fitting touched = {.into = ".", .prefix = "", .allow_unused = true};
     return program_call(&r->session, r->program, 1, &r->memory, values, r->session.seed) &&
            (!weights || weights_load(&r->session, r->program->graph, r->program->plan, &r->memory, weights, &touched, false));
 }

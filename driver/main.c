@@ -1,11 +1,16 @@
 /* driver/main.c: the program `weft`. */
 #include "base/arena.h"
 #include "driver/command.h"
+#include "driver/recipe.h"
 
 #include <signal.h>
 #include <string.h>
 
 static enum exit_status help(struct invocation *invocation, const char *topic) {
+    if (topic && strcmp(topic, "recipe") == 0) {
+        recipe_help(stdout);
+        return EXIT_OK;
+    }
     const struct command *command = topic ? command_find(topic) : NULL;
     if (topic && !command)
         return unknown_command(invocation, topic);

@@ -31,36 +31,39 @@ static bool watch(void *context, const struct op *op, struct tensor *const *in, 
     return true;
 }
 
-/* Takes the memory back to just before the failing call. false: it cannot be done (reported, or there is nothing left to
- * compare with). */
+/* Takes the memory back to just before the failing call: to the last checkpoint, and forward from there. false: it cannot
+ * be done (reported, or there is nothing left to compare with). */
 static bool go_back(struct training *t, const struct position *failing) {
-    t->position = (struct position){0};
-    if (!training_fill_memory(t, checkpoint_find(t->session, t->folder) != NULL))
+    const char *checkpoint = checkpoint_find(t->session, t->folder);
+    struct position start = {.watches = t->position.watches, .watch_count = 0};
+    if (checkpoint && !checkpoint_read_position(t->session, checkpoint, &start))
         return false;
+    if (start.phase != failing->phase || (!checkpoint && failing->phase > 0))
+        return false;
+    t->position = start;
+    if (!stage_fill_memory(t, checkpoint))
+        return false;
+    const struct phase *p = training_phase(t);
     while (t->position.epoch < failing->epoch || t->position.batch < failing->batch) {
-        int64_t end = t->position.epoch < failing->epoch ? t->batches / t->recipe->accumulate * t->recipe->accumulate : failing->batch;
-        training_begin_epoch(t);
+        int64_t end = t->position.epoch < failing->epoch ? p->epoch_steps * p->recipe->accumulate : failing->batch;
+        steps_begin_epoch(t);
         while (t->position.batch < end)
-            if (!training_take_batch(t))
+            if (!steps_take_batch(t))
                 return false;
         if (t->position.epoch == failing->epoch)
             break;
         t->position.epoch++;
         t->position.batch = 0;
     }
-    training_begin_epoch(t);
-    const int64_t *items = t->order + t->position.batch * t->recipe->batch;
-    return fed_call_fill(t->session, &t->step_call, items);
+    steps_begin_epoch(t);
+    return steps_fill_batch(t);
 }
 
 /* The step as the passes begin with it, gradients opened: operators of the model, each with its place. */
 static struct function *open_step(struct training *t, struct arena *arena) {
-    struct sizes sizes = {0};
-    if (!feed_sizes(t->session, t->step_call.feed, t->step, t->recipe->batch, &sizes))
-        return NULL;
-    const struct request request = {t->step, sizes.bindings.at, sizes.bindings.count};
-    struct graph *graph = session_bind(t->session, instance_graph(t->instance), &request, 1, arena);
-    struct function *step = graph ? graph_find_function(graph, t->step->name) : NULL;
+    const struct phase *p = training_phase(t);
+    struct graph *graph = session_bind(t->session, instance_graph(t->instance), &p->slot->request, 1, arena);
+    struct function *step = graph ? graph_find_function(graph, p->step->name) : NULL;
     struct pass_context context = {.functions = &step, .function_count = 1};
     return step && session_run_passes(t->session, graph, &context, "inline") ? step : NULL;
 }
@@ -68,9 +71,10 @@ static struct function *open_step(struct training *t, struct arena *arena) {
 static struct tensor *input_tensor(struct training *t, const struct op *op, struct arena *arena) {
     const char *name = op_string(op, ATTR_name);
     if (op_is_seed(op))
-        return tensor_from_bytes(arena, op->out[0]->type, &t->session->seed);
-    int at = entry_argument(&t->program->entries[t->step_call.entry], name, true);
-    return tensor_from_bytes(arena, op->out[0]->type, t->step_call.values[at]);
+        return tensor_from_bytes(arena, op->out[0]->type, &training_phase(t)->seed);
+    const struct fed_call *call = &training_phase(t)->call;
+    int at = entry_argument(&call->slot->program->entries[call->slot->entry], name, true);
+    return tensor_from_bytes(arena, op->out[0]->type, call->values[at]);
 }
 
 static const struct op *find_op(struct training *t, const struct function *step, struct arena *arena) {
@@ -78,7 +82,7 @@ static const struct op *find_op(struct training *t, const struct function *step,
     struct eval *eval = eval_create(arena, step->graph, EVAL_EXACT, t->session->diags);
     for (int i = 0; i < step->graph->states.count; i++) {
         const struct state *state = step->graph->states.at[i];
-        eval_set_state(eval, state, tensor_from_bytes(arena, state->type, memory_of_state(&t->memory, t->program->plan, state)));
+        eval_set_state(eval, state, tensor_from_bytes(arena, state->type, memory_of_state(&t->memory, training_plan(t), state)));
     }
     VEC(struct tensor *) inputs = {0};
     FOR_EACH_OP (op, step->body) {
@@ -106,7 +110,7 @@ void nan_trace(struct training *t, const char *report) {
     struct function *step = go_back(t, &failing) ? open_step(t, arena) : NULL;
     const struct op *op = step ? find_op(t, step, arena) : NULL;
     /* Sites live in the session's arena, which outlives the graph's copy. */
-    const struct site *site = op ? op->site : report_site(t->step, report);
+    const struct site *site = op ? op->site : report_site(training_phase(t)->step, report);
     struct diag *d = diag_error_at(t->session->diags, site, E_NAN, op ? "%s makes the first NaN of step %lld" : "%s is NaN at step %lld",
                                    op ? opcode_text(op->code) : report, (long long)failing.step + 1);
     if (op)

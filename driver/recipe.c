@@ -1,529 +1,176 @@
-/* Note [Keys as rows]: each map of a recipe is described by a table of rows: the key's name, how its value is read, and
- * where it goes. Unknown keys, wrong kinds of values and keys that this version refuses are thereby found and worded in
- * one place. */
-#include "driver/recipe.h"
-
-#include "driver/yaml.h"
+/* The recipe's own map, its phases, and what must hold of the whole. */
+#include "driver/recipe_read.h"
 
 #include <errno.h>
-#include <math.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-struct context {
-    struct arena *arena;
-    struct diags *diags;
-    struct recipe *recipe;
-    const char *folder; /* of the recipe, with its slash, or "" */
-};
+/* ---- single keys ---- */
 
-/* Reads a value into *into; false: reported. */
-typedef bool read_fn(struct context *c, const struct yaml *node, void *into);
-
-struct key {
-    const char *name;
-    read_fn *read; /* NULL: refused by name */
-    size_t offset;
-    bool is_required;
-};
-
-static bool wrong(struct context *c, const struct yaml *node, const char *wanted) {
-    if (node->kind == YAML_SCALAR)
-        diag_error(c->diags, node->span, E_RECIPE, "%s is wanted here, not `%s`", wanted, node->text);
-    else
-        diag_error(c->diags, node->span, E_RECIPE, "%s is wanted here, not %s", wanted, yaml_kind_text(node));
-    return false;
-}
-
-static const struct key *find_key(const struct key *keys, const char *name) {
-    for (const struct key *k = keys; k->name; k++)
-        if (strcmp(k->name, name) == 0)
-            return k;
-    return NULL;
-}
-
-static bool unknown_key(struct context *c, const struct yaml *key, const struct key *keys) {
-    const char *names[64];
-    int n = 0;
-    for (const struct key *k = keys; k->name && n < 64; k++)
-        names[n++] = k->name;
-    struct diag *d = diag_error(c->diags, key->span, E_RECIPE, "there is no key `%s` here", key->text);
-    const char *nearest = nearest_name(key->text, names, n);
-    if (nearest)
-        diag_hint(d, "did you mean `%s`?", nearest);
-    return false;
-}
-
-/* Reads a whole map by its table. Goes on after a mistake, so that one run reports them all. */
-static bool read_map(struct context *c, const struct yaml *node, const struct key *keys, void *into) {
-    if (node->kind != YAML_MAP)
-        return wrong(c, node, "a map");
-    bool ok = true;
-    for (const struct yaml *child = node->children; child; child = child->next) {
-        const struct key *key = find_key(keys, child->key->text);
-        if (!key) {
-            ok = unknown_key(c, child->key, keys);
-        } else if (!key->read) {
-            diag_error(c->diags, child->key->span, E_RECIPE, "the key `%s` is not supported by this version", key->name);
-            ok = false;
-        } else {
-            ok = key->read(c, child, (char *)into + key->offset) && ok;
-        }
-    }
-    for (const struct key *k = keys; k->name; k++)
-        if (k->is_required && !yaml_find(node, k->name)) {
-            diag_error(c->diags, node->span, E_RECIPE, "the key `%s` is missing here", k->name);
-            ok = false;
-        }
-    return ok;
-}
-
-/* ---- kinds of values ---- */
-
-static bool read_text(struct context *c, const struct yaml *node, void *into) {
-    if (node->kind != YAML_SCALAR || !*node->text)
-        return wrong(c, node, "a text");
-    *(const char **)into = node->text;
-    return true;
-}
-
-static bool read_path(struct context *c, const struct yaml *node, void *into) {
-    if (!read_text(c, node, into))
+static bool read_model(struct recipe_reader *r, const struct yaml *node, void *into) {
+    struct recipe *recipe = into;
+    if (!recipe_read_path(r, node, &recipe->model_path))
         return false;
-    if (node->text[0] != '/')
-        *(const char **)into = arena_printf(c->arena, "%s%s", c->folder, node->text);
-    return true;
-}
-
-static bool read_integer(struct context *c, const struct yaml *node, int64_t least, const char *wanted, void *into) {
-    char *end = NULL;
-    errno = 0;
-    long long value = node->kind == YAML_SCALAR ? strtoll(node->text, &end, 10) : 0;
-    if (node->kind != YAML_SCALAR || node->is_quoted || end == node->text || *end || errno || value < least)
-        return wrong(c, node, wanted);
-    *(int64_t *)into = value;
-    return true;
-}
-
-static bool read_positive(struct context *c, const struct yaml *node, void *into) {
-    return read_integer(c, node, 1, "a whole number from 1", into);
-}
-
-static bool read_natural(struct context *c, const struct yaml *node, void *into) {
-    return read_integer(c, node, 0, "a whole number from 0", into);
-}
-
-static bool read_real(struct context *c, const struct yaml *node, double *into) {
-    char *end = NULL;
-    double value = node->kind == YAML_SCALAR ? strtod(node->text, &end) : 0.0;
-    if (node->kind != YAML_SCALAR || end == node->text || *end || !isfinite(value))
-        return wrong(c, node, "a number");
-    *into = value;
-    return true;
-}
-
-static bool read_bool(struct context *c, const struct yaml *node, bool *into) {
-    if (node->kind != YAML_SCALAR || (strcmp(node->text, "true") != 0 && strcmp(node->text, "false") != 0))
-        return wrong(c, node, "true or false");
-    *into = strcmp(node->text, "true") == 0;
-    return true;
-}
-
-static bool read_flag(struct context *c, const struct yaml *node, void *into) {
-    return read_bool(c, node, into);
-}
-
-static bool read_shuffle(struct context *c, const struct yaml *node, void *into) {
-    bool value = false;
-    if (!read_bool(c, node, &value))
-        return false;
-    *(int *)into = value;
-    return true;
-}
-
-/* "5 epochs", "1 epoch", "500 steps" */
-static bool read_turn(struct context *c, const struct yaml *node, void *into) {
-    struct turn *turn = into;
-    char unit[8];
-    int used = 0;
-    long long count;
-    const char *wanted = "a turn such as `1 epoch` or `500 steps`";
-    if (node->kind != YAML_SCALAR || sscanf(node->text, "%lld %7[a-z]%n", &count, unit, &used) != 2 || node->text[used] || count < 1)
-        return wrong(c, node, wanted);
-    bool epochs = strcmp(unit, "epoch") == 0 || strcmp(unit, "epochs") == 0;
-    if (!epochs && strcmp(unit, "step") != 0 && strcmp(unit, "steps") != 0)
-        return wrong(c, node, wanted);
-    turn->count = count;
-    turn->in_epochs = epochs;
-    return true;
-}
-
-static bool read_at(struct context *c, const struct yaml *node, void *into) {
-    if (node->kind != YAML_SCALAR || strcmp(node->text, "end") != 0)
-        return wrong(c, node, "`end`");
-    ((struct turn *)into)->at_end = true;
-    return true;
-}
-
-/* Two numbers, lo < hi, into consecutive doubles. */
-static bool read_range(struct context *c, const struct yaml *node, void *into) {
-    double *pair = into;
-    const struct yaml *first = node->kind == YAML_LIST ? node->children : NULL;
-    if (!first || !first->next || first->next->next)
-        return wrong(c, node, "a range such as [-1, 1]");
-    if (!read_real(c, first, &pair[0]) || !read_real(c, first->next, &pair[1]))
-        return false;
-    return pair[0] < pair[1] || wrong(c, node, "a range with its lower end first");
-}
-
-/* Two whole numbers into consecutive int64_t. */
-static bool read_grid(struct context *c, const struct yaml *node, void *into) {
-    int64_t *pair = into;
-    const struct yaml *first = node->kind == YAML_LIST ? node->children : NULL;
-    if (!first || !first->next || first->next->next)
-        return wrong(c, node, "a grid such as [8, 8]");
-    return read_positive(c, first, &pair[0]) && read_positive(c, first->next, &pair[1]);
-}
-
-typedef VEC(const char *) text_list;
-
-static bool read_texts(struct context *c, const struct yaml *node, void *into) {
-    if (node->kind != YAML_LIST)
-        return wrong(c, node, "a list of texts");
-    for (const struct yaml *child = node->children; child; child = child->next) {
-        if (child->kind != YAML_SCALAR)
-            return wrong(c, child, "a text");
-        VEC_PUSH(c->arena, (text_list *)into, child->text);
-    }
-    return true;
-}
-
-/* A YAML value as an expression of the language: lists stay lists, what YAML quotes stays a text. */
-static bool write_expression(struct context *c, const struct yaml *node, struct strbuf *out) {
-    if (node->kind == YAML_MAP)
-        return wrong(c, node, "a number, a text or a list");
-    if (node->kind == YAML_SCALAR) {
-        char *end;
-        strtod(node->text, &end);
-        bool is_word = strcmp(node->text, "true") == 0 || strcmp(node->text, "false") == 0 || strcmp(node->text, "none") == 0;
-        bool bare = !node->is_quoted && ((end != node->text && !*end) || is_word);
-        strbuf_printf(out, bare ? "%s" : "\"%s\"", node->text);
-        return true;
-    }
-    strbuf_putc(out, '[');
-    for (const struct yaml *child = node->children; child; child = child->next) {
-        if (!write_expression(c, child, out))
-            return false;
-        strbuf_puts(out, child->next ? ", " : "");
-    }
-    strbuf_putc(out, ']');
-    return true;
-}
-
-typedef VEC(struct setting) setting_list;
-
-static bool read_settings(struct context *c, const struct yaml *node, void *into) {
-    if (node->kind != YAML_MAP)
-        return wrong(c, node, "a map of names to values");
-    for (const struct yaml *child = node->children; child; child = child->next) {
-        struct strbuf text;
-        strbuf_init(&text, c->arena);
-        if (!write_expression(c, child, &text))
-            return false;
-        struct setting setting = {child->key->text, text.text, child->span};
-        VEC_PUSH(c->arena, (setting_list *)into, setting);
-    }
-    return true;
-}
-
-static bool read_data_name(struct context *c, const struct yaml *node, void *into) {
-    const char *name = NULL;
-    if (!read_text(c, node, &name))
-        return false;
-    const struct recipe_data *data = recipe_find_data(c->recipe, name);
-    if (!data) {
-        const char *names[32];
-        int n = 0;
-        for (; n < c->recipe->data.count && n < 32; n++)
-            names[n] = c->recipe->data.at[n]->name;
-        struct diag *d = diag_error(c->diags, node->span, E_RECIPE, "`data` has no set named `%s`", name);
-        const char *nearest = nearest_name(name, names, n);
-        if (nearest)
-            diag_hint(d, "did you mean `%s`?", nearest);
-        return false;
-    }
-    *(const struct recipe_data **)into = data;
-    return true;
-}
-
-static bool one_of(struct context *c, const struct yaml *node, const char *const *choices, int count, const char *wanted, void *into) {
-    if (!read_text(c, node, into))
-        return false;
-    for (int i = 0; i < count; i++)
-        if (strcmp(node->text, choices[i]) == 0)
-            return true;
-    struct diag *d = diag_error(c->diags, node->span, E_RECIPE, "%s is wanted here, not `%s`", wanted, node->text);
-    const char *nearest = nearest_name(node->text, choices, count);
-    if (nearest)
-        diag_hint(d, "did you mean `%s`?", nearest);
-    return false;
-}
-
-static bool read_kind(struct context *c, const struct yaml *node, void *into) {
-    static const char *const kinds[] = {"idx", "mnist", "cifar10", "npy", "images"};
-    return one_of(c, node, kinds, 5, "a kind of data (idx, mnist, cifar10, npy, images)", into);
-}
-
-static bool read_split(struct context *c, const struct yaml *node, void *into) {
-    static const char *const splits[] = {"train", "test", "held"};
-    return one_of(c, node, splits, 3, "train, test or held", into);
-}
-
-static bool read_reduce(struct context *c, const struct yaml *node, void *into) {
-    static const char *const reductions[] = {"mean", "sum"};
-    return one_of(c, node, reductions, 2, "mean or sum", into);
-}
-
-static bool read_on_nan(struct context *c, const struct yaml *node, void *into) {
-    static const char *const choices[] = {"stop", "skip"};
-    const char *choice = "";
-    if (!one_of(c, node, choices, 2, "stop or skip", &choice))
-        return false;
-    *(bool *)into = strcmp(choice, "skip") == 0;
-    return true;
-}
-
-static bool read_model(struct context *c, const struct yaml *node, void *into) {
-    (void)into;
-    if (!read_path(c, node, &c->recipe->model_path))
-        return false;
-    char *path = arena_strdup(c->arena, c->recipe->model_path);
+    char *path = arena_strdup(r->arena, recipe->model_path);
     char *colon = strrchr(path, ':');
     if (colon && !strchr(colon, '/')) {
         *colon = 0;
-        c->recipe->model_name = colon + 1;
+        recipe->model_name = colon + 1;
     }
-    c->recipe->model_path = path;
+    recipe->model_path = path;
     if (access(path, R_OK) == 0)
         return true;
-    diag_error(c->diags, node->span, E_RECIPE, "the model `%s` cannot be read: %s", path, strerror(errno));
+    diag_error(r->diags, node->span, E_RECIPE, "the model `%s` cannot be read: %s", path, strerror(errno));
     return false;
 }
 
-/* ---- the maps of a recipe ---- */
-
-#define AT(T, member) offsetof(struct T, member)
-
-static const struct key data_keys[] = {
-    {"kind", read_kind, AT(recipe_data, kind), true},
-    {"dir", read_path, AT(recipe_data, path), false},
-    {"file", read_path, AT(recipe_data, path), false},
-    {"split", read_split, AT(recipe_data, split), false},
-    {"hold_out", read_positive, AT(recipe_data, hold_out), false},
-    {"limit", read_positive, AT(recipe_data, limit), false},
-    {"range", read_range, AT(recipe_data, lo), false},
-    {"shuffle", read_shuffle, AT(recipe_data, shuffle), false},
-    {"gray", read_flag, AT(recipe_data, gray), false},
-    {"resize", NULL, 0, false},
-    {"center_crop", NULL, 0, false},
-    {"random_crop", NULL, 0, false},
-    {"crop", NULL, 0, false},
-    {"flip", NULL, 0, false},
-    {"rotate", NULL, 0, false},
-    {"on_error", NULL, 0, false},
-    {"standardize", NULL, 0, false},
-    {"fields", NULL, 0, false},
-    {"image", NULL, 0, false},
-    {"text", NULL, 0, false},
-    {"table", NULL, 0, false},
-    {"a", NULL, 0, false},
-    {"b", NULL, 0, false},
-    {"fn", NULL, 0, false},
-    {"rows", NULL, 0, false},
-    {0}};
-
-static bool read_data(struct context *c, const struct yaml *node, void *into) {
+static bool read_precision(struct recipe_reader *r, const struct yaml *node, void *into) {
+    static const char *const choices[] = {"f32", "bf16"};
     (void)into;
-    if (node->kind != YAML_MAP)
-        return wrong(c, node, "a map of named data sets");
-    bool ok = true;
-    for (const struct yaml *child = node->children; child; child = child->next) {
-        struct recipe_data *data = ARENA_NEW(c->arena, struct recipe_data);
-        *data = (struct recipe_data){.name = child->key->text, .hi = 1.0, .shuffle = -1, .span = child->span};
-        ok = read_map(c, child, data_keys, data) && ok;
-        if (ok && !data->path) {
-            diag_error(c->diags, child->span, E_RECIPE, "the key `dir` or `file` is missing here");
-            ok = false;
-        } else if (data->path && access(data->path, R_OK) != 0) {
-            diag_error(c->diags, child->span, E_RECIPE, "the data `%s` cannot be read: %s", data->path, strerror(errno));
-            ok = false;
-        }
-        VEC_PUSH(c->arena, &c->recipe->data, data);
-    }
-    return ok;
+    int choice = recipe_read_choice(r, node, choices, 2, "f32 or bf16");
+    if (choice == 1)
+        diag_hint(
+            diag_error(r->diags, node->span, E_RECIPE, "precision bf16 is not supported by this version"),
+            "`precision: f32`, or no such key, computes in single precision");
+    return choice == 0;
 }
 
-/* A list of maps, or one map alone: `read_one` adds each to the recipe. */
-static bool each_map(struct context *c, const struct yaml *node, bool (*read_one)(struct context *, const struct yaml *)) {
-    if (node->kind != YAML_LIST)
-        return read_one(c, node);
-    bool ok = true;
-    for (const struct yaml *child = node->children; child; child = child->next)
-        ok = read_one(c, child) && ok;
-    return ok;
+static bool read_on_nan(struct recipe_reader *r, const struct yaml *node, void *into) {
+    static const char *const choices[] = {"stop", "skip"};
+    int choice = recipe_read_choice(r, node, choices, 2, "stop or skip");
+    *(bool *)into = choice == 1;
+    return choice >= 0;
 }
 
-static const struct key evaluate_keys[] = {
-    {"fn", read_text, AT(recipe_evaluate, fn), true},
-    {"data", read_data_name, AT(recipe_evaluate, data), true},
-    {"every", read_turn, AT(recipe_evaluate, turn), false},
-    {"at", read_at, AT(recipe_evaluate, turn), false},
-    {"batch", read_positive, AT(recipe_evaluate, batch), false},
-    {"rows", read_positive, AT(recipe_evaluate, rows), false},
-    {"reduce", read_reduce, AT(recipe_evaluate, reduce), false},
-    {"stop", NULL, 0, false},
-    {"metric", NULL, 0, false},
-    {"features", NULL, 0, false},
-    {"in", NULL, 0, false},
-    {"n", NULL, 0, false},
-    {"against", NULL, 0, false},
-    {"weights", NULL, 0, false},
-    {0}};
-
-static bool one_evaluate(struct context *c, const struct yaml *node) {
-    struct recipe_evaluate evaluate = {.reduce = "mean", .span = node->span};
-    if (!read_map(c, node, evaluate_keys, &evaluate))
-        return false;
-    if (!evaluate.turn.count)
-        evaluate.turn.at_end = true;
-    VEC_PUSH(c->arena, &c->recipe->evaluate, evaluate);
-    return true;
+static bool read_memory(struct recipe_reader *r, const struct yaml *node, void *into) {
+    struct recipe *recipe = into;
+    recipe->memory_span = node->span;
+    return recipe_read_size(r, node, &recipe->memory);
 }
 
-static bool read_evaluate(struct context *c, const struct yaml *node, void *into) {
-    (void)into;
-    return each_map(c, node, one_evaluate);
-}
-
-static const struct key samples_keys[] = {
-    {"fn", read_text, AT(recipe_samples, fn), true},
-    {"in", read_settings, AT(recipe_samples, inputs), false},
-    {"data", read_data_name, AT(recipe_samples, data), false},
-    {"beside", read_text, AT(recipe_samples, beside), false},
-    {"grid", read_grid, AT(recipe_samples, rows), false},
-    {"every", read_turn, AT(recipe_samples, turn), false},
-    {"at", read_at, AT(recipe_samples, turn), false},
-    {"set", NULL, 0, false},
-    {"from", NULL, 0, false},
-    {"save", NULL, 0, false},
-    {0}};
-
-static bool one_samples(struct context *c, const struct yaml *node) {
-    struct recipe_samples samples = {.span = node->span};
-    if (!read_map(c, node, samples_keys, &samples))
-        return false;
-    if (!samples.turn.count)
-        samples.turn.at_end = true;
-    VEC_PUSH(c->arena, &c->recipe->samples, samples);
-    return true;
-}
-
-static bool read_samples(struct context *c, const struct yaml *node, void *into) {
-    (void)into;
-    return each_map(c, node, one_samples);
-}
-
-static const struct key load_keys[] = {
-    {"into", read_text, AT(recipe_load, into), false},
-    {"file", read_path, AT(recipe_load, file), true},
-    {"prefix", read_text, AT(recipe_load, prefix), false},
-    {"missing", read_texts, AT(recipe_load, missing), false},
-    {"ignore", read_texts, AT(recipe_load, ignore), false},
-    {"map", NULL, 0, false},
-    {"from", NULL, 0, false},
-    {0}};
-
-static bool one_load(struct context *c, const struct yaml *node) {
-    struct recipe_load load = {.into = ".", .prefix = "", .span = node->span};
-    if (!read_map(c, node, load_keys, &load))
-        return false;
-    if (access(load.file, R_OK) != 0) {
-        diag_error(c->diags, node->span, E_RECIPE, "the weights `%s` cannot be read: %s", load.file, strerror(errno));
-        return false;
-    }
-    VEC_PUSH(c->arena, &c->recipe->load, load);
-    return true;
-}
-
-static bool read_load(struct context *c, const struct yaml *node, void *into) {
-    (void)into;
-    return each_map(c, node, one_load);
+static bool read_best(struct recipe_reader *r, const struct yaml *node, void *into) {
+    struct recipe *recipe = into;
+    recipe->best_span = node->span;
+    return recipe_read_text(r, node, &recipe->best);
 }
 
 static const struct key checkpoint_keys[] = {
-    {"dir", read_path, AT(recipe, dir), true},
-    {"every", read_turn, AT(recipe, checkpoint), false},
-    {"keep", read_positive, AT(recipe, keep), false},
-    {"best", read_text, AT(recipe, best), false},
+    {"dir", recipe_read_path, KEY_AT(recipe, dir), false, "FOLDER",
+     "the run's folder (default: runs/ and the recipe's name, beside the recipe)", NULL},
+    {"every", recipe_read_turn, KEY_AT(recipe, checkpoint), false, "N epochs or N steps", "when (1 epoch)",
+     NULL},
+    {"keep", recipe_read_positive, KEY_AT(recipe, keep), false, "whole number",
+     "so many of the newest stay (2)", NULL},
+    {"best", read_best, 0, false, "NAME",
+     "the weights of this result's greatest value stay in best.safetensors; -NAME: of the least", NULL},
     {0}};
 
-static bool read_checkpoint(struct context *c, const struct yaml *node, void *into) {
-    (void)into;
-    return read_map(c, node, checkpoint_keys, c->recipe);
+static bool read_checkpoint(struct recipe_reader *r, const struct yaml *node, void *into) {
+    return recipe_read_map(r, node, checkpoint_keys, into);
 }
 
-static const struct key log_keys[] = {{"every", read_turn, AT(recipe, log), false}, {"json", NULL, 0, false}, {"html", NULL, 0, false}, {0}};
-
-static bool read_log(struct context *c, const struct yaml *node, void *into) {
-    (void)into;
-    return read_map(c, node, log_keys, c->recipe);
+/* A name alone is in the run's folder; a path is meant from the recipe. */
+static bool read_log_path(struct recipe_reader *r, const struct yaml *node, void *into) {
+    if (!recipe_read_text(r, node, into))
+        return false;
+    if (strchr(node->text, '/'))
+        *(const char **)into = recipe_resolve(r, node->text);
+    return true;
 }
 
-static bool read_precision(struct context *c, const struct yaml *node, void *into) {
-    (void)into;
-    const char *precision;
-    static const char *const choices[] = {"f32"};
-    return one_of(c, node, choices, 1, "f32 (bf16 is not supported by this version)", &precision);
+static const struct key log_keys[] = {
+    {"every", recipe_read_turn, KEY_AT(recipe, log), false, "N epochs or N steps",
+     "how often the means of the reports are logged (50 steps)", NULL},
+    {"json", read_log_path, KEY_AT(recipe, log_json), false, "FILE",
+     "log.jsonl; a name alone is in the run's folder", NULL},
+    {"html", read_log_path, KEY_AT(recipe, log_html), false, "FILE", "report.html; likewise", NULL},
+    {0}};
+
+static bool read_log(struct recipe_reader *r, const struct yaml *node, void *into) {
+    return recipe_read_map(r, node, log_keys, into);
 }
 
-/* `data` stands first, because evaluate and samples name its sets wherever they stand. */
-static const struct key data_key[] = {{"data", read_data, 0, true}, {0}};
+/* ---- phases ---- */
+
+static const struct key phase_keys[] = {
+    {"train", recipe_read_text, KEY_AT(recipe_phase, train), false, "NAME",
+     "the train block, where the model has more than one", NULL},
+    {"data", recipe_read_source, KEY_AT(recipe_phase, source), false, "SET or SET.FIELD",
+     "what it learns from (the set `train`)", NULL},
+    {"batch", recipe_read_positive, KEY_AT(recipe_phase, batch), false, "whole number",
+     "the recipe's, where it is not said", NULL},
+    {"accumulate", recipe_read_positive, KEY_AT(recipe_phase, accumulate), false, "whole number",
+     "the recipe's, where it is not said", NULL},
+    {"epochs", recipe_read_positive, KEY_AT(recipe_phase, epochs), false, "whole number",
+     "how long: this or `steps`", NULL},
+    {"steps", recipe_read_positive, KEY_AT(recipe_phase, steps), false, "whole number", "in optimiser steps",
+     NULL},
+    {"model", recipe_read_text, KEY_AT(recipe_phase, model), false, "NAME",
+     "another model of the same text, which begins anew", NULL},
+    {"set", recipe_read_settings, KEY_AT(recipe_phase, settings), false, "{NAME: VALUE}",
+     "its hyper-parameters, over the recipe's; the model begins anew", NULL},
+    {"load", recipe_read_load, KEY_AT(recipe_phase, load), false, "list",
+     "weights, for a model that begins anew", NULL},
+    {0}};
+
+static bool one_phase(struct recipe_reader *r, const struct yaml *node, void *into) {
+    struct recipe_phase phase = {.span = node->span};
+    (void)into;
+    bool ok = recipe_read_map(r, node, phase_keys, &phase);
+    VEC_PUSH(r->arena, &r->recipe->phases, phase);
+    return ok;
+}
+
+static bool read_phases(struct recipe_reader *r, const struct yaml *node, void *into) {
+    return recipe_read_each(r, node, one_phase, into);
+}
+
+/* ---- the recipe ---- */
+
+/* `data` stands first, because others name its sets wherever they stand. */
+static const struct key data_key[] = {
+    {"data", recipe_read_data, 0, true, "{NAME: set}", "named sets: train, test, ...", NULL}, {0}};
+
+#define WHOLE_AT(field) KEY_AT(recipe, whole.field)
 static const struct key recipe_keys[] = {
-    {"model", read_model, 0, true},
-    {"set", read_settings, AT(recipe, settings), false},
-    {"seed", read_natural, AT(recipe, seed), false},
-    {"threads", read_positive, AT(recipe, threads), false},
-    {"precision", read_precision, 0, false},
-    {"train", read_text, AT(recipe, train), false},
-    {"batch", read_positive, AT(recipe, batch), true},
-    {"accumulate", read_positive, AT(recipe, accumulate), false},
-    {"epochs", read_positive, AT(recipe, epochs), false},
-    {"steps", read_positive, AT(recipe, steps), false},
-    {"load", read_load, 0, false},
-    {"evaluate", read_evaluate, 0, false},
-    {"samples", read_samples, 0, false},
-    {"checkpoint", read_checkpoint, 0, true},
-    {"log", read_log, 0, false},
-    {"on_nan", read_on_nan, AT(recipe, skip_nan), false},
-    {"phases", NULL, 0, false},
-    {"fit", NULL, 0, false},
-    {"memory", NULL, 0, false},
+    {"model", read_model, 0, true, "PATH:NAME",
+     "the model's text, and the model in it (:NAME where there are several)", NULL},
+    {"set", recipe_read_settings, KEY_AT(recipe, settings), false, "{NAME: VALUE}",
+     "hyper-parameters; --set on the command line wins", NULL},
+    {"seed", recipe_read_natural, KEY_AT(recipe, seed), false, "whole number", "of everything random (0)",
+     NULL},
+    {"threads", recipe_read_positive, KEY_AT(recipe, threads), false, "whole number",
+     "to compute with (as many as cores); results do not depend on it", NULL},
+    {"precision", read_precision, 0, false, "f32 or bf16", "of the computation (bf16: not in this version)",
+     NULL},
+    {"memory", read_memory, 0, false, "size: 512M, 2G",
+     "the most that an entry may take for its intermediate values; more is an error", NULL},
+    {"train", recipe_read_text, WHOLE_AT(train), false, "NAME",
+     "the train block, where the model has more than one", NULL},
+    {"batch", recipe_read_positive, WHOLE_AT(batch), false, "whole number", "items a call", NULL},
+    {"accumulate", recipe_read_positive, WHOLE_AT(accumulate), false, "whole number",
+     "calls an optimiser step (1)", NULL},
+    {"epochs", recipe_read_positive, WHOLE_AT(epochs), false, "whole number",
+     "how long the run is: this or `steps`; without both nothing is trained", NULL},
+    {"steps", recipe_read_positive, WHOLE_AT(steps), false, "whole number", "in optimiser steps", NULL},
+    {"phases", read_phases, 0, false, "list, below",
+     "several train blocks in order, instead of `train`, `epochs` and `steps`", NULL},
+    {"load", recipe_read_load, WHOLE_AT(load), false, "list, below", "weights before the start", NULL},
+    {"fit", recipe_read_fit, 0, false, "list, below",
+     "statistics over a set, stored in buffers before the start", NULL},
+    {"evaluate", recipe_read_evaluate, 0, false, "list, below", "an fn over a set", NULL},
+    {"samples", recipe_read_samples, 0, false, "list, below", "pictures", NULL},
+    {"checkpoint", read_checkpoint, 0, false, "map, below", "where the run's files go, and when it is saved",
+     NULL},
+    {"log", read_log, 0, false, "map, below", "the log and the report", NULL},
+    {"on_nan", read_on_nan, KEY_AT(recipe, skip_nan), false, "stop or skip",
+     "a NaN ends the run and names its operator (stop), or its step is undone (skip)", NULL},
     {0}};
-
-const struct recipe_data *recipe_find_data(const struct recipe *recipe, const char *name) {
-    for (int i = 0; i < recipe->data.count; i++)
-        if (strcmp(recipe->data.at[i]->name, name) == 0)
-            return recipe->data.at[i];
-    return NULL;
-}
 
 /* Reads the recipe's own map: `data` apart from the rest. */
-static bool read_recipe(struct context *c, struct yaml *root) {
+static bool read_recipe(struct recipe_reader *r, struct yaml *root) {
     if (root->kind != YAML_MAP)
-        return wrong(c, root, "a map of keys (docs/recipes.md)");
+        return recipe_wrong(r, root, "a map of keys (`weft help recipe` lists them)");
     const struct yaml *data = yaml_find(root, "data");
     struct yaml only = {.kind = YAML_MAP, .span = root->span}, copy;
     if (data) {
@@ -531,38 +178,201 @@ static bool read_recipe(struct context *c, struct yaml *root) {
         copy.next = NULL;
         only.children = &copy;
     }
-    bool ok = read_map(c, &only, data_key, c->recipe);
+    bool ok = recipe_read_map(r, &only, data_key, r->recipe);
     for (struct yaml **link = &root->children; *link; link = &(*link)->next)
         if (*link == data) {
             *link = data->next;
             break;
         }
-    return read_map(c, root, recipe_keys, c->recipe) && ok;
+    return recipe_read_map(r, root, recipe_keys, r->recipe) && ok;
 }
 
-static bool check_whole(struct context *c, const struct yaml *root) {
-    struct recipe *r = c->recipe;
-    if ((r->epochs > 0) == (r->steps > 0)) {
-        diag_error(c->diags, root->span, E_RECIPE, "a recipe says how long it runs by `epochs` or by `steps`");
-        return false;
+static bool fail(struct recipe_reader *r, struct span span, const char *what) {
+    diag_error(r->diags, span, E_RECIPE, "%s", what);
+    return false;
+}
+
+/* Fills a phase from what the recipe says outside of phases. */
+static bool complete_phase(struct recipe_reader *r, struct recipe_phase *p) {
+    const struct recipe_phase *whole = &r->recipe->whole;
+    if (!p->source.data)
+        p->source.data = recipe_find_data(r->recipe, "train");
+    if (!p->source.data && r->recipe->data.count == 1)
+        p->source.data = r->recipe->data.at[0];
+    p->batch = p->batch ? p->batch : whole->batch;
+    p->accumulate = p->accumulate ? p->accumulate : whole->accumulate ? whole->accumulate : 1;
+    if ((p->epochs > 0) == (p->steps > 0))
+        return fail(r, p->span, "a phase says how long it is by `epochs` or by `steps`");
+    if (!p->batch)
+        return fail(r, p->span, "the key `batch` is missing here");
+    return p->source.data || fail(r, p->span, "`data` has no set named `train`");
+}
+
+/* Whether a phase goes on with the model of the one before it. */
+static bool begins_anew(const struct recipe_phase *p) {
+    return p->model || p->settings.count > 0 || p->load.count > 0;
+}
+
+static bool check_phases(struct recipe_reader *r, const struct yaml *root) {
+    struct recipe *recipe = r->recipe;
+    const struct recipe_phase *whole = &recipe->whole;
+    bool ok = true;
+    if (whole->epochs || whole->steps || whole->train)
+        ok = fail(r,
+                  yaml_find(root, whole->train    ? "train"
+                                  : whole->epochs ? "epochs"
+                                                  : "steps")
+                      ->key->span,
+                  "with `phases`, each of them says its train block and its length");
+    for (int i = 0; i < recipe->phases.count; i++) {
+        struct recipe_phase *p = &recipe->phases.at[i];
+        ok = complete_phase(r, p) && ok;
+        if (p->load.count > 0 && !p->model && p->settings.count == 0)
+            ok = fail(r, p->span, "`load` in a phase wants `model` or `set`: a model that begins anew");
+        if (i > 0 && !begins_anew(p)) {
+            p->model = p[-1].model;
+            p->settings.at = p[-1].settings.at;
+            p->settings.count = p[-1].settings.count;
+        }
+        for (int k = 0; k < p->load.count; k++) {
+            bool known = !p->load.at[k].from;
+            for (int j = 0; j < i; j++)
+                known |= recipe->phases.at[j].model && p->load.at[k].from &&
+                         strcmp(recipe->phases.at[j].model, p->load.at[k].from) == 0;
+            if (!known)
+                ok = fail(r, p->load.at[k].span, "`from` names the `model` of an earlier phase");
+        }
     }
-    r->train_data = recipe_find_data(r, "train");
-    if (!r->train_data) {
-        diag_error(c->diags, root->span, E_RECIPE, "`data` has no set named `train`");
-        return false;
+    return ok;
+}
+
+static bool check_whole(struct recipe_reader *r, const struct yaml *root) {
+    struct recipe *recipe = r->recipe;
+    struct recipe_phase *whole = &recipe->whole;
+    for (int i = 0; i < whole->load.count; i++)
+        if (whole->load.at[i].from)
+            return fail(r, whole->load.at[i].span, "`from` belongs into a phase");
+    if (recipe->phases.count > 0)
+        return check_phases(r, root);
+    whole->span = root->span;
+    if (whole->epochs && whole->steps)
+        return fail(r, root->span, "a recipe says how long it runs by `epochs` or by `steps`");
+    if (whole->epochs || whole->steps) {
+        struct recipe_phase phase = *whole;
+        if (!complete_phase(r, &phase))
+            return false;
+        phase.load.count = 0; /* the recipe's own */
+        VEC_PUSH(r->arena, &recipe->phases, phase);
+        return true;
     }
+    if (whole->train || (recipe->evaluate.count == 0 && recipe->samples.count == 0))
+        return fail(r, root->span, "a recipe says how long it runs by `epochs` or by `steps`");
     return true;
 }
 
+/* runs/NAME beside the recipe NAME.yaml */
+static const char *default_dir(struct recipe_reader *r, const char *name) {
+    const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name, *dot = strrchr(base, '.');
+    return arena_printf(r->arena, "%sruns/%.*s", r->folder,
+                        (int)(dot && dot > base ? (size_t)(dot - base) : strlen(base)), base);
+}
+
 struct recipe *recipe_parse(struct arena *arena, const struct source *source, struct diags *diags) {
-    struct context c = {.arena = arena, .diags = diags, .recipe = ARENA_NEW(arena, struct recipe), .folder = ""};
+    struct recipe_reader r = {
+        .arena = arena, .diags = diags, .recipe = ARENA_NEW(arena, struct recipe), .folder = ""};
     const char *slash = strrchr(source->name, '/');
     if (slash)
-        c.folder = arena_strndup(arena, source->name, (size_t)(slash - source->name) + 1);
-    *c.recipe = (struct recipe){.source = source, .accumulate = 1, .keep = 2, .seed = 0,
-                                .checkpoint = {1, true, false}, .log = {50, false, false}};
+        r.folder = arena_strndup(arena, source->name, (size_t)(slash - source->name) + 1);
+    *r.recipe = (struct recipe){.source = source,
+                                .folder = r.folder,
+                                .keep = 2,
+                                .dir = default_dir(&r, source->name),
+                                .checkpoint = {1, true, false},
+                                .log = {50, false, false},
+                                .log_json = "log.jsonl",
+                                .log_html = "report.html"};
     struct yaml *root = yaml_parse(arena, source, diags);
-    if (!root || !read_recipe(&c, root) || !check_whole(&c, root))
-        return NULL;
-    return c.recipe;
+    if (root && read_recipe(&r, root) && check_whole(&r, root))
+        return r.recipe;
+    recipe_finish(r.recipe);
+    return NULL;
+}
+
+static void finish_loads(const recipe_load_list *loads) {
+    for (int i = 0; i < loads->count; i++)
+        for (int k = 0; k < loads->at[i].map.count; k++)
+            regfree(&loads->at[i].map.at[k]->match);
+}
+
+void recipe_finish(struct recipe *recipe) {
+    if (!recipe)
+        return;
+    finish_loads(&recipe->whole.load);
+    for (int i = 0; i < recipe->phases.count; i++)
+        finish_loads(&recipe->phases.at[i].load);
+}
+
+/* ---- what users read ---- */
+
+/* Text from column `start` on, wrapped at the width of a terminal; `column` is where the line stands. */
+static void put_wrapped(FILE *out, int column, int start, const char *text) {
+    enum { WIDTH = 112 };
+    column += fprintf(out, "%*s", column < start ? start - column : 0, "");
+    for (const char *word = text; *word;) {
+        int length = (int)strcspn(word, " ");
+        if (column > start && column + 1 + length > WIDTH)
+            column = fprintf(out, "\n%*s", start, "") - 1;
+        column += fprintf(out, "%s%.*s", column > start ? " " : "", length, word);
+        word += length + (word[length] == ' ');
+    }
+    fprintf(out, "\n");
+}
+
+static void help_keys(FILE *out, const char *title, const struct key *keys) {
+    enum { VALUE = 15, HELP = 43 };
+    if (title)
+        fprintf(out, "\n%s\n", title);
+    for (const struct key *k = keys; k->name; k++) {
+        int column = fprintf(out, "  %s%s", k->name, k->is_required ? "*" : "");
+        column += fprintf(out, "%*s%s", column < VALUE ? VALUE - column : 1, "", k->value);
+        if (column > HELP - 2) {
+            fprintf(out, "\n");
+            column = 0;
+        }
+        put_wrapped(out, column, HELP, k->help);
+    }
+}
+
+static void help_kinds(FILE *out) {
+    enum { HELP = 15 };
+    fprintf(out, "\nkinds of data, and the names of what they yield\n");
+    for (int k = 0; recipe_kinds_help[k][0]; k++)
+        put_wrapped(out, fprintf(out, "  %s", recipe_kinds_help[k][0]), HELP, recipe_kinds_help[k][1]);
+}
+
+void recipe_help(FILE *out) {
+    static const struct {
+        const char *title;
+        const struct key *keys;
+    } tables[] = {
+        {"phases: [{...}, ...]", phase_keys},
+        {"load: [{...}, ...]", recipe_load_keys},
+        {"a map of names: [{...}, ...]", recipe_rename_keys},
+        {"fit: [{...}, ...]", recipe_fit_keys},
+        {"evaluate: [{...}, ...]", recipe_evaluate_keys},
+        {"stop: {...} of evaluate", recipe_stop_keys},
+        {"samples: [{...}, ...]", recipe_samples_keys},
+        {"checkpoint: {...}", checkpoint_keys},
+        {"log: {...}", log_keys},
+    };
+    fprintf(out, "A recipe is a YAML file: on what, for how long, and with which evaluations and pictures a "
+                 "model is trained.\n"
+                 "Paths are meant from the recipe's folder. Keys with a * must be there.\n");
+    help_keys(out, "the recipe", recipe_keys);
+    help_keys(out, NULL, data_key);
+    help_keys(out, "data: {NAME: {...}}", recipe_data_keys);
+    help_kinds(out);
+    help_keys(out, "text: {...} of data of the kind pairs", recipe_text_keys);
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        help_keys(out, tables[i].title, tables[i].keys);
 }

@@ -261,9 +261,9 @@ const char *report_text(struct arena *arena, const char *folder, const char *log
     return out.text;
 }
 
-bool report_write(struct arena *arena, const char *folder, const struct report_facts *facts, struct weft_error *error) {
+bool report_write(struct arena *arena, const char *folder, const char *json, const char *html, const struct report_facts *facts, struct weft_error *error) {
     const char *why;
-    const struct source *log = source_read(arena, arena_printf(arena, "%s/log.jsonl", folder), &why);
+    const struct source *log = source_read(arena, json, &why);
     const char *text = report_text(arena, folder, log ? log->text : "", facts);
-    return weft_file_write_whole(arena_printf(arena, "%s/report.html", folder), text, strlen(text), error);
+    return weft_file_write_whole(html, text, strlen(text), error);
 }

@@ -22,8 +22,8 @@ struct report_facts {
     int fact_count;
 };
 
-/* Writes folder/report.html atomically. false: *error says why. */
-bool report_write(struct arena *arena, const char *folder, const struct report_facts *facts, struct weft_error *error);
+/* Writes `html` atomically, from the log `json`. false: *error says why. */
+bool report_write(struct arena *arena, const char *folder, const char *json, const char *html, const struct report_facts *facts, struct weft_error *error);
 /* The same as text in the arena, from the text of a log; pictures are read from `folder`. */
 const char *report_text(struct arena *arena, const char *folder, const char *log, const struct report_facts *facts);
 

@@ -6,6 +6,7 @@
 #include "driver/progress.h"
 #include "runtime/philox.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,6 +120,24 @@ bool session_fail_read(struct session *session, const char *path, const char *me
     return session_fail(session, opens ? E_DATA : E_FILE, "%s", message);
 }
 
+bool session_make_folder(struct session *session, const char *path, bool of_file) {
+    char *folder = arena_strdup(session->arena, path), *slash = strrchr(folder, '/');
+    if (of_file && !slash)
+        return true;
+    if (of_file)
+        *slash = 0;
+    for (char *c = folder + (*folder != 0); *c; c++)
+        if (*c == '/') {
+            *c = 0;
+            mkdir(folder, 0777);
+            *c = '/';
+        }
+    struct stat status;
+    if (!*folder || mkdir(folder, 0777) == 0 || (errno == EEXIST && stat(folder, &status) == 0 && S_ISDIR(status.st_mode)))
+        return true;
+    return session_fail(session, E_FILE, "the folder %s cannot be made: %s", folder, strerror(errno));
+}
+
 /* ---- models ---- */
 
 static bool has_model(const struct session *session, const char *path, const char *name) {
@@ -171,10 +190,12 @@ struct instance *session_instantiate(struct session *session, const struct model
 
 /* ---- programs ---- */
 
-static void keep_function(struct graph *graph, const char *name) {
-    struct function *found = graph_find_function(graph, name);
-    if (found)
-        VEC_PUSH(graph->arena, &graph->functions, found);
+/* The copy's function of one of the graph: by its place, for one fn may be there with several settings. */
+static struct function *copied_function(const struct graph *graph, const struct graph *copy, const struct function *function) {
+    for (int i = 0; i < graph->functions.count; i++)
+        if (graph->functions.at[i] == function)
+            return copy->functions.at[i];
+    return NULL;
 }
 
 struct graph *session_bind(struct session *session, const struct graph *graph, const struct request *requests, int count,
@@ -182,7 +203,7 @@ struct graph *session_bind(struct session *session, const struct graph *graph, c
     struct graph *copy = graph_copy(graph, arena);
     int had = copy->functions.count;
     for (int i = 0; i < count; i++)
-        keep_function(copy, requests[i].function->name);
+        VEC_PUSH(copy->arena, &copy->functions, copied_function(graph, copy, requests[i].function));
     /* Composites stay: calls refer to them. */
     int kept = 0;
     for (int i = 0; i < copy->functions.count; i++)

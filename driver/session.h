@@ -39,6 +39,9 @@ bool session_fail(struct session *session, enum diag_code code, const char *form
 /* Of a file that could not be read: E_FILE where it does not open, E_DATA where what it holds is wrong. */
 bool session_fail_read(struct session *session, const char *path, const char *message);
 
+/* Makes a folder with those above it, or, of_file, those that a file of this path needs. false: reported. */
+bool session_make_folder(struct session *session, const char *path, bool of_file);
+
 /* MODEL.weft[:NAME][:FN], taken apart and read. In a file with one model the one name may be the fn's. */
 struct model_name {
     const char *path;

@@ -121,7 +121,7 @@ bool given_read(struct session *session, const char *word, struct given *given) 
     struct weft_error error;
     if (ends_in(value, ".npy"))
         return weft_npy_read(value, &given->array, &error) || session_fail_read(session, value, error.message);
-    if (ends_in(value, ".png"))
+    if (ends_in(value, ".png") || ends_in(value, ".jpg") || ends_in(value, ".jpeg"))
         return read_picture(session, value, &given->array);
     given->is_literal = true;
     return read_literal(session, value, &given->array);

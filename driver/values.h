@@ -14,7 +14,7 @@ struct given {
     bool is_used;
 };
 
-/* Reads NAME=VALUE: VALUE a .npy file, a PNG (f32 [1,C,H,W] in [0, 1]), a number, or a list such as [1, 2] or
+/* Reads NAME=VALUE: VALUE a .npy file, a PNG or JPEG (f32 [1,C,H,W] in [0, 1]), a number, or a list such as [1, 2] or
  * [[1, 2], [3, 4]]. false: reported. The caller destroys given->array. */
 bool given_read(struct session *session, const char *word, struct given *given);
 /* An array of exactly this dtype: a literal is converted (2.5 for an i32 is an error), another array must have it.

@@ -1,6 +1,7 @@
 /* frontend/entry.c: models with their hyper-parameters fixed, and their entries as functions of the graph. */
 #include "frontend/entry.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- one function ---- */
@@ -304,6 +305,13 @@ static struct scope *entry_scope(struct elab *e, const struct item *item, const 
     return scope;
 }
 
+/* A number as it stands in the text, perhaps with a sign; NaN: it is none. */
+static double number_of(const struct expr *e) {
+    if (e->kind == EXPR_UNARY && e->op == UNARY_NEG)
+        return -number_of(e->a);
+    return e->kind == EXPR_NUMBER ? e->number : NAN;
+}
+
 static bool describe_param(struct elab *e, struct scope *scope, const struct formal *f,
                            struct entry_param *p) {
     *p = (struct entry_param){.name = f->name.text,
@@ -315,8 +323,8 @@ static bool describe_param(struct elab *e, struct scope *scope, const struct for
         return true;
     struct binder binder = {.scope = scope, .self = e->root, .is_entry = true, .what = f->name.text};
     p->type = resolve_type(e, &binder, f->type);
-    if (p->has_default && f->init->kind == EXPR_NUMBER)
-        p->default_value = f->init->number;
+    if (p->has_default)
+        p->default_value = number_of(f->init);
     return p->type != NULL;
 }
 

@@ -58,7 +58,7 @@ struct entry_param {
     enum param_kind kind;
     const struct type *type; /* TENSOR: with dimension variables */
     bool has_default;
-    double default_value;    /* TENSOR with has_default: of a scalar, what the text says where it is a number */
+    double default_value;    /* TENSOR with has_default: of a scalar, what the text says; NaN where it is no number */
     bool optional;
     struct span span;
 };
