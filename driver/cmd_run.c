@@ -52,6 +52,13 @@ static bool check_names(struct run *r) {
     return true;
 }
 
+/* Scalars that are not given take the defaults of the model's text. */
+static void add_defaults(struct run *r) {
+    for (int i = 0; i < r->entry->param_count; i++)
+        if (!find_given(r, r->entry->params[i].name) && given_default(&r->session, &r->entry->params[i], &r->given[r->given_count]))
+            r->given_count++;
+}
+
 /* The elaboration arguments: the given texts of parameters that are no tensors. */
 static struct function *elaborate(struct run *r) {
     VEC(struct setting) arguments = {0};
@@ -170,10 +177,14 @@ static bool run(struct run *r) {
     r->entry = r->instance ? entries_find(&r->session, r->instance, name.fn) : NULL;
     if (!r->entry)
         return false;
+    r->given = ARENA_ARRAY(r->session.arena, struct given, r->invocation->words.count + r->entry->param_count);
     for (int i = 1; i < r->invocation->words.count; i++, r->given_count++)
         if (!given_read(&r->session, r->invocation->words.at[i], &r->given[r->given_count]))
             return false;
-    struct function *function = check_names(r) ? elaborate(r) : NULL;
+    if (!check_names(r))
+        return false;
+    add_defaults(r);
+    struct function *function = elaborate(r);
     return function && match_inputs(r, function) && compile(r, function) && fill_memory(r) && call(r) && show_results(r);
 }
 
@@ -195,7 +206,6 @@ enum exit_status command_run(struct invocation *invocation) {
         return usage_error(invocation, "which model?");
     if (!session_open(&r.session, invocation))
         return EXIT_USAGE;
-    r.given = ARENA_ARRAY(r.session.arena, struct given, invocation->words.count);
     bool ok = run(&r);
     clean_up(&r);
     return session_finish(&r.session, ok);

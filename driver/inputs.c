@@ -4,7 +4,6 @@
 
 #include <ctype.h>
 #include <jansson.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -235,23 +234,11 @@ static const struct entry_param *find_param(const struct entry *entry, const cha
     return NULL;
 }
 
-/* A scalar that the recipe does not give takes the default of the model's text. */
-static bool add_default(struct session *session, const struct entry_param *param, struct inputs *inputs) {
+static bool is_given(const struct inputs *inputs, const char *name) {
     for (int i = 0; i < inputs->given.count; i++)
-        if (strcmp(inputs->given.at[i].name, param->name) == 0)
+        if (strcmp(inputs->given.at[i].name, name) == 0)
             return true;
-    if (param->kind != PARAM_TENSOR || !param->has_default || param->type->rank != 0 ||
-        isnan(param->default_value))
-        return true;
-    struct given given = {.name = param->name,
-                          .text = arena_printf(session->arena, "%s=%.17g", param->name, param->default_value),
-                          .is_literal = true};
-    struct weft_error error;
-    if (!weft_array_create(&given.array, WEFT_F64, 0, NULL, &error))
-        return session_fail(session, E_DATA, "%s", error.message);
-    *(double *)given.array.data = param->default_value;
-    VEC_PUSH(session->arena, &inputs->given, given);
-    return true;
+    return false;
 }
 
 bool inputs_read(struct session *session, const struct input_sources *sources, const struct entry *entry,
@@ -271,9 +258,11 @@ bool inputs_read(struct session *session, const struct input_sources *sources, c
             return false;
         VEC_PUSH(session->arena, &inputs->given, given);
     }
-    for (int i = 0; i < entry->param_count; i++)
-        if (!add_default(session, &entry->params[i], inputs))
-            return false;
+    for (int i = 0; i < entry->param_count; i++) {
+        struct given given;
+        if (!is_given(inputs, entry->params[i].name) && given_default(session, &entry->params[i], &given))
+            VEC_PUSH(session->arena, &inputs->given, given);
+    }
     return true;
 }
 

@@ -104,8 +104,8 @@ static bool elaborate_phases(struct training *t) {
         *p = (struct phase){.recipe = &t->recipe->phases.at[number]};
         p->seed = number ? session_seed(t->session, 0x20000000u + (uint32_t)number) : t->session->seed;
         const struct entry *train = find_train(t, p->recipe);
-        p->step =
-            train ? instance_elaborate(t->instance, train->name, NULL, 0, (int)p->recipe->accumulate) : NULL;
+        if (train && inputs_read(t->session, NULL, train, NULL, 0, NULL, &p->inputs))
+            p->step = instance_elaborate(t->instance, train->name, NULL, 0, (int)p->recipe->accumulate);
         ok = p->step && ok;
     }
     return ok;
@@ -178,7 +178,11 @@ static bool connect_phase(struct training *t, struct phase *p) {
         return session_fail(t->session, E_DATA, "an epoch has %lld batches, fewer than `accumulate`",
                             (long long)(feed->count / r->batch));
     p->steps = r->steps ? r->steps : r->epochs * p->epoch_steps;
-    p->supply = (struct supply){.feed = feed, .field = r->source.field, .batch = r->batch};
+    p->supply = (struct supply){.feed = feed,
+                                .field = r->source.field,
+                                .batch = r->batch,
+                                .given = p->inputs.given.at,
+                                .given_count = p->inputs.given.count};
     if (!supply_connect(t->session, &p->supply, p->step, sizes))
         return false;
     if (p->supply.is_single && r->batch != 1)
@@ -243,8 +247,10 @@ bool stage_open(struct training *t, int first_phase) {
 }
 
 void stage_close(struct training *t) {
-    for (int i = 0; t->phases && i < t->phase_count; i++)
+    for (int i = 0; t->phases && i < t->phase_count; i++) {
         fed_call_destroy(&t->phases[i].call);
+        inputs_destroy(&t->phases[i].inputs);
+    }
     for (int i = 0; i < t->evaluation_count; i++)
         pass_over_destroy(&t->evaluations[i].pass);
     for (int i = 0; i < t->sampling_count; i++)

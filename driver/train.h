@@ -50,6 +50,7 @@ struct sampling {
 struct phase {
     const struct recipe_phase *recipe;
     struct function *step;
+    struct inputs inputs; /* the defaults of its scalars */
     struct supply supply;
     struct slot *slot;
     struct fed_call call;

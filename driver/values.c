@@ -127,6 +127,16 @@ bool given_read(struct session *session, const char *word, struct given *given) 
     return read_literal(session, value, &given->array);
 }
 
+bool given_default(struct session *session, const struct entry_param *param, struct given *given) {
+    bool has_value = param->kind == PARAM_TENSOR && param->has_default && param->type->rank == 0 && !isnan(param->default_value);
+    *given = (struct given){.name = param->name, .is_literal = true};
+    if (!has_value || !weft_array_create(&given->array, WEFT_F64, 0, NULL, NULL))
+        return false;
+    given->text = arena_printf(session->arena, "%s=%.17g", param->name, param->default_value);
+    *(double *)given->array.data = param->default_value;
+    return true;
+}
+
 static bool store_number(void *bytes, int64_t i, enum dtype dtype, double x) {
     switch (dtype) {
     case DTYPE_f64:

@@ -17,6 +17,8 @@ struct given {
 /* Reads NAME=VALUE: VALUE a .npy file, a PNG or JPEG (f32 [1,C,H,W] in [0, 1]), a number, or a list such as [1, 2] or
  * [[1, 2], [3, 4]]. false: reported. The caller destroys given->array. */
 bool given_read(struct session *session, const char *word, struct given *given);
+/* The value of a scalar that is not given, as the model's text says it; false: the text says none (nothing is reported). */
+bool given_default(struct session *session, const struct entry_param *param, struct given *given);
 /* An array of exactly this dtype: a literal is converted (2.5 for an i32 is an error), another array must have it.
  * false: reported. */
 bool given_convert(struct session *session, struct given *given, enum dtype dtype);

@@ -130,6 +130,10 @@ there runs/pairs/{of_text-00000002.npy,one.npy,two.npy,one-00000002.png,error-00
 out=$("$WEFT" inspect runs/pairs/two.npy)
 grep -qF "runs/pairs/two.npy f32 [2, 8]" <<<"$out" || fail "a list of texts: $out"
 
+# --- a scalar that nobody gives is what the model's text says
+"$WEFT" run toy.weft:Toy:decode "z=[[0, 0, 0, 0, 0, 0, 0, 0]]" -o z.png || fail "run with a default"
+there z.png
+
 # --- weights of others: a prefix, a map, halves, what is missing and unused in one message
 python3 - <<'END'
 import struct, zipfile
