@@ -190,7 +190,7 @@ static void open_bracket(struct balance *b, struct token token) {
  * shown, too. */
 static void close_all(struct balance *b) {
     struct diag *d = report_unclosed(b, VEC_LAST(&b->open).token.span);
-    if (span_is_known(b->doubt.open)) {
+    if (d && span_is_known(b->doubt.open)) {
         diag_label(d, b->doubt.open, "this `{` may be the one that is not closed:");
         diag_label(d, b->doubt.close, "its `}` has another indentation");
     }

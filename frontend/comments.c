@@ -32,7 +32,8 @@ static bool is_doc_line(const struct comment *comment) {
     return comment->is_doc && comment->owns_line;
 }
 
-/* Doc comments [first, last) as one text: without slashes and the blank behind them, joined by line ends. */
+/* Doc comments [first, last) as one text: without slashes, the blank behind them and blanks at their ends, joined by
+ * line ends. */
 static const char *join_lines(struct parser *parser, int first, int last) {
     struct strbuf text;
     strbuf_init(&text, parser->arena);
@@ -41,6 +42,8 @@ static const char *join_lines(struct parser *parser, int first, int last) {
         uint32_t begin = span.begin + 3;
         if (begin < span.end && parser->source->text[begin] == ' ')
             begin++;
+        while (begin < span.end && strchr(" \t\r", parser->source->text[span.end - 1]))
+            span.end--;
         if (i > first)
             strbuf_putc(&text, '\n');
         strbuf_write(&text, parser->source->text + begin, span.end - begin);
