@@ -124,17 +124,18 @@ static bool is_in_library(struct span span) {
     return span_is_known(span) && strncmp(span.source->name, "<lib>/", 6) == 0;
 }
 
-/* A mistake that shows in the library was made by the user: the nearest of his lines is drawn with it, and
- * needs no note. */
-static void label_users_call(struct diag *diag, call_list *calls) {
+/* A mistake that shows in the library was made by the user: the nearest of his lines is its place, and needs no
+ * note; the library's line is shown with it. */
+static void blame_users_call(struct diag *diag, call_list *calls) {
     if (!is_in_library(diag->span))
         return;
     for (int i = 0; i < calls->count; i++) {
         const struct site *site = calls->at[i].site;
         if (!span_is_known(site->span) || is_in_library(site->span))
             continue;
-        diag_label(diag, site->span, "%s",
-                   site->what ? arena_printf(diag->arena, "in %s, called here", site->what) : "from here");
+        const char *inside = calls->at[0].site->what;
+        diag_label(diag, diag->span, "%s%s", inside ? "in " : "", inside ? inside : "here");
+        diag->span = site->span;
         memmove(&calls->at[i], &calls->at[i + 1], sizeof *calls->at * (size_t)(calls->count - i - 1));
         calls->count--;
         return;
@@ -157,7 +158,7 @@ void diag_chain(struct diag *diag, const struct site *site) {
     if (calls.count == 1 && !span_is_known(calls.at[0].site->span))
         return;
     diag->is_called = calls.count > 0;
-    label_users_call(diag, &calls);
+    blame_users_call(diag, &calls);
     int skipped = calls.count - CHAIN_INNER - CHAIN_OUTER;
     for (int i = 0; i < calls.count; i++) {
         if (skipped <= 1 || i < CHAIN_INNER || i >= calls.count - CHAIN_OUTER)

@@ -236,7 +236,7 @@ static void equal_calls_are_counted(void **state) {
                     "  = note: in M.step\n");
 }
 
-static void the_users_line_is_drawn_with_a_mistake_in_the_library(void **state) {
+static void a_mistake_in_the_library_is_the_users_line(void **state) {
     struct fixture *f = *state;
     const struct source *s = text_of(f, "a.weft", "y = norm(x)\n"),
                         *lib = text_of(f, "<lib>/nn.weft", "mean(x)\nvar(x)\n");
@@ -245,14 +245,14 @@ static void the_users_line_is_drawn_with_a_mistake_in_the_library(void **state) 
                 place = {find(lib, "mean(x)", 0), &inner, NULL};
     diag_error_at(f->diags, &place, E_TYPE, "not this");
     assert_drawn(f, "error[E0303]: not this\n"
-                    " --> <lib>/nn.weft:1:1\n"
-                    "  |\n"
-                    "1 | mean(x)\n"
-                    "  | ^^^^^^^\n"
-                    " ::: a.weft:1:5\n"
+                    " --> a.weft:1:5\n"
                     "  |\n"
                     "1 | y = norm(x)\n"
-                    "  |     ------- in nn.norm, called here\n"
+                    "  |     ^^^^^^^\n"
+                    " ::: <lib>/nn.weft:1:1\n"
+                    "  |\n"
+                    "1 | mean(x)\n"
+                    "  | ------- in var\n"
                     "  = note: in var, called at <lib>/nn.weft:2:1\n"
                     "  = note: in M.f\n");
 }
@@ -294,7 +294,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(long_chains_are_cut_in_the_middle, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_lines_are_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(equal_calls_are_counted, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_users_line_is_drawn_with_a_mistake_in_the_library, set_up,
+        cmocka_unit_test_setup_teardown(a_mistake_in_the_library_is_the_users_line, set_up,
                                         tear_down),
         cmocka_unit_test(slips_have_a_near_name),
         cmocka_unit_test(every_code_has_its_own_number),
