@@ -2,6 +2,7 @@
 #include "frontend/doc.h"
 #include "frontend/ast.h"
 #include "frontend/builtin.h"
+#include "frontend/inspect_parts.h"
 #include "frontend/library.h"
 
 #include <string.h>
@@ -181,20 +182,12 @@ static void collect_library_file(struct docs *docs, struct arena *arena, struct 
     collect_items(&c, ast);
 }
 
-static const struct {
-    const char *name, *text;
-} sentences[] = {
-#define DOC(name, text) {name, text},
+/* All that is in scope everywhere and is not written in the language: functions, ambients, numbers. */
+static const char *const everywhere[] = {
+#define DOC(name, text) name,
 #include "frontend/builtin_docs.def"
 #undef DOC
 };
-
-static const char *sentence_of(const char *name) {
-    for (size_t i = 0; i < sizeof sentences / sizeof *sentences; i++)
-        if (strcmp(sentences[i].name, name) == 0)
-            return sentences[i].text;
-    return NULL;
-}
 
 /* "x axis? keep?" to fn sum(x, axis?, keep?). */
 static const char *builtin_signature(struct arena *arena, const struct builtin *b) {
@@ -216,15 +209,17 @@ static const char *builtin_signature(struct arena *arena, const struct builtin *
 
 static void collect_builtins(struct docs *docs, struct arena *arena, struct interner *names) {
     struct doc_file *file = add_file(docs, arena, "in C", NULL);
-    file->text = "Functions that are written in C, in scope everywhere. A `?` marks what may be left out.";
+    file->text = "What is in scope everywhere and not written in the language: functions (a `?` marks what "
+                 "may be left out), ambients, "
+                 "numbers.";
     const struct scope *scope = builtins_scope(arena, names, types_create(arena));
-    for (int i = 0; i < scope->bindings.count; i++) {
-        const struct binding *b = &scope->bindings.at[i];
-        if (!b->name || b->datum.kind != DATUM_BUILTIN)
-            continue;
-        struct doc_entry entry = {.name = b->name,
-                                  .signature = builtin_signature(arena, b->datum.builtin),
-                                  .text = sentence_of(b->name)};
+    for (size_t i = 0; i < sizeof everywhere / sizeof *everywhere; i++) {
+        const struct binding *b = scope_find_here(scope, intern(names, everywhere[i]));
+        bool is_function = b && b->datum.kind == DATUM_BUILTIN;
+        struct doc_entry entry = {.name = everywhere[i],
+                                  .signature = is_function ? builtin_signature(arena, b->datum.builtin)
+                                                           : everywhere[i],
+                                  .text = builtin_doc(everywhere[i])};
         VEC_PUSH(arena, &file->entries, entry);
     }
 }
