@@ -43,6 +43,8 @@ static void refuse(struct elab *e, const struct builtin_call *c, int i, const ch
         hint_shape(diag, c->builtin->name, c->args[0]);
     else if (i == 0 && datum_is_run_time(c->args[0]) && strcmp(wanted, "a list") == 0)
         diag_hint(diag, "the tensors stand in a list: %s([x, y])", c->builtin->name);
+    else
+        hint_argument(diag, c->builtin->name);
 }
 
 bool arg_int(struct elab *e, const struct builtin_call *c, int i, int64_t *out) {

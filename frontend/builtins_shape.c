@@ -304,9 +304,13 @@ static struct datum run_pad(struct elab *e, const struct builtin_call *c) {
         return fail(e, c->spans[1], E_SHAPE, "%d pair%s for the %d axes of %s", items->count,
                     items->count == 1 ? "" : "s", rank, type_text(e->types, x->type));
     for (int i = 0; i < rank; i++)
-        if (!pad_pair(items->at[i], &lo[i], &hi[i]))
-            return fail(e, c->spans[1], E_TYPE, "an axis is padded by a pair (before, behind), this is %s",
-                        describe(e, items->at[i]));
+        if (!pad_pair(items->at[i], &lo[i], &hi[i])) {
+            hint_argument(report_error(e, c->spans[1], E_TYPE,
+                                       "an axis is padded by a pair (before, behind), this is %s",
+                                       describe(e, items->at[i])),
+                          c->builtin->name);
+            return datum_error();
+        }
     double value = 0.0;
     if (c->given[2] && c->args[2].kind == DATUM_FLOAT)
         value = c->args[2].number;

@@ -360,12 +360,24 @@ static struct instance *find_or_create(struct elab *e, const struct module *modu
     return made;
 }
 
+/* nn.Dropout(0.5, x) */
+static void hint_making(struct elab *e, const struct module *module) {
+    diag_hint(diags_last(e->diags), "`%s` is a module: make it with its parameters, then call what was made",
+              module->name);
+}
+
 struct datum make_instance(struct elab *e, const struct module *module, const struct arguments *args,
                            const struct expr *place, struct span span) {
     struct signature s = {.what = module->name, .declared = module->item->name.span};
     signature_of_formals(e, module->item->formals, &s);
     int *of = ARENA_ARRAY(e->arena, int, s.at.count);
-    if (!match_arguments(e, &s, args, span, of))
+    bool matched = match_arguments(e, &s, args, span, of);
+    for (int i = 0; i < args->at.count && !matched; i++)
+        if (args->at.at[i].datum.kind == DATUM_TENSOR && args->at.at[i].datum.tensor->type->rank > 0) {
+            hint_making(e, module);
+            break;
+        }
+    if (!matched)
         return datum_error();
     struct site *site = site_of_call(e, span, module->name);
     struct frame frame;
@@ -381,8 +393,7 @@ struct datum make_instance(struct elab *e, const struct module *module, const st
     frame_pop(e, &frame);
     const struct datum *first = args->at.count > 0 ? &args->at.at[0].datum : NULL;
     if (!good && first && first->kind == DATUM_TENSOR && first->tensor->type->rank > 0)
-        diag_hint(diags_last(e->diags),
-                  "`%s` is a module: make it with its parameters, then call what was made", module->name);
+        hint_making(e, module);
     if (!good)
         return datum_error();
     struct instance *instance = find_or_create(e, module, scope, place, span);
@@ -392,9 +403,15 @@ struct datum make_instance(struct elab *e, const struct module *module, const st
 static struct datum call_instance(struct elab *e, struct datum d, const struct arguments *args,
                                   const struct expr *place, struct span span) {
     const struct item *item = module_find_fn(d.instance->module, intern(e->names, "call"));
-    if (!item)
-        return fail(e, span, E_TYPE, "`%s` has no `fn call`, so its instances cannot be called",
-                    d.instance->module->name);
+    if (!item) {
+        struct diag *diag =
+            report_error(e, span, E_TYPE, "`%s` has no `fn call`, so its instances cannot be called",
+                         d.instance->module->name);
+        const struct item *forward = module_find_fn(d.instance->module, intern(e->names, "forward"));
+        diag_label(diag, forward ? forward->name.span : d.instance->module->item->name.span,
+                   forward ? "here it is named `call`" : "it is declared here");
+        return datum_error();
+    }
     struct closure closure = {
         .kind = CLOSURE_FN, .item = item, .scope = d.instance->scope, .self = d.instance, .view = d.view};
     return call_fn(e, &closure, args, place, span);

@@ -423,13 +423,16 @@ static bool is_number_word(const char *wanted) {
            strcmp(wanted, "true or false") == 0;
 }
 
-static bool refuse(struct elab *e, const struct binder *b, struct datum d, const char *wanted,
-                   struct span span) {
+static bool refuse(struct elab *e, const struct binder *b, const struct type_expr *type, struct datum d,
+                   const char *wanted, struct span span) {
     if (b->quiet)
         return false;
     bool is_late = datum_is_run_time(d) && is_number_word(wanted);
     struct diag *diag = report_error(e, span, is_late ? E_TIME : E_TYPE, "%s must be %s, this is %s", b->what,
                                      wanted, describe(e, d));
+    bool is_library = type && strncmp(type->span.source->name, "<lib>/", 6) == 0;
+    if (is_library && is_late)
+        return false; /* its declaration is not the user's to change */
     if (datum_is_run_time(d) && strcmp(wanted, "a number") == 0)
         diag_hint(diag, "`f32` in place of `float` takes a value of run time");
     else if (datum_is_run_time(d) && strcmp(wanted, "true or false") == 0)
@@ -443,7 +446,7 @@ static bool bind_plain(struct elab *e, const struct binder *b, const struct type
                        struct span span) {
     for (size_t i = 0; i < sizeof plain_types / sizeof *plain_types; i++)
         if (strcmp(plain_types[i].name, type->name.text) == 0)
-            return plain_types[i].bind(e, d) || refuse(e, b, *d, plain_types[i].wanted, span);
+            return plain_types[i].bind(e, d) || refuse(e, b, type, *d, plain_types[i].wanted, span);
     if (b->quiet)
         return false;
     unknown_type(e->diags, type->name.text, type->name.span);
@@ -457,16 +460,17 @@ bool is_type_word(const char *word) {
     return false;
 }
 
-static bool bind_function(struct elab *e, const struct binder *b, struct datum *d, struct span span) {
+static bool bind_function(struct elab *e, const struct binder *b, const struct type_expr *type,
+                          struct datum *d, struct span span) {
     bool callable = d->kind == DATUM_CLOSURE || d->kind == DATUM_BUILTIN || d->kind == DATUM_MODULE ||
                     d->kind == DATUM_INSTANCE || d->kind == DATUM_LIST;
-    return callable || refuse(e, b, *d, "a function", span);
+    return callable || refuse(e, b, type, *d, "a function", span);
 }
 
 static bool bind_elements(struct elab *e, const struct binder *b, const struct type_expr *type,
                           struct datum *d, struct span span) {
     if (d->kind != DATUM_LIST && d->kind != DATUM_RANGE && d->kind != DATUM_TUPLE)
-        return refuse(e, b, *d, "a list", span);
+        return refuse(e, b, type, *d, "a list", span);
     const struct list *items;
     if (!datum_items(e, *d, span, &items))
         return false;
@@ -486,7 +490,7 @@ static bool bind_fields(struct elab *e, const struct binder *b, const struct typ
     for (const struct type_expr *field = type->inner; field; field = field->next)
         count++;
     if (!datum_is_sequence(*d) || d->list->count != count)
-        return refuse(e, b, *d, arena_printf(e->arena, "a tuple of %d", count), span);
+        return refuse(e, b, type, *d, arena_printf(e->arena, "a tuple of %d", count), span);
     struct datum *at = ARENA_ARRAY(e->arena, struct datum, count);
     const char **names = ARENA_ARRAY(e->arena, const char *, count);
     bool named = false, good = true;
@@ -494,8 +498,8 @@ static bool bind_fields(struct elab *e, const struct binder *b, const struct typ
     for (const struct type_expr *field = type->inner; field; field = field->next, i++) {
         int from = field->field.text && d->list->names ? tuple_find(d->list, field->field.text) : i;
         if (from < 0)
-            return refuse(e, b, *d, arena_printf(e->arena, "a tuple with the field `%s`", field->field.text),
-                          span);
+            return refuse(e, b, type, *d,
+                          arena_printf(e->arena, "a tuple with the field `%s`", field->field.text), span);
         at[i] = d->list->at[from];
         names[i] = field->field.text;
         named |= names[i] != NULL;
@@ -515,7 +519,7 @@ bool bind_type(struct elab *e, const struct binder *binder, const struct type_ex
     case TYPE_NAME:
         return bind_plain(e, binder, type, d, span);
     case TYPE_FN:
-        return bind_function(e, binder, d, span);
+        return bind_function(e, binder, type, d, span);
     case TYPE_TENSOR:
         return is_plain_bool(type) ? bind_plain(e, binder, type, d, span)
                                    : bind_tensor(e, binder, type, d, span);

@@ -221,6 +221,7 @@ void hint_tensor_member(struct elab *e, struct diag *diag, const char *name);
 /* zeros(2, 3): `first` is what stands in the place of the shape. */
 void hint_shape(struct diag *diag, const char *name, struct datum first);
 void hint_call(struct diag *diag, const char *name); /* of a call with too many arguments */
+void hint_argument(struct diag *diag, const char *name); /* of a call with an argument of another kind */
 void hint_instance_member(struct arena *arena, struct diag *diag, const char *name, const struct scope *scope);
 void hint_library_name(struct arena *arena, struct diag *diag, const char *name, const struct scope *scope);
 /* A word in the place of a type or dtype that is none; and whether it is one. */

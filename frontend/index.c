@@ -186,8 +186,12 @@ static bool plan_index(struct plan *p, const struct sub *sub, struct datum d) {
     case DATUM_ERROR:
         return false;
     default:
-        fail(e, sub->span, E_TYPE, "an index is an int, a slice, none or an i32 tensor, this is %s",
-             describe(e, d));
+        diag_hint(report_error(e, sub->span, E_TYPE,
+                               "an index is an int, a slice, none or an i32 tensor, this is %s",
+                               describe(e, d)),
+                  "%s",
+                  d.kind == DATUM_LIST ? "tensor([0, 2], i32) makes one of a list"
+                                       : "a tensor of floats is made one by i32(x)");
         return false;
     }
 }

@@ -67,6 +67,8 @@ static const struct slip slips[] = {
     {"param", 0, "=", 0, "a weight has a type: param w: f32[3] = 0"},
     {"buffer", 0, "=", 0, "a buffer has a type: buffer m: f32[3] = 0"},
     {"fn", "]", ",", 0, "several results stand in parentheses: -> (mean: f32[B], logvar: f32[B])"},
+    {0, 0, "=>", 0, "a function without a name is written fn(x) => x + 1"},
+    {0, "try", "{", 0, "there are no exceptions: assert says what must hold"},
     {0, "torch", ".", 0, "a type is written without a module in front: f32[B, 3]"},
     {0, "np", ".", 0, "a type is written without a module in front: f32[B, 3]"},
     {0, "jnp", ".", 0, "a type is written without a module in front: f32[B, 3]"},

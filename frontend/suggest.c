@@ -65,7 +65,8 @@ enum foreign_place {
     FOREIGN_MEMBER,
     FOREIGN_METHOD,
     FOREIGN_PARAMETER,
-    FOREIGN_CALL
+    FOREIGN_CALL,
+    FOREIGN_ARGUMENT
 };
 static const struct {
     enum foreign_place place;
@@ -139,6 +140,10 @@ void hint_tensor_member(struct elab *e, struct diag *diag, const char *name) {
 
 void hint_call(struct diag *diag, const char *name) {
     hint_foreign(diag, name, FOREIGN_CALL);
+}
+
+void hint_argument(struct diag *diag, const char *name) {
+    hint_foreign(diag, name, FOREIGN_ARGUMENT);
 }
 
 void hint_library_name(struct arena *arena, struct diag *diag, const char *name, const struct scope *scope) {
