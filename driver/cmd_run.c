@@ -52,6 +52,21 @@ static bool check_names(struct run *r) {
     return true;
 }
 
+static const struct entry_param *find_param(const struct entry *entry, const char *name) {
+    for (int i = 0; i < entry->param_count; i++)
+        if (strcmp(entry->params[i].name, name) == 0)
+            return &entry->params[i];
+    return NULL;
+}
+
+/* The texts of elaboration arguments (sampler=ddim) are read by the front end, with the parameter's type. */
+static bool read_given(struct run *r, const char *word, struct given *given) {
+    if (!given_name(&r->session, word, given))
+        return false;
+    const struct entry_param *param = find_param(r->entry, given->name);
+    return (param && param->kind != PARAM_TENSOR) || given_read(&r->session, word, given);
+}
+
 /* Scalars that are not given take the defaults of the model's text. */
 static void add_defaults(struct run *r) {
     for (int i = 0; i < r->entry->param_count; i++)
@@ -179,7 +194,7 @@ static bool run(struct run *r) {
         return false;
     r->given = ARENA_ARRAY(r->session.arena, struct given, r->invocation->words.count + r->entry->param_count);
     for (int i = 1; i < r->invocation->words.count; i++, r->given_count++)
-        if (!given_read(&r->session, r->invocation->words.at[i], &r->given[r->given_count]))
+        if (!read_given(r, r->invocation->words.at[i], &r->given[r->given_count]))
             return false;
     if (!check_names(r))
         return false;

@@ -111,13 +111,19 @@ static bool read_picture(struct session *session, const char *path, struct weft_
     return ok;
 }
 
-bool given_read(struct session *session, const char *word, struct given *given) {
+bool given_name(struct session *session, const char *word, struct given *given) {
     const char *equals = strchr(word, '=');
     *given = (struct given){.text = word};
     if (!equals || equals == word)
         return session_fail(session, E_ARGUMENT, "an input is given as NAME=VALUE, not `%s`", word);
     given->name = arena_strndup(session->arena, word, (size_t)(equals - word));
-    const char *value = equals + 1;
+    return true;
+}
+
+bool given_read(struct session *session, const char *word, struct given *given) {
+    if (!given_name(session, word, given))
+        return false;
+    const char *value = word + strlen(given->name) + 1;
     struct weft_error error;
     if (ends_in(value, ".npy"))
         return weft_npy_read(value, &given->array, &error) || session_fail_read(session, value, error.message);

@@ -14,6 +14,8 @@ struct given {
     bool is_used;
 };
 
+/* Takes NAME=VALUE apart, without a look at VALUE. false: reported. */
+bool given_name(struct session *session, const char *word, struct given *given);
 /* Reads NAME=VALUE: VALUE a .npy file, a PNG or JPEG (f32 [1,C,H,W] in [0, 1]), a number, or a list such as [1, 2] or
  * [[1, 2], [3, 4]]. false: reported. The caller destroys given->array. */
 bool given_read(struct session *session, const char *word, struct given *given);

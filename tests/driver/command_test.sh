@@ -130,6 +130,39 @@ expect 1 "\`f\` prints, an object does not" build "$work/print.weft" --shape B=2
 expect 0 "print.o" build "$work/print.weft" --shape B=2 --shape N=4 -o "$work/print.o" --keep-prints
 
 # Every command has a help that lists --help itself.
+# The names of weights with dtype and shape, in order of declaration; what is never read has none.
+cat >"$work/names.weft" <<'END'
+use nn
+model Names() {
+  let layers = [nn.Linear(3), relu, nn.Linear(2, bias: false)]
+  let unread = nn.Linear(7)
+  param scale: f32[] = 1 as "log_scale"
+  fn f(x: f32[B, 4]) -> f32[B, 2] = scale * (x |> layers)
+}
+END
+wanted="layers.0.weight f32 [3, 4]
+layers.0.bias f32 [3]
+layers.2.weight f32 [2, 3]
+log_scale f32 []"
+found=$("$WEFT" check --names --quiet "$work/names.weft" 2>/dev/null)
+if [ "$found" != "$wanted" ]; then
+    echo "weft check --names lists: $found"
+    failures=$((failures + 1))
+fi
+
+# What a fn wants besides tensors: a word without quotes for a string, a list, and the text's number for a scalar left out.
+cat >"$work/choice.weft" <<'END'
+model Choice() {
+  fn pick(x: f32[N], scale: f32 = 2.5, how: string = "up", add: [float] = [0.0], times: float = 1.0) -> f32[N] =
+    times * scale * (if how == "up" { x } else { -x }) + sum(add)
+}
+END
+expect 0 "f32[2] = [2.5, 5]" run "$work/choice.weft" x=[1,2]
+expect 0 "f32[2] = [-3, -7]" run "$work/choice.weft" x=[1,2] how=down scale=4 "add=[0.5, 0.5]"
+expect 0 "f32[2] = [5, 10]" run "$work/choice.weft" x=[1,2] how='"up"' times=2.0
+expect 1 "unknown name \`much\`" run "$work/choice.weft" x=[1,2] times=much
+expect 1 "a number or a list is wanted" run "$work/choice.weft" x=[1,2] scale=much
+
 for command in check run train build dump plan repl fmt lsp inspect cache; do
     expect 0 "-h, --help" help $command
 done
