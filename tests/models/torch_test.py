@@ -54,7 +54,8 @@ def run_weft(entry, settings, weights, inputs):
 
 
 def weights_of(module, prefix=""):
-    return {prefix + name: value for name, value in module.named_parameters()}
+    """And buffers; a batch norm's count of batches is none of floats, and nobody's use here."""
+    return {prefix + name: value for name, value in module.state_dict().items() if value.is_floating_point()}
 
 
 def group(**members):
@@ -66,10 +67,13 @@ def group(**members):
 
 
 def stir(module):
-    """Weights that begin as zeros or ones hide what they do."""
+    """Weights and statistics that begin as zeros or ones hide what they do."""
     for weight in module.parameters():
         if weight.dim() < 2 or not weight.any():
             weight.data += 0.1 * torch.randn_like(weight)
+    for buffer in module.buffers():
+        if buffer.is_floating_point():
+            buffer += 0.2 * torch.rand_like(buffer)
     return module.eval()
 
 
@@ -421,15 +425,28 @@ def sd_unet(z, ch, mult, res, n, context):
                       out=nn.Sequential(nn.GroupNorm(32, ch), nn.SiLU(), nn.Conv2d(ch, z, 3, 1, 1))))
 
 
-def sd_predict(m, ch, x, t, context):
+def sd_embedding(m, ch, t):
     a = t[:, None] * torch.exp(-math.log(10000) * torch.arange(ch // 2) / (ch // 2))
-    emb, seen = m.time_embed(torch.cat([a.cos(), a.sin()], 1)), []
-    for block in m.input_blocks:
+    return m.time_embed(torch.cat([a.cos(), a.sin()], 1))
+
+
+def sd_down(m, x, emb, context, hint=0):
+    """The skips, and last what the middle makes of them. `hint` is added behind the first block."""
+    seen = []
+    for i, block in enumerate(m.input_blocks):
         for layer in block:
             x = layer(x, emb, context)
-        seen.append(x)
+        seen.append(x := x + hint if i == 0 else x)
     for layer in m.middle_block:
         x = layer(x, emb, context)
+    return seen + [x]
+
+
+def sd_predict(m, ch, x, t, context, control=()):
+    emb = sd_embedding(m, ch, t)
+    seen = sd_down(m, x, emb, context)
+    seen = [a + b for a, b in zip(seen, control)] if control else seen
+    x = seen.pop()
     for block in m.output_blocks:
         x = torch.cat([x, seen.pop()], 1)
         for layer in block:
@@ -494,7 +511,28 @@ def stable_diffusion():
            {"tokens": tokens}, sd_text(m, tokens, 4))
 
 
-TWINS = [resnet, vit, dcgan, cyclegan, clip, ddpm_cifar, stable_diffusion]
+def controlnet():
+    ch, n, w, z = 64, 4, 48, 4
+    settings = {"ch": ch, "mult": "[1,2]", "res": 2, "attn": "[1,2]", "heads": n, "vae_ch": 32, "vae_mult": "[1,2,2]",
+                "z": z, "vocab": 99, "length": 7, "width": w, "layers": 2, "text_heads": 4}
+    sd, m = sd_unet(z, ch, [1, 2], 2, n, w), sd_unet(z, ch, [1, 2], 2, n, w)
+    del m.output_blocks, m.out
+    m.zero_convs = nn.ModuleList(nn.ModuleList([nn.Conv2d(k, k, 1)]) for k in [64, 64, 64, 64, 128, 128])
+    m.middle_block_out = nn.ModuleList([nn.Conv2d(128, 128, 1)])
+    layers, before = [], 3
+    for k, stride in [(16, 1), (16, 1), (32, 2), (32, 1), (96, 2), (96, 1), (256, 1), (ch, 1)]:
+        layers += [nn.Conv2d(before, k, 3, stride, 1), nn.SiLU()]
+        before = k
+    m.input_hint_block = nn.Sequential(*layers[:-1])
+    x, t, c, hint = torch.randn(2, z, 8, 16), torch.tensor([3, 800]), torch.randn(2, 7, w), torch.rand(2, 3, 32, 64)
+    *skips, end = sd_down(m, x, sd_embedding(m, ch, t), c, m.input_hint_block(hint))
+    control = [zero[0](skip) for zero, skip in zip(m.zero_convs, skips)] + [m.middle_block_out[0](end)]
+    yield ("controlnet.weft:predict", settings,
+           {**weights_of(sd, "model.diffusion_model."), **weights_of(m, "control_model.")},
+           {"x": x, "t": t, "context": c, "hint": hint}, sd_predict(sd, ch, x, t, c, control))
+
+
+TWINS = [resnet, vit, dcgan, cyclegan, clip, ddpm_cifar, stable_diffusion, controlnet]
 
 
 def main(names):
