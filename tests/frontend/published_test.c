@@ -65,6 +65,9 @@ static const struct count counts[] = {
     {"stable_diffusion.weft", "txt2img", "cond_stage_model.", 123060480},
     {"stable_diffusion.weft", "txt2img", "first_stage_model.", 49490199},
     {"stable_diffusion.weft", "img2img", "first_stage_model.", 83653863},
+    /* diffusers' stable-diffusion-xl-base-1.0: unet, text_encoder_2 */
+    {"sdxl.weft", "txt2img", "model.diffusion_model.", 2567463684},
+    {"sdxl.weft", "txt2img", "conditioner.embedders.1.model.", 694659840},
     /* diffusers' sd-controlnet-canny */
     {"controlnet.weft", "predict", "control_model.", 361279120},
     {"clip.weft", "logits", "", 427616513},

@@ -442,8 +442,7 @@ def sd_down(m, x, emb, context, hint=0):
     return seen + [x]
 
 
-def sd_predict(m, ch, x, t, context, control=()):
-    emb = sd_embedding(m, ch, t)
+def sd_up(m, emb, context, x, control=()):
     seen = sd_down(m, x, emb, context)
     seen = [a + b for a, b in zip(seen, control)] if control else seen
     x = seen.pop()
@@ -452,6 +451,10 @@ def sd_predict(m, ch, x, t, context, control=()):
         for layer in block:
             x = layer(x, emb, context)
     return m.out(x)
+
+
+def sd_predict(m, ch, x, t, context, control=()):
+    return sd_up(m, sd_embedding(m, ch, t), context, x, control)
 
 
 def sd_text(m, tokens, n):
@@ -532,7 +535,48 @@ def controlnet():
            {"x": x, "t": t, "context": c, "hint": hint}, sd_predict(sd, ch, x, t, c, control))
 
 
-TWINS = [resnet, vit, dcgan, cyclegan, clip, ddpm_cifar, stable_diffusion, controlnet]
+class LinearTransformer(nn.Module):
+    """SpatialTransformer with linear projections and several blocks, as SDXL has it."""
+
+    def __init__(self, d, context, n, depth):
+        super().__init__()
+        self.norm, self.proj_in, self.proj_out = norm6(d), nn.Linear(d, d), nn.Linear(d, d)
+        self.transformer_blocks = nn.ModuleList(
+            SpatialTransformer(d, context, n).transformer_blocks[0] for _ in range(depth))
+
+    def forward(self, x, _, context):
+        y = self.proj_in(self.norm(x).flatten(2).transpose(1, 2))
+        for b in self.transformer_blocks:
+            n = b.norm1(y)
+            y = y + b.attn1(n, n)
+            y = y + b.attn2(b.norm2(y), context)
+            y = y + b.ff.net(b.norm3(y))
+        return x + self.proj_out(y).transpose(1, 2).reshape(x.shape)
+
+
+def sdxl():
+    """Widths 64 and 128, heads of 16, two transformer blocks at the smaller size and none at the other."""
+    ch, context, whole, emb = 64, 48, 32 + 6 * 256, 256
+    settings = {"ch": ch, "head": 16, "mult": "[1,2]", "depth": "[0,2]", "res": 1, "vae_ch": 32, "vae_mult": "[1,2]",
+                "vocab": 99, "length": 7, "width": 16, "layers": 2, "text_heads": 2, "big_width": 32, "big_layers": 3,
+                "big_heads": 2}
+    plain = lambda before, width: [Res(before, emb, width)]
+    deep = lambda before: [Res(before, emb, 128), LinearTransformer(128, context, 8, 2)]
+    half, twice = Plain("op", nn.Conv2d(64, 64, 3, 2, 1)), Plain("conv", nn.Conv2d(128, 128, 3, 1, 1), 2)
+    lists = lambda blocks: nn.ModuleList(nn.ModuleList(b) for b in blocks)
+    m = stir(group(time_embed=nn.Sequential(nn.Linear(ch, emb), nn.SiLU(), nn.Linear(emb, emb)),
+                   label_emb=nn.Sequential(nn.Sequential(nn.Linear(whole, emb), nn.SiLU(), nn.Linear(emb, emb))),
+                   input_blocks=lists([[Stem(4, ch, 3, 1, 1)], plain(64, 64), [half], deep(64)]),
+                   middle_block=nn.ModuleList(deep(128) + plain(128, 128)),
+                   output_blocks=lists([deep(128 + 128), deep(128 + 64) + [twice], plain(128 + 64, 64), plain(64 + 64, 64)]),
+                   out=nn.Sequential(nn.GroupNorm(32, ch), nn.SiLU(), nn.Conv2d(ch, 4, 3, 1, 1))))
+    x, t, rows, w = torch.randn(2, 4, 8, 8), torch.tensor([5, 900]), torch.randn(2, 7, context), torch.randn(2, whole)
+    want = sd_up(m, sd_embedding(m, ch, t) + m.label_emb(w), rows, x)
+    yield ("sdxl.weft:predict", settings, weights_of(m, "model.diffusion_model."),
+           {"x": x, "t": t, "rows": rows, "whole": w}, want)
+
+
+TWINS = [resnet, vit, dcgan, cyclegan, clip, ddpm_cifar, stable_diffusion, sdxl, controlnet]
 
 
 def main(names):
