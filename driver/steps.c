@@ -225,7 +225,8 @@ static bool run_epoch(struct training *t, const volatile sig_atomic_t *stop_want
             t->position.epoch++;
             t->position.batch = 0;
         }
-        bool due = t->recipe->log.in_epochs ? ended : t->position.step % t->recipe->log.count == 0;
+        const struct turn *log = &t->recipe->log;
+        bool due = log->in_epochs ? ended && t->position.epoch % log->count == 0 : t->position.step % log->count == 0;
         if ((due || last) && t->summed > 0 && !log_reports(t))
             return false;
         *over = last || *stop_wanted;

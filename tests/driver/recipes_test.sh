@@ -198,8 +198,10 @@ set: {lr: 0.0}
 batch: 8
 epochs: 50
 evaluate: [{fn: error, data: train.image, every: 1 epoch, stop: {watch: -error, patience: 2}}]
+log: {every: 2 epochs}
 END
 train stop.yaml
+[ "$(grep -c '"train"' runs/stop/log.jsonl)" = 2 ] || fail "a line behind two epochs, and one at the end"
 [ "$(grep -c evaluate runs/stop/log.jsonl)" = 3 ] || fail "patience 2: three evaluations"
 there runs/stop/last.safetensors
 recipe nan <<'END'
