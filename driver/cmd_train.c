@@ -16,6 +16,14 @@ static void on_interrupt(int signal) {
     stop_wanted = 1;
 }
 
+/* The first Ctrl-C asks for an end behind the step under way, the second one does not ask. */
+static void catch_interrupts(void) {
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND | SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
 /* ---- before the first step ---- */
 
 static bool ends_in(const char *text, const char *ending) {
@@ -174,8 +182,7 @@ static bool train(struct training *t, struct invocation *invocation) {
     read_best(t, resume);
     t->begun = clock_seconds() - t->position.seconds;
     progress_begin(&t->progress, t->style, "", 0, 1);
-    signal(SIGINT, on_interrupt);
-    signal(SIGTERM, on_interrupt);
+    catch_interrupts();
     if (is_at_end(t)) {
         progress_say(&t->progress, "the run is at its end already: step %lld", (long long)t->position.step);
         return true;

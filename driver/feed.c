@@ -1,5 +1,6 @@
 #include "driver/feed.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -352,8 +353,14 @@ static void tell_skipped(struct session *session, struct feed *feed) {
     if (skipped == feed->skipped)
         return;
     feed->skipped = skipped;
-    if (!session->quiet)
+    if (session->json) {
+        json_t *line = json_pack("{s:I, s:s}", "skipped", (json_int_t)skipped, "why", why);
+        json_dumpf(line, stderr, JSON_COMPACT);
+        fputc('\n', stderr);
+        json_decref(line);
+    } else if (!session->quiet) {
         fprintf(stderr, "skipped, %lld so far: %s\n", (long long)skipped, why);
+    }
 }
 
 bool fed_call_fill(struct session *session, struct fed_call *call, const int64_t *items, const int64_t *next,

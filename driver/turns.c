@@ -130,7 +130,7 @@ bool turns_take(struct training *t, bool epoch_ended, bool phase_ended, bool sto
     bool ended = phase_ended || t->position.is_over || !trains;
     bool stage_ends = !trains || (ended && t->position.phase + 1 == t->first_phase + t->phase_count);
     bool run_ends = stops || !trains || (ended && t->position.phase + 1 == t->recipe->phases.count);
-    if (ok && (stage_ends || stops))
+    if (ok && stage_ends) /* not where the run is stopped: who stops it wants it to end now */
         ok = take_turns(t, epoch_ended, true, &any);
     if (ok && trains && (run_ends || stage_ends || is_due(t, &t->recipe->checkpoint, epoch_ended))) {
         const char *model = t->recipe->phases.at[t->first_phase].model;
