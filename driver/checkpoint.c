@@ -154,7 +154,10 @@ bool weights_load(struct session *session, const struct graph *graph, const stru
 
 bool weights_save(struct session *session, const struct graph *graph, const struct plan *plan, const struct memory *memory,
                   const char *path, bool with_state, const struct weft_metadata *metadata, int metadata_count) {
-    struct weft_weight *weights = ARENA_ARRAY(session->arena, struct weft_weight, graph->states.count + 1);
+    struct arena *scratch = arena_create(); /* a long run has many checkpoints */
+    if (!scratch)
+        return session_fail(session, E_FILE, "%s: no memory to write it", path);
+    struct weft_weight *weights = ARENA_ARRAY(scratch, struct weft_weight, graph->states.count + 1);
     int count = 0;
     for (int i = 0; i < graph->states.count; i++) {
         const struct state *state = graph->states.at[i];
@@ -167,7 +170,9 @@ bool weights_save(struct session *session, const struct graph *graph, const stru
             w->shape[k] = type_size(state->type, k);
     }
     struct weft_error error;
-    return weft_weights_write(path, weights, count, metadata, metadata_count, &error) || session_fail(session, E_FILE, "%s", error.message);
+    bool ok = weft_weights_write(path, weights, count, metadata, metadata_count, &error);
+    arena_destroy(scratch);
+    return ok || session_fail(session, E_FILE, "%s", error.message);
 }
 
 /* ---- checkpoints: checkpoint-00001234.safetensors, named by the step ---- */
