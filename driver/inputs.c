@@ -220,8 +220,10 @@ static bool read_array(const struct reading *r, struct given *out) {
     }
     out->name = kept.name;
     out->text = kept.text;
+    ok = ok && given_convert(r->session, out, r->param->type->dtype);
     if (!ok) {
-        diag_note(diags_last(r->session->diags), "in the recipe's value of `%s`", r->param->name);
+        diag_label(diags_last(r->session->diags), r->value->setting.span, "this is the value of `%s`",
+                   r->param->name);
         weft_array_destroy(&out->array);
     }
     return ok;
@@ -282,6 +284,25 @@ bool inputs_check_used(struct session *session, const struct entry *entry, const
         ok = false;
     }
     return ok;
+}
+
+bool inputs_check_sizes(struct session *session, const struct entry *entry, const struct inputs *inputs,
+                        const struct sizes *sizes, struct span span) {
+    for (int i = 0; i < entry->param_count; i++) {
+        const struct entry_param *param = &entry->params[i];
+        bool known = param->kind != PARAM_INT || param->has_default;
+        for (int k = 0; k < inputs->settings.count; k++)
+            known |= strcmp(inputs->settings.at[k].name, param->name) == 0;
+        for (int k = 0; k < sizes->bindings.count; k++)
+            known |= strcmp(sizes->bindings.at[k].name, param->name) == 0;
+        if (known)
+            continue;
+        diag_hint(diag_error(session->diags, span, E_RECIPE, "`%s` wants a whole number `%s`", entry->name,
+                             param->name),
+                  "`in: {%s: 64}`", param->name);
+        return false;
+    }
+    return true;
 }
 
 void inputs_destroy(struct inputs *inputs) {

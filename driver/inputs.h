@@ -25,6 +25,9 @@ bool inputs_read(struct session *session, const struct input_sources *sources, c
 /* Each value must have been used. */
 bool inputs_check_used(struct session *session, const struct entry *entry, const struct recipe_input *values,
                        int count, const bool *used);
+/* Each whole number without a default must be given, or follow from the sizes of tensors. */
+bool inputs_check_sizes(struct session *session, const struct entry *entry, const struct inputs *inputs,
+                        const struct sizes *sizes, struct span span);
 void inputs_destroy(struct inputs *inputs);
 
 #endif

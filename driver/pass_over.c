@@ -24,15 +24,21 @@ const struct plan_argument *plan_result(const struct function_plan *plan, int in
 
 const struct entry *training_find_fn(struct training *t, const char *fn, struct span span) {
     const struct entry *entry = instance_find_entry(t->instance, fn);
-    if (entry)
+    if (entry && !entry->is_train)
         return entry;
+    if (entry) {
+        diag_error(t->session->diags, span, E_RECIPE, "`%s` is a train block; an fn is wanted here", fn);
+        return NULL;
+    }
     int count = instance_entry_count(t->instance);
     const char **names = ARENA_ARRAY(t->session->arena, const char *, count + 1);
+    int fns = 0;
     for (int i = 0; i < count; i++)
-        names[i] = instance_entry(t->instance, i)->name;
+        if (!instance_entry(t->instance, i)->is_train)
+            names[fns++] = instance_entry(t->instance, i)->name;
     diag_nearest(diag_error(t->session->diags, span, E_RECIPE, "the model has no fn named `%s`; it has %s",
-                            fn, names_text(t->session->arena, names, count)),
-                 fn, names, count);
+                            fn, names_text(t->session->arena, names, fns)),
+                 fn, names, fns);
     return NULL;
 }
 
@@ -56,6 +62,7 @@ bool pass_over_prepare(struct training *t, struct pass_over *p, const char *fn,
                                 .batch = batch > p->rows ? p->rows : batch,
                                 .given = p->inputs.given.at,
                                 .given_count = p->inputs.given.count};
+    p->span = span;
     p->function = instance_elaborate(t->instance, fn, p->inputs.settings.at, p->inputs.settings.count, 1);
     return p->function != NULL;
 }
@@ -63,7 +70,9 @@ bool pass_over_prepare(struct training *t, struct pass_over *p, const char *fn,
 bool pass_over_connect(struct training *t, struct pass_over *p) {
     struct sizes *sizes = ARENA_NEW(t->session->arena, struct sizes),
                  *rest = ARENA_NEW(t->session->arena, struct sizes);
-    if (!supply_connect(t->session, &p->supply, p->function, sizes))
+    if (!supply_connect(t->session, &p->supply, p->function, sizes) ||
+        !inputs_check_sizes(t->session, instance_find_entry(t->instance, p->function->name), &p->inputs,
+                            sizes, p->span))
         return false;
     p->full_slot = programs_add(&t->programs, p->function, sizes);
     int64_t left = p->rows % p->supply.batch;

@@ -62,7 +62,9 @@ bool sampling_connect(struct training *t, struct sampling *s) {
         s->supply.from = s->from;
         s->supply.from_sizes = &s->from_sizes;
     }
-    if (!supply_connect(t->session, &s->supply, s->function, &s->sizes))
+    if (!supply_connect(t->session, &s->supply, s->function, &s->sizes) ||
+        !inputs_check_sizes(t->session, instance_find_entry(t->instance, s->recipe->fn), &s->inputs,
+                            &s->sizes, s->recipe->span))
         return false;
     s->slot = programs_add(&t->programs, s->function, &s->sizes);
     bool is_single = s->from ? s->from_supply.is_single : s->supply.is_single;

@@ -20,7 +20,8 @@ struct pass_over {
     struct inputs inputs;
     struct slot *full_slot, *rest_slot; /* NULL: there are no full batches, no rest */
     struct fed_call full, rest;
-    int64_t rows; /* items; 1 where there is no set */
+    int64_t rows;     /* items; 1 where there is no set */
+    struct span span; /* of the recipe's map */
 };
 
 struct evaluation {

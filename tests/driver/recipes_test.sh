@@ -242,6 +242,9 @@ mistake '`encode` gives f32[' $'train: first\nfit: {fn: encode, data: train, int
 mistake 'a range such as 0..10 begins with its lower end' $'train: first\nsamples: {fn: of_class, in: {label: 9..3}}'
 mistake 'the set has `image` and `label`' $'train: first\nsamples: {fn: of_class, in: {label: "data(train.labl)[:2]"}}'
 mistake 'no set of the recipe says how texts become numbers' $'train: first\nsamples: {fn: of_text, in: {text: "bpe:a"}}'
+mistake '`sample` wants a whole number `n`' $'train: first\nsamples: {fn: sample}'
+mistake '`first` is a train block; an fn is wanted here' $'train: first\nsamples: {fn: first, data: train}'
+mistake 'mistake.yaml:6:37' $'train: first\nsamples: {fn: of_class, in: {label: [1.5, 2]}}'
 mistake '`encode` wants image' $'train: first\nsamples: {fn: encode}'
 
 # --- a newcomer
