@@ -36,6 +36,24 @@ static void print_signature(const struct example *e, const struct entry *entry) 
     printf(")");
 }
 
+static int count_pictures(const struct entry *entry) {
+    int count = 0;
+    for (int i = 0; i < entry->param_count; i++)
+        count += entry->params[i].kind == PARAM_TENSOR && entry->params[i].type->dtype == DTYPE_f32 &&
+                 entry->params[i].type->rank == 4;
+    return count;
+}
+
+/* The last size of a parameter i32 of this rank, at least 1 (classes [B], texts [B, N]); 0: there is none. */
+static int64_t integers_of(const struct entry *entry, int rank) {
+    for (int i = 0; i < entry->param_count; i++) {
+        const struct entry_param *p = &entry->params[i];
+        if (p->kind == PARAM_TENSOR && p->type->dtype == DTYPE_i32 && p->type->rank == rank)
+            return rank == 1 ? 1 : side(p->type, rank - 1);
+    }
+    return 0;
+}
+
 static void print_data(struct example *e) {
     static const char fashion[] = "/usr/share/datasets/fashion-mnist";
     int64_t channels = side(e->picture, 1), height = side(e->picture, 2), width = side(e->picture, 3);
@@ -58,11 +76,18 @@ static void print_data(struct example *e) {
         printf("  train: {kind: npz, file: DATA.npz}\n");
         return;
     }
-    printf("  train: {kind: images, dir: PICTURES");
+    int64_t tokens = integers_of(e->train, 2);
+    printf("  train: {%s", count_pictures(e->train) > 1 ? "kind: unpaired, a: PICTURES_A, b: PICTURES_B"
+                           : tokens                     ? "kind: pairs, table: CAPTIONS.tsv"
+                           : integers_of(e->train, 1)   ? "kind: folders, dir: FOLDER_OF_CLASSES"
+                                                        : "kind: images, dir: PICTURES");
     if (height && width)
-        printf(", resize: %lld, center_crop: [%lld, %lld]", (long long)(height < width ? height : width),
+        printf(", resize: %lld, center_crop: [%lld, %lld]", (long long)(height > width ? height : width),
                (long long)height, (long long)width);
-    printf("%s, flip: true}\n", channels == 1 ? ", gray: true" : "");
+    printf("%s, flip: true", channels == 1 ? ", gray: true" : "");
+    if (tokens)
+        printf(", text: {bpe: clip, merges: MERGES.txt, length: %lld}", (long long)tokens);
+    printf("}\n");
 }
 
 /* Whether an fn takes nothing but whole numbers. */

@@ -251,7 +251,8 @@ mistake '`encode` wants image' $'train: first\nsamples: {fn: encode}'
 "$WEFT" train toy.weft 2>err && fail "a model is no recipe"
 grep -q -- "toy.weft --example" err || fail "the way on is told: $(cat err)"
 "$WEFT" train toy.weft:Reader --example >first.yaml || fail "--example"
-sed -i 's/train: {kind: images, dir: [^,]*/train: {kind: folders, dir: d\/classes/; s/epochs: 10/epochs: 1/; s/batch: 64/batch: 8/' first.yaml
+grep -q 'kind: folders.*resize: 8, center_crop: \[8, 8\]' first.yaml || fail "data that fit: $(cat first.yaml)"
+sed -i 's/FOLDER_OF_CLASSES/d\/classes/; s/epochs: 10/epochs: 1/; s/batch: 64/batch: 8/' first.yaml
 train first.yaml
 there runs/Reader/last.safetensors
 exit $((failures != 0))
