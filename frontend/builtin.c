@@ -9,6 +9,14 @@ static const struct builtin *const families[] = {
     builtins_window, builtins_einops, builtins_random, builtins_list,   builtins_model,
 };
 
+const struct builtin *builtin_find(const char *name) {
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        for (const struct builtin *b = families[i]; b->name; b++)
+            if (strcmp(b->name, name) == 0)
+                return b;
+    return NULL;
+}
+
 struct scope *builtins_scope(struct arena *arena, struct interner *names, struct types *types) {
     (void)types;
     struct scope *scope = scope_create(arena, SCOPE_BUILTINS, NULL);

@@ -38,6 +38,7 @@ extern const struct builtin builtins_key[]; /* of a key: rng.of(i) */
 extern const struct builtin builtins_list[];
 extern const struct builtin builtins_model[];
 
+const struct builtin *builtin_find(const char *name); /* NULL: none */
 /* The scope that holds them all. */
 struct scope *builtins_scope(struct arena *arena, struct interner *names, struct types *types);
 

@@ -250,6 +250,8 @@ struct datum call_fn(struct elab *e, const struct closure *closure, const struct
     stream_push(e, &stream);
     struct ambient ambient = e->ambient;
     see_through(e, closure->view);
+    if (item->kind == ITEM_TRAIN)
+        e->is_train = e->ambient.training = true;
 
     struct binder binder = {.scope = frame.scope, .self = closure->self, .site = site};
     struct datum result = datum_error();

@@ -169,7 +169,8 @@ struct elab {
     VEC(struct site *) spare_sites;
     int64_t evaluations; /* of expressions, in this function */
     bool gave_up;        /* it goes on without end: reported, and everything is a mistake from now on */
-    bool names_places;   /* the REPL: an instance without a place gets one where its weights are read */
+    bool names_places;   /* the REPL: an instance without a place gets one where its weights are read, and a `train` can be
+                            called */
     bool in_constant;    /* tensors are made in f64, to be evaluated */
     bool in_init;        /* the init function: reading a weight gives its first value */
 

@@ -454,7 +454,7 @@ static bool make_inputs(struct elab *e, const struct item *item, struct argument
 }
 
 /* run.step counts optimiser steps: with `accumulate: k` every k-th call is one (S27). */
-static void count_step(struct elab *e, struct span span) {
+void count_step(struct elab *e, struct span span) {
     if (!e->is_train || e->minimize_count == 0)
         return;
     struct builder *b = &e->b;

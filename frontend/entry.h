@@ -19,6 +19,8 @@ void building_begin(struct elab *e, struct building *building, const char *name,
 struct function *building_end(struct elab *e, struct building *building, struct value *const *results,
                               const char **names, int count, int errors);
 
+/* Counts an optimiser step, where a `train` has minimized something. */
+void count_step(struct elab *e, struct span span);
 /* The elaborator of a model, with its root instance. NULL: reported. */
 struct elab *elab_create(struct frontend *fe, struct arena *arena, const char *graph_name);
 /* A hyper-parameter or argument from its text. */

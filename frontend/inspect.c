@@ -74,6 +74,21 @@ struct inspection *inspection_create(struct arena *arena, const struct source *s
     return in;
 }
 
+struct inspection *inspection_of_line(struct frontend *fe, struct arena *arena, const char *line, struct model_file *here) {
+    struct inspection *in = ARENA_NEW(arena, struct inspection);
+    in->arena = arena;
+    in->source = source_create(arena, here->path, line, strlen(line));
+    in->types = fe->types;
+    in->interner = fe->names;
+    in->diags = diags_create(arena);
+    in->frontend = fe;
+    in->file = here;
+    here->ast = parse_file(arena, fe->names, in->source, in->diags);
+    in->names = names_read(fe, arena, here, NULL);
+    in->tokens = tokens_read(arena, fe->names, in->source, 0, in->source->length, &in->comments, in->diags);
+    return in;
+}
+
 const struct diags *inspection_diags(const struct inspection *in) {
     return in->diags;
 }

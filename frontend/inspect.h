@@ -29,6 +29,9 @@ struct span inspection_use_of(const struct inspection *in, const struct source *
 int inspection_file_count(const struct inspection *in);
 const char *inspection_file(const struct inspection *in, int index);
 
+/* "sum(x, axis?, keep?)" and its sentence; false: it is no builtin, ambient or number. */
+bool builtin_print_help(const char *name, struct strbuf *out);
+
 /* ---- what stands at a place ---- */
 
 /* What is to be shown of the name or expression at `offset`, as Markdown; *span is what it is about. false: nothing. */

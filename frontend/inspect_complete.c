@@ -54,10 +54,25 @@ static void add_symbol(struct completer *c, const struct symbol *symbol, int ran
     add(c, symbol->name, kind_of_symbol(symbol), detail_of_symbol(c->in, symbol), doc, rank);
 }
 
+static const char *value_text(struct inspection *in, struct datum d) {
+    struct strbuf out;
+    strbuf_init(&out, in->arena);
+    write_value(&out, in->types, d);
+    return out.text;
+}
+
+static bool is_plain_value(struct datum d) {
+    return datum_is_number(d) || datum_is_sequence(d) || datum_is_run_time(d) || d.kind == DATUM_INSTANCE;
+}
+
 static void add_scope(struct completer *c, const struct scope *scope, int rank) {
-    for (int i = 0; scope && i < scope->bindings.count; i++)
-        if (scope->bindings.at[i].name)
-            add_symbol(c, symbol_of_binding(c->in->arena, &scope->bindings.at[i]), rank);
+    for (int i = 0; scope && i < scope->bindings.count; i++) {
+        const struct binding *b = &scope->bindings.at[i];
+        if (b->name && is_plain_value(b->datum) && scope->kind != SCOPE_BUILTINS)
+            add(c, b->name, CANDIDATE_VARIABLE, value_text(c->in, b->datum), NULL, rank);
+        else if (b->name)
+            add_symbol(c, symbol_of_binding(c->in->arena, b), rank);
+    }
 }
 
 static void add_item(struct completer *c, const struct item *item) {
@@ -75,13 +90,6 @@ static void add_module_members(struct completer *c, const struct item *module) {
         add_item(c, m);
     for (const struct formal *f = module->formals; f; f = f->next)
         add(c, f->name.text, CANDIDATE_CONSTANT, text_of_span(c->in->arena, f->span, 100), NULL, RANK_LOCAL);
-}
-
-static const char *value_text(struct inspection *in, struct datum d) {
-    struct strbuf out;
-    strbuf_init(&out, in->arena);
-    write_value(&out, in->types, d);
-    return out.text;
 }
 
 static void add_members(struct completer *c, struct datum d) {
@@ -337,6 +345,8 @@ static void complete_member(struct completer *c, int point, uint32_t offset) {
         add_module_members(c, symbol->made_of);
         return;
     }
+    if (!in->facts)
+        return; /* a line of the REPL: nothing is elaborated for it */
     static const char placeholder[] = "weft_here";
     uint32_t at = in->tokens.at[point].span.end;
     const char *text = arena_printf(in->arena, "%.*s%s%s", (int)at, in->source->text, placeholder, in->source->text + offset);

@@ -74,10 +74,7 @@ static void offer(void *data, const struct expr *x) {
 
 static void look_in_function(struct finder *f, const struct item *fn) {
     f->fn = fn;
-    struct item alone = *fn;
-    alone.next = NULL;
-    struct file_ast file = {.source = f->in->source, .items = &alone};
-    visit_file(&file, offer, f);
+    visit_item(fn, offer, f);
 }
 
 static void look_in_items(struct finder *f, const struct item *item, const struct item *module) {

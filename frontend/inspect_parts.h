@@ -23,6 +23,10 @@ struct inspection {
     struct outline *outline; /* made when it is first asked for */
 };
 
+/* ---- inspect.c ---- */
+/* A line of the REPL within `here`, whose scope holds what the REPL knows; nothing of it is elaborated. */
+struct inspection *inspection_of_line(struct frontend *fe, struct arena *arena, const char *line, struct model_file *here);
+
 /* ---- inspect_text.c: declarations and values in words ---- */
 /* "fn encode(x: f32[B, 784]) -> f32[B, 20]", "module Linear(out: int)", "let mu = nn.Linear(latent)": without its body. */
 const char *text_of_item(struct arena *arena, const struct item *item);

@@ -159,6 +159,19 @@ void write_fact(struct strbuf *out, struct types *types, const struct fact *fact
 
 /* ---- builtins ---- */
 
+bool builtin_print_help(const char *name, struct strbuf *out) {
+    const char *doc = builtin_doc(name);
+    const struct builtin *builtin = doc ? builtin_find(name) : NULL;
+    if (!doc)
+        return false;
+    if (builtin)
+        write_builtin_form(out, builtin);
+    else
+        strbuf_puts(out, name);
+    strbuf_printf(out, "   (builtin)\n%s\n", doc);
+    return true;
+}
+
 const char *builtin_doc(const char *name) {
     static const struct {
         const char *name, *doc;

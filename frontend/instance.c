@@ -66,7 +66,8 @@ static void declare_weight(struct elab *e, struct instance *instance, const stru
 static void declare_functions(struct elab *e, struct instance *instance) {
     for (const struct item *item = instance->module->item->members; item; item = item->next) {
         struct datum d = {.kind = DATUM_CLOSURE};
-        if (item->kind == ITEM_FN) {
+        bool is_callable = item->kind == ITEM_FN || (item->kind == ITEM_TRAIN && e->names_places);
+        if (is_callable) {
             struct closure *closure = ARENA_NEW(e->arena, struct closure);
             *closure = (struct closure){
                 .kind = CLOSURE_FN, .item = item, .scope = instance->scope, .self = instance};

@@ -4,6 +4,8 @@
  * name that it was assigned to; here is known its type, so that a later text that uses the name has it as an
  * input. */
 #include "frontend/entry.h"
+#include "frontend/inspect_parts.h"
+#include "frontend/visit.h"
 
 #include <string.h>
 
@@ -15,11 +17,20 @@ struct variable {
     VEC(const struct type *) types; /* NULL: not run yet */
 };
 
+/* A value of elaboration and the statement that made it: made anew when a definition that it depends on changes. */
+struct kept {
+    const char *name;
+    const struct item *item;
+    const struct source *source;
+};
+
 struct repl_scope {
     struct elab *e;
     struct model_file *file;
     struct scope *values; /* names of values that exist at elaboration: numbers, lists, lambdas, instances */
     VEC(struct variable) variables;
+    VEC(struct kept) kept;
+    VEC(const char *) remade; /* by the last text */
 };
 
 /* ---- making one ---- */
@@ -81,6 +92,15 @@ void repl_bind(struct repl_scope *repl, const char *name, const struct type *typ
     }
 }
 
+void repl_declare(struct repl_scope *repl, const char *name, const struct type *type) {
+    name = intern(repl->e->names, name);
+    forget(repl, name);
+    struct variable v = {.name = name, .shape = {.kind = DATUM_TENSOR}};
+    VEC_PUSH(repl->e->arena, &v.leaves, name);
+    VEC_PUSH(repl->e->arena, &v.types, type);
+    VEC_PUSH(repl->e->arena, &repl->variables, v);
+}
+
 static struct datum input_leaf(struct elab *e, const struct variable *v, int leaf) {
     struct builder b = e->b;
     builder_at_end(&b, e->function->body);
@@ -131,9 +151,45 @@ static bool holds_run_time(struct datum d) {
 
 struct outcome {
     struct repl_scope *repl;
+    const struct item *items; /* of the text; NULL: an expression */
     struct results results;
     struct span span;
 };
+
+static bool pattern_has(const struct pattern *pattern, const char *name) {
+    for (; pattern; pattern = pattern->next)
+        if (pattern->name.text == name || pattern_has(pattern->parts, name))
+            return true;
+    return false;
+}
+
+/* The last statement of the text that assigns the name; NULL: it is none that could be run again by itself. */
+static const struct item *maker_of(const struct item *item, const char *name) {
+    const struct item *found = NULL;
+    for (; item; item = item->next) {
+        const struct stmt *s = item->kind == ITEM_STMT ? item->stmt : NULL;
+        bool assigns = item->kind == ITEM_LET && item->name.text == name;
+        if (s && s->kind == STMT_ASSIGN && s->op == ASSIGN_SET)
+            assigns = s->place->kind == EXPR_NAME && s->place->name.text == name;
+        else if (s && (s->kind == STMT_TYPED || s->kind == STMT_CONST))
+            assigns = s->name.text == name;
+        else if (s && s->kind == STMT_UNPACK)
+            assigns = pattern_has(s->pattern, name);
+        if (assigns)
+            found = item;
+    }
+    return found;
+}
+
+static void note_kept(struct repl_scope *repl, const char *name, const struct item *item, const struct source *source) {
+    struct kept fresh = {name, item, source};
+    for (int i = 0; i < repl->kept.count; i++)
+        if (repl->kept.at[i].name == name) {
+            repl->kept.at[i] = fresh;
+            return;
+        }
+    VEC_PUSH(repl->e->arena, &repl->kept, fresh);
+}
 
 /* A name that the text has assigned: kept here where it is a value of elaboration, else a result of the
  * function. */
@@ -146,6 +202,7 @@ static void keep(struct outcome *o, const char *name, struct datum d) {
     if (!holds_run_time(d)) {
         scope_bind(repl->values, name, d, o->span);
         name_members(e, e->root, d, name);
+        note_kept(repl, name, maker_of(o->items, name), o->span.source);
         return;
     }
     if (d.kind == DATUM_CLOSURE) {
@@ -176,11 +233,14 @@ static void renew(struct elab *e, struct arena *arena) {
     e->b.site = &site_unknown;
 }
 
-static bool define_items(struct repl_scope *repl, const struct item *item, bool *defined) {
+/* changed: the names that meant something else before. */
+static bool define_items(struct repl_scope *repl, const struct item *item, bool *defined, struct name_set *changed) {
     int errors = diags_error_count(repl->e->diags);
     for (; item; item = item->next) {
         if (item->kind != ITEM_USE && item->kind != ITEM_MODULE && item->kind != ITEM_FN)
             continue;
+        if (item->name.text && scope_find(repl->file->scope, item->name.text))
+            VEC_PUSH(repl->e->arena, &changed->names, item->name.text);
         frontend_redefine(repl->e->frontend, repl->file, item);
         *defined = true;
     }
@@ -266,7 +326,7 @@ static void run_text(struct text *t, struct outcome *o) {
 static struct function *build_text(struct text *t, struct arena *arena) {
     struct elab *e = t->repl->e;
     struct building building;
-    struct outcome o = {.repl = t->repl, .span = {t->source, 0, t->source->length}};
+    struct outcome o = {.repl = t->repl, .items = t->items, .span = {t->source, 0, t->source->length}};
     int errors = diags_error_count(e->diags);
     renew(e, arena);
     struct site *site = ARENA_NEW(arena, struct site);
@@ -275,9 +335,79 @@ static struct function *build_text(struct text *t, struct arena *arena) {
     building.frame.is_body = true; /* an instance gets the name that it is assigned to */
     run_text(t, &o);
     e->b.site = site;
+    count_step(e, o.span);
     return building_end(e, &building, o.results.values.at, o.results.names.at, o.results.values.count,
                         errors);
 }
+
+/* ---- what depends on a definition ---- */
+
+struct dependence {
+    const struct repl_scope *repl;
+    const struct name_set *changed;
+    struct name_set seen;
+    bool found;
+};
+
+static void look_at_item(struct dependence *d, const struct item *item);
+
+/* The definition of a name that was made in this REPL. */
+static const struct item *definition_of(const struct repl_scope *repl, const char *name) {
+    for (int i = 0; i < repl->kept.count; i++)
+        if (repl->kept.at[i].name == name)
+            return repl->kept.at[i].item;
+    const struct binding *b = scope_find_here(repl->file->scope, name);
+    if (b && b->datum.kind == DATUM_MODULE)
+        return b->datum.module->item;
+    return b && b->datum.kind == DATUM_CLOSURE ? b->datum.closure->item : NULL;
+}
+
+static void look_at_name(void *data, const struct expr *x) {
+    struct dependence *d = data;
+    if (x->kind != EXPR_NAME || d->found || name_set_has(&d->seen, x->name.text))
+        return;
+    VEC_PUSH(d->repl->e->arena, &d->seen.names, x->name.text);
+    d->found = name_set_has(d->changed, x->name.text);
+    look_at_item(d, d->found ? NULL : definition_of(d->repl, x->name.text));
+}
+
+static void look_at_item(struct dependence *d, const struct item *item) {
+    if (item)
+        visit_item(item, look_at_name, d);
+}
+
+static bool depends_on(const struct repl_scope *repl, const struct item *item, const struct name_set *changed) {
+    struct dependence d = {.repl = repl, .changed = changed};
+    look_at_item(&d, item);
+    return d.found;
+}
+
+/* Values that were made with a definition that has changed, in the order in which they were made; all others stay as they are. */
+static void remake(struct repl_scope *repl, const struct name_set *changed, struct arena *arena) {
+    int count = repl->kept.count;
+    for (int i = 0; i < count; i++) {
+        const struct kept k = repl->kept.at[i];
+        bool is_done = i > 0 && k.item == repl->kept.at[i - 1].item; /* (a, b) = ...: one statement, two names */
+        if (!k.item || !depends_on(repl, k.item, changed))
+            continue;
+        VEC_PUSH(repl->e->arena, &repl->remade, k.name);
+        if (is_done)
+            continue;
+        struct item alone = *k.item;
+        alone.next = NULL;
+        const char *assigned, *shown;
+        struct text t = {.repl = repl, .source = k.source, .items = arena_memdup(repl->e->arena, &alone, sizeof alone),
+                         .assigned = &assigned, .shown = &shown};
+        build_text(&t, arena);
+    }
+}
+
+int repl_remade(const struct repl_scope *repl, const char *const **names) {
+    *names = repl->remade.at;
+    return repl->remade.count;
+}
+
+/* ---- a text ---- */
 
 /* A function without results and effects is nothing to run. */
 static bool has_work(const struct function *function) {
@@ -290,18 +420,46 @@ static bool has_work(const struct function *function) {
     return false;
 }
 
+static bool has_yield(const struct stmt *s) {
+    for (; s; s = s->next)
+        if (s->kind == STMT_YIELD || (s->kind != STMT_LOOP && (has_yield(s->body.first) || has_yield(s->otherwise.first))))
+            return true;
+    return false;
+}
+
+/* A loop that yields is shown like any other value: `loop i in 0..3 { yield i }` is an expression here. */
+static const struct expr *loop_value(struct elab *e, const struct item *item) {
+    if (!item || item->next || item->kind != ITEM_STMT || item->stmt->kind != STMT_LOOP || !has_yield(item->stmt->body.first))
+        return NULL;
+    struct expr *x = ARENA_NEW(e->arena, struct expr);
+    x->kind = EXPR_LOOP;
+    x->span = item->stmt->span;
+    x->loop = item->stmt;
+    x->depth = 1;
+    return x;
+}
+
 struct function *repl_evaluate(struct repl_scope *repl, const struct source *source, struct arena *arena,
                                bool *is_definition, const char **assigned, const char **text) {
     struct elab *e = repl->e;
     struct text t = {.repl = repl, .source = source, .assigned = assigned, .shown = text};
     *is_definition = false;
     *assigned = *text = NULL;
-    t.expr = parse_text_expression(e->arena, e->names, source, diags_create(e->arena));
+    struct diags *trial = diags_create(e->arena); /* what is no expression may be statements: those say what is wrong */
+    t.expr = parse_text_expression(e->arena, e->names, source, trial);
+    if (diags_error_count(trial) > 0)
+        t.expr = NULL;
+    repl->remade.count = 0;
     if (!t.expr) {
         int errors = diags_error_count(e->diags);
+        struct name_set changed = {0};
         t.items = parse_file(e->arena, e->names, source, e->diags)->items;
-        if (diags_error_count(e->diags) > errors || !define_items(repl, t.items, is_definition) ||
-            !has_statements(t.items))
+        if (diags_error_count(e->diags) > errors || !define_items(repl, t.items, is_definition, &changed))
+            return NULL;
+        if (changed.names.count > 0)
+            remake(repl, &changed, arena);
+        t.expr = loop_value(e, t.items);
+        if (!t.expr && !has_statements(t.items))
             return NULL;
         *is_definition = false;
     }
@@ -319,48 +477,29 @@ struct function *repl_evaluate(struct repl_scope *repl, const struct source *sou
 
 /* ---- completion ---- */
 
-struct completion {
-    struct elab *e;
-    const char *stem;  /* what stands before the last dot, with it */
-    const char *start; /* what the name begins with */
-    VEC(const char *) found;
-};
-
-static void complete_from(struct completion *c, const struct scope *scope) {
-    for (int i = 0; i < scope->bindings.count; i++) {
-        const char *name = scope->bindings.at[i].name;
-        if (!name || strncmp(name, c->start, strlen(c->start)) != 0)
-            continue;
-        const char *whole = intern(c->e->names, arena_printf(c->e->arena, "%s%s", c->stem, name));
-        bool known = false;
-        for (int k = 0; k < c->found.count; k++)
-            known |= c->found.at[k] == whole;
-        if (!known)
-            VEC_PUSH(c->e->arena, &c->found, whole);
+/* A run-time value by its type alone: its graph is gone. */
+static struct datum as_types(struct elab *e, const struct variable *v, struct datum shape, int *leaf) {
+    if (!datum_is_sequence(shape)) {
+        struct value *value = ARENA_NEW(e->arena, struct value);
+        value->type = v->types.at[(*leaf)++];
+        return datum_tensor(value);
     }
+    shape = datum_copy(e->arena, shape);
+    for (int i = 0; i < shape.list->count; i++)
+        *datum_at(shape, i) = as_types(e, v, shape.list->at[i], leaf);
+    return shape;
 }
 
-int repl_complete(struct repl_scope *repl, const char *prefix, const char ***candidates,
-                  struct arena *arena) {
+/* The line is a text like an editor's, whose surroundings are what the REPL holds. */
+int repl_complete(struct repl_scope *repl, const char *line, uint32_t cursor, uint32_t *begin, struct candidate **out) {
     struct elab *e = repl->e;
-    const char *dot = strrchr(prefix, '.');
-    struct completion c = {.e = e, .stem = "", .start = prefix};
-    if (!dot) {
-        for (int i = 0; i < repl->variables.count; i++)
-            if (strncmp(repl->variables.at[i].name, prefix, strlen(prefix)) == 0)
-                VEC_PUSH(e->arena, &c.found, repl->variables.at[i].name);
-        for (const struct scope *s = repl->values; s; s = s->parent)
-            complete_from(&c, s);
-    } else {
-        c.stem = arena_strndup(e->arena, prefix, (size_t)(dot - prefix) + 1);
-        c.start = dot + 1;
-        const struct binding *b =
-            scope_find(repl->values, intern_n(e->names, prefix, (size_t)(dot - prefix)));
-        if (b && b->datum.kind == DATUM_NAMESPACE)
-            complete_from(&c, b->datum.scope);
-        else if (b && b->datum.kind == DATUM_INSTANCE)
-            complete_from(&c, b->datum.instance->scope);
+    struct scope *scope = scope_create(e->arena, SCOPE_FILE, repl->values);
+    for (int i = 0; i < repl->variables.count; i++) {
+        int leaf = 0;
+        const struct variable *v = &repl->variables.at[i];
+        if (is_bound(v))
+            scope_bind(scope, v->name, as_types(e, v, v->shape, &leaf), (struct span){0});
     }
-    *candidates = arena_memdup(arena, c.found.at, sizeof *c.found.at * (size_t)c.found.count);
-    return c.found.count;
+    struct model_file here = {.path = "<repl>", .status = FILE_LOADED, .scope = scope};
+    return inspection_complete(inspection_of_line(e->frontend, e->arena, line, &here), cursor, begin, out);
 }

@@ -26,8 +26,10 @@ void assign_place(struct elab *e, const struct stmt *s, struct datum value) {
         return;
     }
     if (place->kind != EXPR_NAME) {
-        fail(e, place->span, E_TYPE,
-             "a value is assigned to a name or to name[...]; `update` changes a member");
+        struct diag *diag = report_error(e, place->span, E_TYPE,
+                                         "a value is assigned to a name or to name[...]; `update` changes a member");
+        if (place->kind == EXPR_CALL && place->a->kind == EXPR_NAME)
+            diag_hint(diag, "a function is defined with `fn %s(...) = ...`", place->a->name.text);
         return;
     }
     const struct binding *found = scope_find(e->frame->scope, place->name.text);
@@ -315,8 +317,9 @@ static const char *report_name(struct elab *e, const struct arg *arg) {
     strbuf_init(&text, e->arena);
     strbuf_puts(&text, base);
     VEC(int) turns = {0};
-    for (const struct turn *turn = e->frame->turns; turn; turn = turn->outer)
-        VEC_PUSH(e->arena, &turns, turn->index);
+    for (const struct frame *frame = e->frame; frame; frame = frame->caller)
+        for (const struct turn *turn = frame->turns; turn; turn = turn->outer)
+            VEC_PUSH(e->arena, &turns, turn->index);
     for (int i = turns.count - 1; i >= 0; i--)
         strbuf_printf(&text, ".%d", turns.at[i]);
     return intern(e->names, text.text);

@@ -52,27 +52,31 @@ static void visit_statements(const struct visit *v, const struct stmt *s) {
     }
 }
 
-static void visit_items(const struct visit *v, const struct item *item) {
-    for (; item; item = item->next) {
-        for (const struct formal *f = item->formals; f; f = f->next) {
-            visit_type(v, f->type);
-            visit_one(v, f->init);
-        }
-        visit_type(v, item->type);
-        visit_one(v, item->value);
-        visit_statements(v, item->body.first);
-        if (item->kind == ITEM_STMT)
-            visit_statements(v, item->stmt);
-        visit_items(v, item->members);
+static void visit_one_item(const struct visit *v, const struct item *item) {
+    for (const struct formal *f = item->formals; f; f = f->next) {
+        visit_type(v, f->type);
+        visit_one(v, f->init);
     }
+    visit_type(v, item->type);
+    visit_one(v, item->value);
+    visit_statements(v, item->body.first);
+    if (item->kind == ITEM_STMT)
+        visit_statements(v, item->stmt);
+    for (const struct item *member = item->members; member; member = member->next)
+        visit_one_item(v, member);
 }
 
 void visit_expr(const struct expr *x, expr_visitor *visit, void *data) {
     visit_one(&(struct visit){visit, data}, x);
 }
 
+void visit_item(const struct item *item, expr_visitor *visit, void *data) {
+    visit_one_item(&(struct visit){visit, data}, item);
+}
+
 void visit_file(const struct file_ast *file, expr_visitor *visit, void *data) {
-    visit_items(&(struct visit){visit, data}, file->items);
+    for (const struct item *item = file->items; item; item = item->next)
+        visit_item(item, visit, data);
 }
 
 struct expr_search {

@@ -6,6 +6,7 @@
 
 typedef void expr_visitor(void *data, const struct expr *x);
 void visit_expr(const struct expr *x, expr_visitor *visit, void *data);
+void visit_item(const struct item *item, expr_visitor *visit, void *data); /* without those behind it */
 void visit_file(const struct file_ast *file, expr_visitor *visit, void *data);
 /* The smallest expression around a byte; NULL: none. */
 const struct expr *expr_at(const struct file_ast *file, uint32_t offset);

@@ -1,5 +1,5 @@
 /* The REPL's texts: what is defined, what is shown, what is a function to run. */
-#include "frontend/frontend.h"
+#include "frontend/inspect.h"
 #include "ir/text.h"
 
 #include <setjmp.h>
@@ -131,11 +131,63 @@ static void a_mistake_leaves_the_session_alive(void **state) {
     assert_shows(f, "2 * 3", "6");
 }
 
+static const char *remade(struct fixture *f) {
+    const char *const *names;
+    int count = repl_remade(f->repl, &names);
+    return names_text(f->arena, names, count);
+}
+
+static void a_definition_makes_anew_what_depends_on_it(void **state) {
+    struct fixture *f = *state;
+    enter(f, "use nn");
+    enter(f, "fn width(n) = 2 * n");
+    enter(f, "module Net(n: int) { let a = nn.Linear(width(n)) \n fn call(x) = a(x) }");
+    enter(f, "module Other() { let a = nn.Linear(3) \n fn call(x) = a(x) }");
+    enter(f, "n = 2");
+    enter(f, "net = Net(n)");
+    enter(f, "list = [net, relu]");
+    enter(f, "other = Other()");
+    assert_string_equal(remade(f), "nothing");
+    enter(f, "fn width(n) = 5 * n");
+    assert_string_equal(remade(f), "`net` and `list`");
+    assert_non_null(strstr(printed(f, enter(f, "ones([1, 4]) |> list")), "f32[10,4]"));
+    enter(f, "fn unused(x) = width(x)"); /* new: nothing can depend on it */
+    assert_string_equal(remade(f), "nothing");
+    enter(f, "module Other() { fn call(x) = x }");
+    assert_string_equal(remade(f), "`other`");
+    enter(f, "fn relu(x) = x"); /* of the prelude: it is hidden from now on */
+    assert_string_equal(remade(f), "`list`");
+    assert_int_equal(diags_error_count(f->diags), 0);
+}
+
+static void a_train_can_be_called(void **state) {
+    struct fixture *f = *state;
+    enter(f, "use nn");
+    enter(f, "model M { let a = nn.Linear(3) \n train step(x: f32[B, 2]) { loss = mean(a(x)^2) \n"
+             " minimize loss using nn.SGD(lr: 0.1) \n report loss } }");
+    enter(f, "m = M()");
+    struct function *function = enter(f, "m.step(ones([4, 2]))");
+    const char *text = printed(f, function);
+    assert_non_null(strstr(text, "report"));
+    assert_non_null(strstr(text, "run.step"));
+    assert_non_null(graph_find_state(function->graph, "m.a.weight"));
+    assert_non_null(strstr(printed(f, enter(f, "for i in 0..2 { m.step(ones([4, 2])) }")), "loss.1"));
+    assert_non_null(enter(f, "loop i in 0..9 { m.step(ones([4, 2])) }"));
+    assert_int_equal(diags_error_count(f->diags), 0);
+}
+
+static void a_loop_that_yields_is_shown(void **state) {
+    struct fixture *f = *state;
+    assert_non_null(strstr(printed(f, enter(f, "loop i in 0..3 { yield f32(i) }")), "f32[3]"));
+    assert_null(f->assigned);
+}
+
 static bool has_candidate(struct fixture *f, const char *prefix, const char *wanted) {
-    const char **found;
-    int count = repl_complete(f->repl, prefix, &found, f->arena);
+    struct candidate *found;
+    uint32_t begin;
+    int count = repl_complete(f->repl, prefix, (uint32_t)strlen(prefix), &begin, &found);
     for (int i = 0; i < count; i++)
-        if (strcmp(found[i], wanted) == 0)
+        if (strcmp(arena_printf(f->arena, "%.*s%s", (int)begin, prefix, found[i].text), wanted) == 0)
             return true;
     return false;
 }
@@ -147,6 +199,13 @@ static void names_are_completed(void **state) {
     assert_true(has_candidate(f, "rel", "relu"));
     assert_true(has_candidate(f, "nn.Lin", "nn.Linear"));
     assert_false(has_candidate(f, "nn.Lin", "reshape"));
+    enter(f, "m = (layer: nn.Linear(3), n: 2)");
+    assert_true(has_candidate(f, "m.la", "m.layer"));
+    assert_true(has_candidate(f, "m.layer.we", "m.layer.weight"));
+    assert_true(has_candidate(f, "y = nn.Conv2d(8, pa", "y = nn.Conv2d(8, pad: "));
+    assert_true(has_candidate(f, "sum(x, ax", "sum(x, axis: "));
+    assert_true(has_candidate(f, "fn f(x: f3", "fn f(x: f32"));
+    assert_false(has_candidate(f, "// nn.Lin", "// nn.Linear"));
 }
 
 int main(void) {
@@ -156,6 +215,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_definition_replaces_an_older_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_instance_keeps_its_weights_by_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_mistake_leaves_the_session_alive, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_definition_makes_anew_what_depends_on_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_train_can_be_called, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_loop_that_yields_is_shown, set_up, tear_down),
         cmocka_unit_test_setup_teardown(names_are_completed, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
