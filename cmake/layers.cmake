@@ -144,4 +144,28 @@ function(weft_program)
         add_dependencies(weft weft_codegen_module)
     endif()
     install(TARGETS weft RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    weft_manual()
+endfunction()
+
+# Manual pages and the completion of shells: the program prints them from its tables (driver/manual.h).
+function(weft_manual)
+    set(out ${CMAKE_BINARY_DIR}/manual)
+    file(STRINGS ${CMAKE_SOURCE_DIR}/driver/commands.def rows REGEX "^COMMAND")
+    set(pages ${out}/man1/weft.1)
+    set(lines COMMAND weft help --man > ${out}/man1/weft.1)
+    foreach(row ${rows})
+        string(REGEX REPLACE "^COMMAND.([a-z]+).*" "\\1" name "${row}")
+        list(APPEND pages ${out}/man1/weft-${name}.1)
+        list(APPEND lines COMMAND weft help --man-${name} > ${out}/man1/weft-${name}.1)
+    endforeach()
+    file(MAKE_DIRECTORY ${out}/man1)
+    add_custom_command(OUTPUT ${pages} ${out}/weft ${out}/_weft ${lines}
+        COMMAND weft help --bash > ${out}/weft
+        COMMAND weft help --zsh > ${out}/_weft
+        DEPENDS weft ${CMAKE_SOURCE_DIR}/driver/commands.def ${CMAKE_SOURCE_DIR}/driver/options.def
+        COMMENT "Writing the manual")
+    add_custom_target(weft_manual ALL DEPENDS ${pages} ${out}/weft ${out}/_weft)
+    install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+    install(FILES ${out}/weft DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+    install(FILES ${out}/_weft DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
 endfunction()

@@ -7,14 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct option_info {
-    const char *id;
-    char letter;
-    const char *argument;
-    bool repeated;
-    const char *help;
-};
-static const struct option_info options[OPTION_COUNT] = {
+const struct option_info options[OPTION_COUNT] = {
 #define OPTION(id, letter, argument, repeated, help) {#id, letter, argument, repeated, help},
 #include "driver/options.def"
 #undef OPTION
@@ -33,7 +26,7 @@ const struct command commands[] = {
 const int command_count = sizeof commands / sizeof commands[0];
 
 /* The long name: the id with '-' for '_'. */
-static void option_name(const struct option_info *option, char out[32]) {
+void option_name(const struct option_info *option, char out[32]) {
     int n = 0;
     for (const char *c = option->id; *c && n < 31; c++)
         out[n++] = *c == '_' ? '-' : *c;

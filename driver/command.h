@@ -17,6 +17,16 @@ enum option_id {
     OPTION_COUNT
 };
 
+struct option_info {
+    const char *id;
+    char letter;          /* 0: none */
+    const char *argument; /* NULL: a switch */
+    bool repeated;
+    const char *help;
+};
+extern const struct option_info options[OPTION_COUNT];
+void option_name(const struct option_info *option, char out[32]); /* "embed-weights" */
+
 /* One use of the program: the command, its words and options. */
 struct invocation {
     struct arena *arena; /* of the whole run */

@@ -1,6 +1,7 @@
 /* driver/main.c: the program `weft`. */
 #include "base/arena.h"
 #include "driver/command.h"
+#include "driver/manual.h"
 #include "driver/recipe.h"
 
 #include <signal.h>
@@ -11,6 +12,8 @@ static enum exit_status help(struct invocation *invocation, const char *topic) {
         recipe_help(stdout);
         return EXIT_OK;
     }
+    if (topic && manual_write(stdout, topic))
+        return EXIT_OK;
     const struct command *command = topic ? command_find(topic) : NULL;
     if (topic && !command)
         return unknown_command(invocation, topic);

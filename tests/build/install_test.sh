@@ -4,6 +4,8 @@ set -eu
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cmake --install "$BUILD_DIR" --prefix "$scratch/usr" >/dev/null
+man=$(find "$scratch/usr" -name 'weft*.1' | wc -l)
+[ "$man" -gt 10 ] && [ -s "$scratch/usr/share/bash-completion/completions/weft" ] && [ -s "$scratch/usr/share/zsh/site-functions/_weft" ]
 cat >"$scratch/main.c" <<'C'
 #include <runtime/pool.h>
 #include <runtime/weft.h>
