@@ -14,7 +14,8 @@ struct formatting {
 
 static bool write_back(struct session *session, const char *path, const char *text) {
     struct weft_error error;
-    return weft_file_write_whole(path, text, strlen(text), &error) || session_fail(session, E_FILE, "%s", error.message);
+    return weft_file_write_whole(path, text, strlen(text), &error) ||
+           session_fail(session, E_FILE, "%s", error.message);
 }
 
 /* `-` is the standard input. */
@@ -23,7 +24,8 @@ static const struct source *read_text(struct session *session, const char *path,
     const struct source *source = source_read(session->arena, is_input ? "/dev/stdin" : path, &why);
     if (!source)
         session_fail(session, E_FILE, "%s cannot be read: %s", path, why);
-    return source && is_input ? source_create(session->arena, "<stdin>", source->text, source->length) : source;
+    return source && is_input ? source_create(session->arena, "<stdin>", source->text, source->length)
+                              : source;
 }
 
 /* Instances that methods make get names: the text must elaborate for that. */
@@ -34,7 +36,8 @@ static const struct source *with_lets(const struct formatting *f, const struct s
     return source_create(f->session->arena, source->name, text, strlen(text));
 }
 
-static void show_difference(const struct formatting *f, const char *path, const char *before, const char *after) {
+static void show_difference(const struct formatting *f, const char *path, const char *before,
+                            const char *after) {
     struct strbuf out;
     strbuf_init(&out, f->session->arena);
     text_diff(&out, path, before, after);
@@ -47,14 +50,17 @@ static bool format_file(const struct formatting *f, const char *path) {
     const struct source *source = read_text(f->session, path, is_input);
     if (!source)
         return false;
-    const char *text = frontend_format(f->session->arena, f->lets ? with_lets(f, source) : source, f->session->diags);
+    const char *text =
+        frontend_format(f->session->arena, f->lets ? with_lets(f, source) : source, f->session->diags);
     if (!text)
         return false;
     bool is_same = strcmp(text, source->text) == 0;
     if (f->diff && !is_same)
         show_difference(f, path, source->text, text);
     if (f->check && !is_same)
-        return f->diff ? false : session_fail(f->session, E_SYNTAX, "%s is not formatted; `weft fmt %s` does it", path, path);
+        return f->diff ? false
+                       : session_fail(f->session, E_SYNTAX, "%s is not formatted; `weft fmt %s` does it",
+                                      path, path);
     if (f->check || f->diff)
         return true;
     if (is_input)
@@ -70,8 +76,8 @@ enum exit_status command_fmt(struct invocation *invocation) {
         return usage_error(invocation, "which file?");
     if (!session_open(&session, invocation))
         return EXIT_USAGE;
-    const struct formatting f = {&session, option_given(invocation, OPT_check), option_given(invocation, OPT_diff),
-                                 option_given(invocation, OPT_lets)};
+    const struct formatting f = {&session, option_given(invocation, OPT_check),
+                                 option_given(invocation, OPT_diff), option_given(invocation, OPT_lets)};
     bool ok = true;
     for (int i = 0; i < invocation->words.count; i++)
         ok = format_file(&f, invocation->words.at[i]) && ok;

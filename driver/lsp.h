@@ -35,28 +35,29 @@ struct lsp_message {
 };
 struct lsp_wire {
     struct arena *arena;
-    int in;           /* file descriptor */
-    char *bytes;      /* read and not yet understood */
+    int in;      /* file descriptor */
+    char *bytes; /* read and not yet understood */
     size_t begin, end, capacity;
-    bool is_closed;   /* no more will come */
+    bool is_closed; /* no more will come */
     VEC(struct lsp_message) queue;
-    int next;         /* of the queue */
+    int next; /* of the queue */
 };
-/* Takes the next message in *out, whose json the caller gives back. Waits `wait_ms` (-1: as long as it takes). false: none came, or
- * (with is_closed) none will. What has come behind it is read, too, so that a request may turn out to be cancelled. */
+/* Takes the next message in *out, whose json the caller gives back. Waits `wait_ms` (-1: as long as it
+ * takes). false: none came, or (with is_closed) none will. What has come behind it is read, too, so that a
+ * request may turn out to be cancelled. */
 bool lsp_take(struct lsp_wire *wire, int wait_ms, struct lsp_message *out);
-void lsp_send(json_t *message); /* takes it */
-void lsp_send_result(const json_t *id, json_t *result);                     /* takes result */
+void lsp_send(json_t *message);                                               /* takes it */
+void lsp_send_result(const json_t *id, json_t *result);                       /* takes result */
 void lsp_send_error(const json_t *id, enum lsp_error code, const char *text); /* id NULL: of nobody known */
-void lsp_notify(const char *method, json_t *params);                        /* takes params */
+void lsp_notify(const char *method, json_t *params);                          /* takes params */
 
 /* ---- lsp_document.c ---- */
 struct lsp_document {
-    char *uri, *path;      /* in the arena of the text */
+    char *uri, *path; /* in the arena of the text */
     int64_t version;
     struct arena *text_arena;
-    const struct source *source; /* as it stands in the editor */
-    struct arena *arena;         /* of the inspection */
+    const struct source *source;   /* as it stands in the editor */
+    struct arena *arena;           /* of the inspection */
     struct inspection *inspection; /* NULL: none, or memory ran out */
     bool is_stale;                 /* the text, or one that it uses, has changed since */
     bool is_deep;                  /* gradients are looked at, too: behind opening and saving */
@@ -79,7 +80,8 @@ void lsp_touch(struct lsp *lsp, const char *path);
 /* The document's inspection, made anew where it is stale; NULL: memory has run out. */
 struct inspection *lsp_inspect(struct lsp *lsp, struct lsp_document *document);
 
-uint32_t lsp_offset(const struct source *source, int64_t line, int64_t character); /* held inside of the text */
+uint32_t lsp_offset(const struct source *source, int64_t line,
+                    int64_t character); /* held inside of the text */
 json_t *lsp_position(const struct source *source, uint32_t offset);
 json_t *lsp_range(struct span span);
 /* A place in any file; NULL: it is in none that an editor can open. */

@@ -1,5 +1,5 @@
-/* driver/lsp_document.c: the texts that are open in the editor, and places in them. The editor counts columns in UTF-16
- * units, Weft in bytes. */
+/* driver/lsp_document.c: the texts that are open in the editor, and places in them. The editor counts columns
+ * in UTF-16 units, Weft in bytes. */
 #include "driver/lsp.h"
 
 #include "base/map.h"
@@ -11,10 +11,14 @@
 /* ---- uris ---- */
 
 static int hex_digit(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
-/* "a/./b/../c" to "a/c", as far as the text tells: what a `use` of another file gives must be what the editor calls it. */
+/* "a/./b/../c" to "a/c", as far as the text tells: what a `use` of another file gives must be what the editor
+ * calls it. */
 static void normalise(char *path) {
     char *parts[1024], *at = path, *out = path + 1;
     int count = 0;
@@ -106,11 +110,12 @@ json_t *lsp_position(const struct source *source, uint32_t offset) {
 }
 
 json_t *lsp_range(struct span span) {
-    return json_pack("{s:o, s:o}", "start", lsp_position(span.source, span.begin), "end", lsp_position(span.source, span.end));
+    return json_pack("{s:o, s:o}", "start", lsp_position(span.source, span.begin), "end",
+                     lsp_position(span.source, span.end));
 }
 
-/* A file of the embedded library is none that an editor could open: it is put into the cache, under the hash of its
- * text. */
+/* A file of the embedded library is none that an editor could open: it is put into the cache, under the hash
+ * of its text. */
 static const char *library_copy(struct lsp *lsp, const struct source *source) {
     struct weft_error error;
     const char *name = strchr(source->name, '/'), *cache = lsp->session->cache;
@@ -231,21 +236,24 @@ static bool uses(const struct lsp_document *document, const char *path) {
 void lsp_touch(struct lsp *lsp, const char *path) {
     for (int i = 0; i < lsp->documents.count; i++) {
         struct lsp_document *document = lsp->documents.at[i];
-        document->is_stale |= !document->inspection || strcmp(document->path, path) == 0 || uses(document, path);
+        document->is_stale |=
+            !document->inspection || strcmp(document->path, path) == 0 || uses(document, path);
     }
 }
 
 /* ---- inspections ---- */
 
 /* A used file: as it stands in the editor, else as it is on the disk. */
-static const struct source *read_used(void *context, struct arena *arena, const char *path, const char **why) {
+static const struct source *read_used(void *context, struct arena *arena, const char *path,
+                                      const char **why) {
     struct lsp *lsp = context;
     char *normal = arena_strdup(arena, path);
     normalise(normal);
     for (int i = 0; i < lsp->documents.count; i++) {
         const struct lsp_document *document = lsp->documents.at[i];
         if (strcmp(document->path, normal) == 0)
-            return source_create(arena, path, arena_strndup(arena, document->source->text, document->source->length),
+            return source_create(arena, path,
+                                 arena_strndup(arena, document->source->text, document->source->length),
                                  document->source->length);
     }
     return source_read(arena, path, why);
@@ -259,7 +267,10 @@ static void look_deeper(struct inspection *in, struct arena *arena) {
     struct diags *diags = (struct diags *)inspection_diags(in);
     for (int i = 0; i < inspection_graph_count(in) && diags_error_count(diags) == 0; i++) {
         struct graph *copy = graph_copy(inspection_graph(in, i), arena);
-        struct pass_context context = {.arena = arena, .diags = diags, .functions = copy->functions.at, .function_count = copy->functions.count};
+        struct pass_context context = {.arena = arena,
+                                       .diags = diags,
+                                       .functions = copy->functions.at,
+                                       .function_count = copy->functions.count};
         pipeline_run(copy, &context, "differentiate");
     }
 }
@@ -267,7 +278,8 @@ static void look_deeper(struct inspection *in, struct arena *arena) {
 static struct inspection *inspect(struct lsp *lsp, struct lsp_document *document) {
     struct arena *arena = document->arena;
     const struct source *text = document->source;
-    const struct source *source = source_create(arena, arena_strdup(arena, text->name), arena_strndup(arena, text->text, text->length), text->length);
+    const struct source *source = source_create(arena, arena_strdup(arena, text->name),
+                                                arena_strndup(arena, text->text, text->length), text->length);
     const struct inspection_options options = {{read_used, lsp}, lsp->library, EVALUATIONS_MOST};
     struct inspection *in = inspection_create(arena, source, &options);
     if (document->is_deep)

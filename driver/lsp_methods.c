@@ -14,17 +14,21 @@ static json_t *names_array(const char *const *names) {
 
 static json_t *capabilities(void) {
     enum { INCREMENTAL = 2 };
-    json_t *tokens = json_pack("{s:{s:o, s:o}, s:b}", "legend", "tokenTypes", names_array(word_kinds), "tokenModifiers",
-                               names_array(lsp_token_modifiers), "full", 1);
-    json_t *out = json_pack("{s:s, s:{s:b, s:i, s:b}, s:b, s:b, s:b, s:b, s:{s:b}, s:b, s:b, s:b, s:b}", "positionEncoding", "utf-16",
-                            "textDocumentSync", "openClose", 1, "change", INCREMENTAL, "save", 1, "hoverProvider", 1,
-                            "definitionProvider", 1, "referencesProvider", 1, "documentHighlightProvider", 1, "renameProvider",
-                            "prepareProvider", 1, "documentFormattingProvider", 1, "documentSymbolProvider", 1, "inlayHintProvider", 1,
-                            "foldingRangeProvider", 1);
+    json_t *tokens = json_pack("{s:{s:o, s:o}, s:b}", "legend", "tokenTypes", names_array(word_kinds),
+                               "tokenModifiers", names_array(lsp_token_modifiers), "full", 1);
+    json_t *out = json_pack("{s:s, s:{s:b, s:i, s:b}, s:b, s:b, s:b, s:b, s:{s:b}, s:b, s:b, s:b, s:b}",
+                            "positionEncoding", "utf-16", "textDocumentSync", "openClose", 1, "change",
+                            INCREMENTAL, "save", 1, "hoverProvider", 1, "definitionProvider", 1,
+                            "referencesProvider", 1, "documentHighlightProvider", 1, "renameProvider",
+                            "prepareProvider", 1, "documentFormattingProvider", 1, "documentSymbolProvider",
+                            1, "inlayHintProvider", 1, "foldingRangeProvider", 1);
     json_object_set_new(out, "completionProvider", json_pack("{s:[s, s]}", "triggerCharacters", ".", ":"));
-    json_object_set_new(out, "signatureHelpProvider", json_pack("{s:[s, s], s:[s]}", "triggerCharacters", "(", ",", "retriggerCharacters", ":"));
+    json_object_set_new(
+        out, "signatureHelpProvider",
+        json_pack("{s:[s, s], s:[s]}", "triggerCharacters", "(", ",", "retriggerCharacters", ":"));
     json_object_set_new(out, "semanticTokensProvider", tokens);
-    json_object_set_new(out, "codeActionProvider", json_pack("{s:[s, s]}", "codeActionKinds", "quickfix", "refactor.rewrite"));
+    json_object_set_new(out, "codeActionProvider",
+                        json_pack("{s:[s, s]}", "codeActionKinds", "quickfix", "refactor.rewrite"));
     return out;
 }
 
@@ -35,7 +39,8 @@ static json_t *initialize(struct lsp_call *call) {
         return NULL;
     }
     call->lsp->is_initialized = true;
-    return json_pack("{s:o, s:{s:s, s:s}}", "capabilities", capabilities(), "serverInfo", "name", "weft", "version", WEFT_VERSION);
+    return json_pack("{s:o, s:{s:s, s:s}}", "capabilities", capabilities(), "serverInfo", "name", "weft",
+                     "version", WEFT_VERSION);
 }
 
 static json_t *shut_down(struct lsp_call *call) {
@@ -61,7 +66,8 @@ static const json_t *text_document(const struct lsp_call *call) {
 
 static json_t *did_open(struct lsp_call *call) {
     const json_t *document = text_document(call);
-    const char *uri = json_string_value(json_object_get(document, "uri")), *text = json_string_value(json_object_get(document, "text"));
+    const char *uri = json_string_value(json_object_get(document, "uri")),
+               *text = json_string_value(json_object_get(document, "text"));
     if (uri && text)
         lsp_open(call->lsp, uri, text, json_integer_value(json_object_get(document, "version")));
     return NULL;
@@ -224,7 +230,8 @@ static const char *forbidden(const struct lsp *lsp, const char *name, enum lsp_e
         return NULL;
     if (lsp->is_shut_down)
         return "the server has been shut down";
-    return lsp->is_initialized || strcmp(name, "initialize") == 0 ? NULL : "the server has not been initialized";
+    return lsp->is_initialized || strcmp(name, "initialize") == 0 ? NULL
+                                                                  : "the server has not been initialized";
 }
 
 void lsp_handle(struct lsp *lsp, const struct lsp_message *message) {
@@ -232,7 +239,8 @@ void lsp_handle(struct lsp *lsp, const struct lsp_message *message) {
     const char *name = json_string_value(json_object_get(json, "method")), *why;
     enum lsp_error code;
     if (!json) {
-        lsp_send_error(NULL, LSP_PARSE_ERROR, "this is no message: a header with Content-Length, a blank line, JSON");
+        lsp_send_error(NULL, LSP_PARSE_ERROR,
+                       "this is no message: a header with Content-Length, a blank line, JSON");
         return;
     }
     if (!name) { /* an answer to something that was never asked, or no message at all */
@@ -252,7 +260,8 @@ void lsp_handle(struct lsp *lsp, const struct lsp_message *message) {
     const struct method *method = find_method(name);
     if (!method || (method->kind == REQUEST) != (id != NULL)) {
         if (id)
-            lsp_send_error(id, method ? LSP_INVALID_REQUEST : LSP_UNKNOWN_METHOD, method ? "this is a notification" : "there is no such method");
+            lsp_send_error(id, method ? LSP_INVALID_REQUEST : LSP_UNKNOWN_METHOD,
+                           method ? "this is a notification" : "there is no such method");
         return;
     }
     struct lsp_call call = {.lsp = lsp, .params = json_object_get(json, "params")};

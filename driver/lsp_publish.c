@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* A mistake in another file (the library, say, called with shapes that do not fit) is shown where this text leads to it: at the call
- * that a label names, else at its `use`, else at the head of the text. */
+/* A mistake in another file (the library, say, called with shapes that do not fit) is shown where this text
+ * leads to it: at the call that a label names, else at its `use`, else at the head of the text. */
 static struct span place_in_text(const struct inspection *in, const struct diags *diags, int i) {
     const struct source *source = inspection_source(in);
     struct span span = diag_span(diags, i);
@@ -28,10 +28,12 @@ static struct span visible(struct span span) {
 static void add_related(struct lsp *lsp, json_t *related, struct span span, const char *text) {
     json_t *location = lsp_location(lsp, span);
     if (location)
-        json_array_append_new(related, json_pack("{s:o, s:s}", "location", location, "message", text ? text : "here"));
+        json_array_append_new(related,
+                              json_pack("{s:o, s:s}", "location", location, "message", text ? text : "here"));
 }
 
-static json_t *related_places(struct lsp *lsp, const struct inspection *in, const struct diags *diags, int i) {
+static json_t *related_places(struct lsp *lsp, const struct inspection *in, const struct diags *diags,
+                              int i) {
     json_t *related = json_array();
     if (span_is_known(diag_span(diags, i)) && diag_span(diags, i).source != inspection_source(in))
         add_related(lsp, related, diag_span(diags, i), diag_message(diags, i));
@@ -55,9 +57,10 @@ static json_t *diagnostic(struct lsp *lsp, const struct inspection *in, struct a
     const struct diags *diags = inspection_diags(in);
     enum diag_code code = diag_code_of(diags, i);
     bool is_warning = diag_severity(diags, i) == SEVERITY_WARNING;
-    json_t *out = json_pack("{s:o, s:i, s:s, s:s, s:s, s:o}", "range", lsp_range(visible(place_in_text(in, diags, i))), "severity",
-                            is_warning ? LSP_WARNING : LSP_ERROR, "code", diag_code_text(code), "source", "weft", "message",
-                            whole_message(arena, diags, i), "relatedInformation", related_places(lsp, in, diags, i));
+    json_t *out = json_pack(
+        "{s:o, s:i, s:s, s:s, s:s, s:o}", "range", lsp_range(visible(place_in_text(in, diags, i))),
+        "severity", is_warning ? LSP_WARNING : LSP_ERROR, "code", diag_code_text(code), "source", "weft",
+        "message", whole_message(arena, diags, i), "relatedInformation", related_places(lsp, in, diags, i));
     if (lsp->manual) {
         const char *page = arena_printf(arena, "%s/%s.md", lsp->manual, diag_code_text(code));
         json_object_set_new(out, "codeDescription", json_pack("{s:s}", "href", lsp_uri_of_path(arena, page)));
@@ -79,12 +82,16 @@ void lsp_publish(struct lsp *lsp, const struct lsp_document *document) {
     const struct inspection *in = document->inspection;
     if (in) {
         int *order, count = diags_in_order(inspection_diags(in), document->arena, &order);
+        bool is_library =
+            inspection_is_library(in); /* it may hide builtins, and does not use all that it has */
         for (int i = 0; i < count; i++)
-            json_array_append_new(out, diagnostic(lsp, in, document->arena, order[i]));
+            if (!is_library || diag_severity(inspection_diags(in), order[i]) != SEVERITY_WARNING)
+                json_array_append_new(out, diagnostic(lsp, in, document->arena, order[i]));
     } else {
         struct span head = {document->source, 0, 0};
-        json_array_append_new(out, json_pack("{s:o, s:i, s:s, s:s}", "range", lsp_range(head), "severity", LSP_ERROR, "source", "weft",
-                                             "message", "there is not enough memory to elaborate this text"));
+        json_array_append_new(out, json_pack("{s:o, s:i, s:s, s:s}", "range", lsp_range(head), "severity",
+                                             LSP_ERROR, "source", "weft", "message",
+                                             "there is not enough memory to elaborate this text"));
     }
     send_diagnostics(document->uri, &document->version, out);
 }
@@ -105,8 +112,9 @@ static const char *meant(struct arena *arena, const char *remark) {
 
 static json_t *replacement(struct lsp_document *document, struct span span, const char *text) {
     json_t *edits = json_pack("[{s:o, s:s}]", "range", lsp_range(span), "newText", text);
-    return json_pack("{s:s, s:s, s:{s:{s:o}}}", "title", arena_printf(document->arena, "Replace with `%s`", text), "kind", "quickfix",
-                     "edit", "changes", document->uri, edits);
+    return json_pack("{s:s, s:s, s:{s:{s:o}}}", "title",
+                     arena_printf(document->arena, "Replace with `%s`", text), "kind", "quickfix", "edit",
+                     "changes", document->uri, edits);
 }
 
 json_t *lsp_fixes(struct lsp *lsp, struct lsp_document *document, uint32_t begin, uint32_t end) {

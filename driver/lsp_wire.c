@@ -74,8 +74,8 @@ static char *end_of_header(const struct lsp_wire *wire) {
     return NULL;
 }
 
-/* Moves one whole message from the bytes to the queue. false: it has not come yet. A header that says nothing is passed
- * over; after a length that cannot be, nothing more can be understood. */
+/* Moves one whole message from the bytes to the queue. false: it has not come yet. A header that says nothing
+ * is passed over; after a length that cannot be, nothing more can be understood. */
 static bool understand_one(struct lsp_wire *wire) {
     char *body = wire->begin < wire->end ? end_of_header(wire) : NULL;
     if (!body) {
@@ -165,7 +165,8 @@ void lsp_send_result(const json_t *id, json_t *result) {
 }
 
 void lsp_send_error(const json_t *id, enum lsp_error code, const char *text) {
-    lsp_send(json_pack("{s:o, s:{s:i, s:s}}", "id", id_or_null(id), "error", "code", (int)code, "message", text));
+    lsp_send(
+        json_pack("{s:o, s:{s:i, s:s}}", "id", id_or_null(id), "error", "code", (int)code, "message", text));
 }
 
 void lsp_notify(const char *method, json_t *params) {

@@ -64,7 +64,8 @@ static void put_command_page(FILE *out, const struct command *command) {
 static void put_main_page(FILE *out) {
     put_head(out, "weft", "compile and run generative image models");
     fputs(".SH SYNOPSIS\n.B weft\n.I COMMAND\n\\&...\n.SH DESCRIPTION\nA model is a text file; "
-          "Weft checks it, differentiates it, and turns it into native code: at once, or ahead of time into an object and a C "
+          "Weft checks it, differentiates it, and turns it into native code: at once, or ahead of time into "
+          "an object and a C "
           "header.\n.SH COMMANDS\n",
           out);
     for (int i = 0; i < command_count; i++) {
@@ -72,8 +73,10 @@ static void put_main_page(FILE *out) {
         put_roff(out, commands[i].summary);
         fputc('\n', out);
     }
-    fputs(".SH EXIT STATUS\n0; 1 a mistake of the user's, explained; 2 a wrong command line; 3 a defect of Weft, with what to report.\n"
-          ".SH ENVIRONMENT\n.TP\n.B XDG_CACHE_HOME\nwhere compiled kernels are kept: in its folder weft (~/.cache/weft).\n"
+    fputs(".SH EXIT STATUS\n0; 1 a mistake of the user's, explained; 2 a wrong command line; 3 a defect of "
+          "Weft, with what to report.\n"
+          ".SH ENVIRONMENT\n.TP\n.B XDG_CACHE_HOME\nwhere compiled kernels are kept: in its folder weft "
+          "(~/.cache/weft).\n"
           ".TP\n.B XDG_STATE_HOME\nwhere the history of the REPL is kept: weft_history (~/.weft_history).\n",
           out);
 }
@@ -127,7 +130,9 @@ static void write_bash(FILE *out) {
           out);
     for (int i = 0; i < command_count; i++)
         fprintf(out, "%s ", commands[i].name);
-    fputs("help version\"\n        COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n        return\n    fi\n    case $before in\n", out);
+    fputs("help version\"\n        COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n        return\n    "
+          "fi\n    case $before in\n",
+          out);
     for (int i = 0; i < OPTION_COUNT; i++) {
         char name[32];
         option_name(&options[i], name);
@@ -159,7 +164,8 @@ static void write_bash(FILE *out) {
           "    if [[ $current == -* || -z $endings ]]; then\n"
           "        COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
           "    else\n"
-          "        COMPREPLY=($(compgen -d -S / -- \"$current\") $(compgen -f -X \"!*.@($endings)\" -- \"$current\"))\n"
+          "        COMPREPLY=($(compgen -d -S / -- \"$current\") $(compgen -f -X \"!*.@($endings)\" -- "
+          "\"$current\"))\n"
           "        compopt -o nospace 2>/dev/null\n"
           "    fi\n"
           "}\n"
@@ -201,7 +207,9 @@ static void put_zsh_option(FILE *out, const struct option_info *option) {
 }
 
 static void write_zsh(FILE *out) {
-    fputs("#compdef weft\n# Completion of weft in zsh; made by `weft help --zsh`.\n_weft() {\n    local -a commands\n    commands=(\n", out);
+    fputs("#compdef weft\n# Completion of weft in zsh; made by `weft help --zsh`.\n_weft() {\n    local -a "
+          "commands\n    commands=(\n",
+          out);
     for (int i = 0; i < command_count; i++) {
         fprintf(out, "        '%s:", commands[i].name);
         put_zsh(out, commands[i].summary);
@@ -217,14 +225,17 @@ static void write_zsh(FILE *out) {
             if (commands[i].options >> k & 1)
                 put_zsh_option(out, &options[k]);
         const char *files = endings(&commands[i]);
-        fprintf(out, *files ? "            '*:file:_files -g \"*.(%s)(-.)\"' ;;\n" : "            '*: :' ;;\n", files);
+        fprintf(out,
+                *files ? "            '*:file:_files -g \"*.(%s)(-.)\"' ;;\n" : "            '*: :' ;;\n",
+                files);
     }
     fputs("    help) _describe command commands ;;\n    esac\n}\n_weft \"$@\"\n", out);
 }
 
 bool manual_write(FILE *out, const char *what) {
     static const char page[] = "--man-";
-    const struct command *command = strncmp(what, page, sizeof page - 1) == 0 ? command_find(what + sizeof page - 1) : NULL;
+    const struct command *command =
+        strncmp(what, page, sizeof page - 1) == 0 ? command_find(what + sizeof page - 1) : NULL;
     if (command)
         put_command_page(out, command);
     else if (strcmp(what, "--man") == 0)

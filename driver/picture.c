@@ -40,15 +40,18 @@ static double pixel(const struct picture *p, int64_t image, int64_t channel, int
     return mean > 1 ? 1 : mean > 0 ? mean : 0;
 }
 
-static void put_colour(struct strbuf *out, const struct picture *p, const char *where, int64_t image, int64_t y, int64_t x) {
+static void put_colour(struct strbuf *out, const struct picture *p, const char *where, int64_t image,
+                       int64_t y, int64_t x) {
     int rgb[3];
     for (int c = 0; c < 3; c++)
         rgb[c] = (int)(255 * pixel(p, image, c, y, x) + 0.5);
     strbuf_printf(out, "\033[%s;2;%d;%d;%dm", where, rgb[0], rgb[1], rgb[2]);
 }
 
-/* Of two pixels, one above the other: the upper half block has the colour of the text, the rest that of the ground. */
-static void put_cell(struct strbuf *out, const struct picture *p, int64_t image, int64_t y, int64_t x, bool in_colour) {
+/* Of two pixels, one above the other: the upper half block has the colour of the text, the rest that of the
+ * ground. */
+static void put_cell(struct strbuf *out, const struct picture *p, int64_t image, int64_t y, int64_t x,
+                     bool in_colour) {
     static const char shades[] = " .:-=+*#%@";
     if (in_colour) {
         put_colour(out, p, "38", image, y, x);

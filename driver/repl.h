@@ -1,5 +1,5 @@
-/* driver/repl.h: weft repl: definitions, expressions over tensors through the JIT, and commands that begin with a colon. No
- * mistake ends the session; Ctrl-C stops the computation.
+/* driver/repl.h: weft repl: definitions, expressions over tensors through the JIT, and commands that begin
+ * with a colon. No mistake ends the session; Ctrl-C stops the computation.
  *
  *     repl.c           the terminal: lines, completion, history
  *     repl_run.c       evaluation: variables and weights that live from text to text
@@ -32,10 +32,12 @@ struct kept_value *kept_find(const struct kept_values *values, const char *name)
 /* Keeps a value under its name, in place of an older one. Takes the bytes. */
 void repl_take_variable(struct repl *r, const char *name, const struct type *type, void *bytes);
 void repl_evaluate_text(struct repl *r, const char *text, bool show_time);
-/* An expression's value, without showing it: its only or last tensor. The caller frees *bytes. false: reported. */
+/* An expression's value, without showing it: its only or last tensor. The caller frees *bytes. false:
+ * reported. */
 bool repl_value(struct repl *r, const char *text, const struct type **type, void **bytes);
 /* One text through the front end. NULL: nothing to run (it has been said why). */
-struct function *repl_understand(struct repl *r, const char *text, struct arena *arena, const char **assigned);
+struct function *repl_understand(struct repl *r, const char *text, struct arena *arena,
+                                 const char **assigned);
 struct program *repl_compile(struct repl *r, struct function *f);
 void repl_show_diagnostics(struct repl *r);
 void repl_forget(struct repl *r); /* at the end */

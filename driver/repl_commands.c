@@ -43,7 +43,8 @@ static void look(struct repl *r, const char *text, enum look what) {
         function_print(f, &out);
     else if (p && what == LOOK_PLAN)
         plan_print(p->plan, &out);
-    const char *code = p && what == LOOK_ASM ? r->session.codegen->assembly(p->compiled, r->session.diags) : NULL;
+    const char *code =
+        p && what == LOOK_ASM ? r->session.codegen->assembly(p->compiled, r->session.diags) : NULL;
     fputs(code ? code : out.text, stdout);
     program_destroy(&r->session, p);
     repl_show_diagnostics(r);
@@ -75,7 +76,8 @@ static void command_show(struct repl *r, const char *text) {
     if (picture_draw(&out, type, bytes, isatty(STDOUT_FILENO)))
         fputs(out.text, stdout);
     else
-        fprintf(stderr, ":show draws f32 of [H,W], [C,H,W] or [B,C,H,W] with values from 0 to 1; this is %s\n",
+        fprintf(stderr,
+                ":show draws f32 of [H,W], [C,H,W] or [B,C,H,W] with values from 0 to 1; this is %s\n",
                 type_text(r->session.types, type));
     free(bytes);
 }
@@ -85,7 +87,8 @@ static void command_save(struct repl *r, const char *text) {
     const struct type *type;
     void *bytes;
     size_t length = strcspn(text, " \t");
-    const char *path = arena_strndup(r->session.arena, text, length), *expr = text + length + strspn(text + length, " \t");
+    const char *path = arena_strndup(r->session.arena, text, length),
+               *expr = text + length + strspn(text + length, " \t");
     if (!*expr) {
         fprintf(stderr, ":save wants FILE EXPR: `:save x.npy x`\n");
         return;
@@ -101,7 +104,8 @@ static void command_save(struct repl *r, const char *text) {
 static void command_read(struct repl *r, const char *text) {
     struct given given;
     size_t length = strcspn(text, " \t");
-    const char *name = arena_strndup(r->session.arena, text, length), *path = text + length + strspn(text + length, " \t");
+    const char *name = arena_strndup(r->session.arena, text, length),
+               *path = text + length + strspn(text + length, " \t");
     bool is_file = strchr(path, '.') != NULL;
     if (!*path || !is_file || !inspection_is_name(name)) {
         fprintf(stderr, ":read wants NAME FILE, a .npy or .png: `:read x digit.png`\n");
@@ -113,7 +117,10 @@ static void command_read(struct repl *r, const char *text) {
     }
     enum dtype dtype;
     const char *word = weft_dtype_name(given.array.dtype);
-    const struct type *type = dtype_find(word, strlen(word), &dtype) ? type_of_sizes(r->session.types, dtype, given.array.rank, given.array.shape) : NULL;
+    const struct type *type =
+        dtype_find(word, strlen(word), &dtype)
+            ? type_of_sizes(r->session.types, dtype, given.array.rank, given.array.shape)
+            : NULL;
     void *bytes = type ? aligned_alloc(64, ((size_t)type_bytes(type) + 127) / 64 * 64) : NULL;
     if (bytes) {
         memcpy(bytes, given.array.data, (size_t)type_bytes(type));
@@ -198,10 +205,12 @@ static void explain_name(struct repl *r, const char *name) {
     struct strbuf out;
     strbuf_init(&out, arena);
     const char *nearest;
-    if (builtin_print_help(name, &out) || docs_print_entry(docs_of_library(arena, r->session.names), arena, name, &out, &nearest))
+    if (builtin_print_help(name, &out) ||
+        docs_print_entry(docs_of_library(arena, r->session.names), arena, name, &out, &nearest))
         fputs(out.text, stdout);
     else
-        fprintf(stderr, "the library has no %s%s%s%s\n", name, nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+        fprintf(stderr, "the library has no %s%s%s%s\n", name, nearest ? "; did you mean " : "",
+                nearest ? nearest : "", nearest ? "?" : "");
     arena_destroy(arena);
 }
 
@@ -210,13 +219,17 @@ static void command_list_help(struct repl *r, const char *text) {
         explain_name(r, text);
         return;
     }
-    printf("Type an expression (sum(x)), an assignment (x = randn([2, 3])), or a definition (fn f(x) = ..., model M { ... }).\n"
+    printf("Type an expression (sum(x)), an assignment (x = randn([2, 3])), or a definition (fn f(x) = ..., "
+           "model M { ... }).\n"
            "What is not finished goes on in the next line. Tab completes; Ctrl-C stops a computation.\n"
-           "`use nn` brings layers; `m = nn.Linear(3)` makes one, `m(x)` calls it. A model's `train` is called like a function, and\n"
-           "moves its weights. A definition replaces an older one: what was made with it is made anew, and keeps its weights.\n\n");
+           "`use nn` brings layers; `m = nn.Linear(3)` makes one, `m(x)` calls it. A model's `train` is "
+           "called like a function, and\n"
+           "moves its weights. A definition replaces an older one: what was made with it is made anew, and "
+           "keeps its weights.\n\n");
     for (int i = 0; i < REPL_COMMANDS; i++)
         printf("  :%-8s %-9s  %s\n", repl_commands[i].name, repl_commands[i].argument, repl_commands[i].help);
-    printf("\nThe beginning of a command is enough: `:t x`. docs/tour.md begins here and ends with a diffusion model.\n");
+    printf("\nThe beginning of a command is enough: `:t x`. docs/tour.md begins here and ends with a "
+           "diffusion model.\n");
 }
 
 /* ---- finding a command ---- */
@@ -240,7 +253,8 @@ static const struct repl_command *find_command(const char *name, size_t length) 
 void repl_command(struct repl *r, const char *line) {
     size_t length = strcspn(line, " \t");
     const char *rest = line + length + strspn(line + length, " \t");
-    const struct repl_command *command = length == 1 && *line == '?' ? &repl_commands[0] : find_command(line, length);
+    const struct repl_command *command =
+        length == 1 && *line == '?' ? &repl_commands[0] : find_command(line, length);
     if (command) {
         if (*command->argument && *command->argument != '[' && !*rest)
             fprintf(stderr, ":%s wants %s\n", command->name, command->argument);
@@ -252,13 +266,15 @@ void repl_command(struct repl *r, const char *line) {
     for (int i = 0; i < REPL_COMMANDS; i++)
         names[i] = repl_commands[i].name;
     const char *nearest = nearest_name(arena_strndup(r->session.arena, line, length), names, REPL_COMMANDS);
-    fprintf(stderr, "there is no command :%.*s; %s%s\n", (int)length, line, nearest ? "did you mean :" : ":help lists them", nearest ? nearest : "");
+    fprintf(stderr, "there is no command :%.*s; %s%s\n", (int)length, line,
+            nearest ? "did you mean :" : ":help lists them", nearest ? nearest : "");
 }
 
 const char *repl_plain_command(const char *text) {
     static const struct {
         const char *word, *command;
-    } words[] = {{"exit", "quit"}, {"exit()", "quit"}, {"quit", "quit"}, {"quit()", "quit"}, {"help", "help"}, {"help()", "help"}, {"?", "help"}};
+    } words[] = {{"exit", "quit"}, {"exit()", "quit"}, {"quit", "quit"}, {"quit()", "quit"},
+                 {"help", "help"}, {"help()", "help"}, {"?", "help"}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcmp(text, words[i].word) == 0)
             return words[i].command;

@@ -1,5 +1,5 @@
-/* driver/repl_run.c: a text of the REPL through the front end, the compiler and the machine. What it assigns lives on under
- * its name; so do the weights of the instances that it uses, from their first values on. */
+/* driver/repl_run.c: a text of the REPL through the front end, the compiler and the machine. What it assigns
+ * lives on under its name; so do the weights of the instances that it uses, from their first values on. */
 #include "driver/repl.h"
 
 #include "driver/progress.h"
@@ -27,13 +27,15 @@ struct kept_value *kept_find(const struct kept_values *values, const char *name)
     return NULL;
 }
 
-static void keep(struct repl *r, struct kept_values *values, const char *name, const struct type *type, void *bytes) {
+static void keep(struct repl *r, struct kept_values *values, const char *name, const struct type *type,
+                 void *bytes) {
     struct kept_value *old = kept_find(values, name);
     if (old) {
         free(old->bytes);
         *old = (struct kept_value){old->name, type, bytes};
     } else {
-        VEC_PUSH(r->session.arena, &values->at, ((struct kept_value){arena_strdup(r->session.arena, name), type, bytes}));
+        VEC_PUSH(r->session.arena, &values->at,
+                 ((struct kept_value){arena_strdup(r->session.arena, name), type, bytes}));
     }
 }
 
@@ -66,7 +68,8 @@ static void tell_remade(struct repl *r) {
         printf("made anew: %s\n", names_text(r->session.arena, names, count));
 }
 
-struct function *repl_understand(struct repl *r, const char *text, struct arena *arena, const char **assigned) {
+struct function *repl_understand(struct repl *r, const char *text, struct arena *arena,
+                                 const char **assigned) {
     const char *name = arena_printf(r->session.arena, "<repl:%d>", ++r->line_number), *shown = NULL;
     const struct source *source = source_create(r->session.arena, name, text, strlen(text));
     bool is_definition;
@@ -148,7 +151,8 @@ struct outcome {
     void **bytes;
 };
 
-static void take_result(struct repl *r, const struct plan_argument *a, void *bytes, const struct outcome *outcome) {
+static void take_result(struct repl *r, const struct plan_argument *a, void *bytes,
+                        const struct outcome *outcome) {
     if (outcome->bytes) {
         free(*outcome->bytes);
         *outcome->bytes = bytes;
@@ -164,7 +168,8 @@ static void take_result(struct repl *r, const struct plan_argument *a, void *byt
     }
 }
 
-static void take_results(struct repl *r, const struct program_entry *entry, void **values, bool ok, const struct outcome *outcome) {
+static void take_results(struct repl *r, const struct program_entry *entry, void **values, bool ok,
+                         const struct outcome *outcome) {
     for (int i = 0; i < entry->plan->arguments.count; i++) {
         const struct plan_argument *a = &entry->plan->arguments.at[i];
         if (a->role != WEFT_RESULT && a->role != WEFT_REPORT)

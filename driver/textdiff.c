@@ -1,5 +1,5 @@
-/* driver/textdiff.c: the difference of two texts. The lines that both have are a longest common subsequence, found in a table
- * of their lengths (Wagner & Fischer 1974), between the heads and tails that are equal. */
+/* driver/textdiff.c: the difference of two texts. The lines that both have are a longest common subsequence,
+ * found in a table of their lengths (Wagner & Fischer 1974), between the heads and tails that are equal. */
 #include "driver/textdiff.h"
 
 #include "base/vec.h"
@@ -54,14 +54,18 @@ static void compare_middle(struct difference *d, int a0, int a1, int b0, int b1)
         common = ARENA_ARRAY(d->arena, int32_t, (rows + 1) * (columns + 1));
         for (int r = rows - 1; r >= 0; r--)
             for (int c = columns - 1; c >= 0; c--) {
-                int32_t below = common[(r + 1) * (columns + 1) + c], beside = common[r * (columns + 1) + c + 1];
+                int32_t below = common[(r + 1) * (columns + 1) + c],
+                        beside = common[r * (columns + 1) + c + 1];
                 bool same = is_equal(&d->a.at[a0 + r], &d->b.at[b0 + c]);
-                common[r * (columns + 1) + c] = same ? common[(r + 1) * (columns + 1) + c + 1] + 1 : below > beside ? below : beside;
+                common[r * (columns + 1) + c] = same             ? common[(r + 1) * (columns + 1) + c + 1] + 1
+                                                : below > beside ? below
+                                                                 : beside;
             }
     }
     while (i < rows || j < columns) {
         bool same = common && i < rows && j < columns && is_equal(&d->a.at[a0 + i], &d->b.at[b0 + j]);
-        bool removes = i < rows && (j == columns || !common || common[(i + 1) * (columns + 1) + j] >= common[i * (columns + 1) + j + 1]);
+        bool removes = i < rows && (j == columns || !common ||
+                                    common[(i + 1) * (columns + 1) + j] >= common[i * (columns + 1) + j + 1]);
         if (same) {
             push(d, ' ', &d->a.at[a0 + i++]);
             j++;
@@ -87,7 +91,8 @@ static int write_hunk(struct strbuf *out, const struct difference *d, int from, 
         in_a += d->changes.at[to].kind != '+';
         in_b += d->changes.at[to].kind != '-';
     }
-    strbuf_printf(out, "@@ -%d,%d +%d,%d @@\n", in_a ? line_a : line_a - 1, in_a, in_b ? line_b : line_b - 1, in_b);
+    strbuf_printf(out, "@@ -%d,%d +%d,%d @@\n", in_a ? line_a : line_a - 1, in_a, in_b ? line_b : line_b - 1,
+                  in_b);
     for (int i = from; i < to; i++) {
         const struct line *line = d->changes.at[i].line;
         strbuf_putc(out, d->changes.at[i].kind);
@@ -99,11 +104,13 @@ static int write_hunk(struct strbuf *out, const struct difference *d, int from, 
 }
 
 void text_diff(struct strbuf *out, const char *name, const char *before, const char *after) {
-    struct difference d = {.arena = out->arena, .a = lines_of(out->arena, before), .b = lines_of(out->arena, after)};
+    struct difference d = {
+        .arena = out->arena, .a = lines_of(out->arena, before), .b = lines_of(out->arena, after)};
     int head = 0, tail = 0, line_a = 1, line_b = 1;
     while (head < d.a.count && head < d.b.count && is_equal(&d.a.at[head], &d.b.at[head]))
         push(&d, ' ', &d.a.at[head++]);
-    while (head + tail < d.a.count && head + tail < d.b.count && is_equal(&d.a.at[d.a.count - 1 - tail], &d.b.at[d.b.count - 1 - tail]))
+    while (head + tail < d.a.count && head + tail < d.b.count &&
+           is_equal(&d.a.at[d.a.count - 1 - tail], &d.b.at[d.b.count - 1 - tail]))
         tail++;
     compare_middle(&d, head, d.a.count - tail, head, d.b.count - tail);
     for (int i = d.a.count - tail; i < d.a.count; i++)

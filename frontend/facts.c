@@ -14,7 +14,8 @@ struct facts *facts_create(struct arena *arena, const struct source *source) {
     return facts;
 }
 
-/* Whether an editor would show the two the same way: tensors by their type, anything else by its kind and value. */
+/* Whether an editor would show the two the same way: tensors by their type, anything else by its kind and
+ * value. */
 static bool looks_equal(struct datum a, struct datum b) {
     if (a.kind != b.kind)
         return false;

@@ -1,9 +1,9 @@
-/* frontend/facts.h: what an elaboration saw in one text: the values that its expressions had and its names were bound
- * to. The elaborator notes them where it is asked to (frontend_set_facts) and knows nothing of who reads them: editors
- * (inspect.h). The front end holds a pointer that is NULL in every other use.
+/* frontend/facts.h: what an elaboration saw in one text: the values that its expressions had and its names
+ * were bound to. The elaborator notes them where it is asked to (frontend_set_facts) and knows nothing of who
+ * reads them: editors (inspect.h). The front end holds a pointer that is NULL in every other use.
  *
- * An expression of a module is evaluated once for each instance and call; a few different values are kept, the first
- * first. Facts live in the arena of the elaboration: they point to its values. */
+ * An expression of a module is evaluated once for each instance and call; a few different values are kept,
+ * the first first. Facts live in the arena of the elaboration: they point to its values. */
 #ifndef FRONTEND_FACTS_H
 #define FRONTEND_FACTS_H
 
@@ -21,8 +21,8 @@ struct fact {
 struct facts {
     struct arena *arena;
     const struct source *source; /* the text they are about */
-    struct map of_expr; /* struct expr to struct fact */
-    struct map of_name; /* a binding's span to struct fact */
+    struct map of_expr;          /* struct expr to struct fact */
+    struct map of_name;          /* a binding's span to struct fact */
 };
 
 struct facts *facts_create(struct arena *arena, const struct source *source);

@@ -1,6 +1,8 @@
-/* frontend/inspect.c: a text and all that is known of its places (inspect.h): making one, and where its names lead. */
+/* frontend/inspect.c: a text and all that is known of its places (inspect.h): making one, and where its names
+ * lead. */
 #include "frontend/inspect_parts.h"
 
+#include "frontend/library.h"
 #include "frontend/visit.h"
 
 #include <string.h>
@@ -18,7 +20,8 @@ static bool has_defaults(const struct item *item) {
 /* What needs a number or list of the elaboration is there for other functions. */
 static bool stands_alone(const struct entry *entry) {
     for (int i = 0; i < entry->param_count; i++)
-        if (entry->params[i].kind == PARAM_OTHER && !entry->params[i].has_default && !entry->params[i].optional)
+        if (entry->params[i].kind == PARAM_OTHER && !entry->params[i].has_default &&
+            !entry->params[i].optional)
             return false;
     return true;
 }
@@ -34,8 +37,8 @@ static void elaborate_model(struct inspection *in, const struct module *module) 
         VEC_PUSH(in->arena, &in->graphs, (const struct graph *)instance_graph(instance));
 }
 
-/* Of a text that cannot be read whole, what can be read is elaborated for what it tells; only what the reading said
- * is kept of the messages. */
+/* Of a text that cannot be read whole, what can be read is elaborated for what it tells; only what the
+ * reading said is kept of the messages. */
 static void elaborate(struct inspection *in, bool is_whole) {
     int messages = diags_count(in->diags);
     for (int i = 0; i < in->file->models.count; i++) {
@@ -47,7 +50,8 @@ static void elaborate(struct inspection *in, bool is_whole) {
         diags_truncate(in->diags, messages);
 }
 
-struct inspection *inspection_create(struct arena *arena, const struct source *source, const struct inspection_options *options) {
+struct inspection *inspection_create(struct arena *arena, const struct source *source,
+                                     const struct inspection_options *options) {
     struct inspection *in = ARENA_NEW(arena, struct inspection);
     in->arena = arena;
     in->source = source;
@@ -69,12 +73,15 @@ struct inspection *inspection_create(struct arena *arena, const struct source *s
     if (!in->file->ast)
         in->file->ast = parse_file(arena, in->interner, source, diags_create(arena));
     elaborate(in, is_whole);
+    inspect_unreached(in);
     in->names = names_read(in->frontend, arena, in->file, in->facts);
-    in->tokens = tokens_read(arena, in->interner, source, 0, source->length, &in->comments, diags_create(arena));
+    in->tokens =
+        tokens_read(arena, in->interner, source, 0, source->length, &in->comments, diags_create(arena));
     return in;
 }
 
-struct inspection *inspection_of_line(struct frontend *fe, struct arena *arena, const char *line, struct model_file *here) {
+struct inspection *inspection_of_line(struct frontend *fe, struct arena *arena, const char *line,
+                                      struct model_file *here) {
     struct inspection *in = ARENA_NEW(arena, struct inspection);
     in->arena = arena;
     in->source = source_create(arena, here->path, line, strlen(line));
@@ -95,6 +102,17 @@ const struct diags *inspection_diags(const struct inspection *in) {
 
 const struct source *inspection_source(const struct inspection *in) {
     return in->source;
+}
+
+bool inspection_is_library(const struct inspection *in) {
+    for (int i = 0; i < library_file_count; i++) {
+        size_t length = strlen(library_files[i].name), whole = strlen(in->source->name);
+        bool ends = whole > length && strcmp(in->source->name + whole - length, library_files[i].name) == 0;
+        if (ends && in->source->name[whole - length - 1] == '/' &&
+            (strstr(in->source->name, "/lib/") || strstr(in->source->name, "/library-")))
+            return true;
+    }
+    return false;
 }
 
 int inspection_graph_count(const struct inspection *in) {
@@ -129,8 +147,8 @@ const char *inspection_file(const struct inspection *in, int index) {
 static bool is_same(const struct symbol *a, const struct symbol *b) {
     if (a == b)
         return true;
-    return a->kind != SYMBOL_FIELD && a->name == b->name && span_is_known(a->span) && a->span.source == b->span.source &&
-           a->span.begin == b->span.begin;
+    return a->kind != SYMBOL_FIELD && a->name == b->name && span_is_known(a->span) &&
+           a->span.source == b->span.source && a->span.begin == b->span.begin;
 }
 
 /* A file is declared by its first byte. */
@@ -190,7 +208,7 @@ bool inspection_is_name(const char *text) {
 /* The weights of an instance that exist, and those below it. */
 static void write_weights(struct strbuf *out, struct datum d, int *left) {
     if (datum_is_sequence(d)) {
-        for (int i = 0; i < d.list->count && *left > 0; i++)
+        for (int i = 0; i<d.list->count && * left> 0; i++)
             write_weights(out, d.list->at[i], left);
         return;
     }
@@ -207,8 +225,10 @@ static void write_weights(struct strbuf *out, struct datum d, int *left) {
             strbuf_putc(out, '\n');
         }
     }
-    for (int i = 0; i < instance->anonymous.count && *left > 0; i++)
-        write_weights(out, (struct datum){.kind = DATUM_INSTANCE, .instance = instance->anonymous.at[i].instance}, left);
+    for (int i = 0; i<instance->anonymous.count && * left> 0; i++)
+        write_weights(out,
+                      (struct datum){.kind = DATUM_INSTANCE, .instance = instance->anonymous.at[i].instance},
+                      left);
 }
 
 static const char *declaration_of(struct inspection *in, const struct symbol *symbol) {
@@ -225,7 +245,8 @@ static const char *declaration_of(struct inspection *in, const struct symbol *sy
     if (symbol->file)
         return arena_printf(in->arena, "use %s", symbol->name);
     if (symbol->kind == SYMBOL_CONST && symbol->value)
-        return arena_printf(in->arena, "const %s = %s", symbol->name, text_of_span(in->arena, symbol->value->span, 200));
+        return arena_printf(in->arena, "const %s = %s", symbol->name,
+                            text_of_span(in->arena, symbol->value->span, 200));
     if (symbol->kind == SYMBOL_DIM)
         return arena_printf(in->arena, "%s  // a size", symbol->name);
     return symbol->name;
@@ -241,7 +262,8 @@ static const char *doc_of(const struct symbol *symbol) {
 
 /* Where it comes from, if that is not this text. */
 static void write_origin(struct inspection *in, struct strbuf *out, const struct symbol *symbol) {
-    const struct source *source = symbol->file && symbol->file->ast ? symbol->file->ast->source : symbol->span.source;
+    const struct source *source =
+        symbol->file && symbol->file->ast ? symbol->file->ast->source : symbol->span.source;
     if (symbol->kind == SYMBOL_BUILTIN)
         strbuf_puts(out, "\n\n*builtin*");
     else if (source && source != in->source)
@@ -256,7 +278,8 @@ static const struct fact *fact_of_occurrence(const struct inspection *in, const 
 }
 
 static bool is_definition(struct datum d) {
-    return d.kind == DATUM_CLOSURE || d.kind == DATUM_MODULE || d.kind == DATUM_BUILTIN || d.kind == DATUM_NAMESPACE;
+    return d.kind == DATUM_CLOSURE || d.kind == DATUM_MODULE || d.kind == DATUM_BUILTIN ||
+           d.kind == DATUM_NAMESPACE;
 }
 
 static void write_occurrence(struct inspection *in, const struct occurrence *o, struct strbuf *out) {

@@ -1,9 +1,10 @@
-/* frontend/inspect.h: a text and all that is known of its places, for whoever writes it: the language server, the REPL.
+/* frontend/inspect.h: a text and all that is known of its places, for whoever writes it: the language server,
+ * the REPL.
  *
- * An *inspection* is one state of one text. It is read as `weft check` reads it, with the models elaborated as far as
- * mistakes allow, and then answers questions about places (bytes) of the text. Nothing is changed by a question. It
- * lives in the arena that it was made in; a text that changes is inspected anew. The elaborator does not know of this
- * file: it fills facts.h, names.h reads the tree. */
+ * An *inspection* is one state of one text. It is read as `weft check` reads it, with the models elaborated
+ * as far as mistakes allow, and then answers questions about places (bytes) of the text. Nothing is changed
+ * by a question. It lives in the arena that it was made in; a text that changes is inspected anew. The
+ * elaborator does not know of this file: it fills facts.h, names.h reads the tree. */
 #ifndef FRONTEND_INSPECT_H
 #define FRONTEND_INSPECT_H
 
@@ -17,9 +18,12 @@ struct inspection_options {
     int64_t evaluation_limit;      /* for an entry; 0: the front end's own */
 };
 /* Never NULL. The text's mistakes are in inspection_diags. */
-struct inspection *inspection_create(struct arena *arena, const struct source *source, const struct inspection_options *options);
+struct inspection *inspection_create(struct arena *arena, const struct source *source,
+                                     const struct inspection_options *options);
 const struct diags *inspection_diags(const struct inspection *in);
 const struct source *inspection_source(const struct inspection *in);
+/* Whether it is a file of the library, by its name: nn/layers.weft. */
+bool inspection_is_library(const struct inspection *in);
 /* The graphs of the models that were elaborated without a mistake. */
 int inspection_graph_count(const struct inspection *in);
 const struct graph *inspection_graph(const struct inspection *in, int index);
@@ -34,7 +38,8 @@ bool builtin_print_help(const char *name, struct strbuf *out);
 
 /* ---- what stands at a place ---- */
 
-/* What is to be shown of the name or expression at `offset`, as Markdown; *span is what it is about. false: nothing. */
+/* What is to be shown of the name or expression at `offset`, as Markdown; *span is what it is about. false:
+ * nothing. */
 bool inspection_hover(struct inspection *in, uint32_t offset, struct strbuf *out, struct span *span);
 /* Where the name at `offset` is declared: in this text, or in the source of another file. false: nowhere. */
 bool inspection_definition(struct inspection *in, uint32_t offset, struct span *out);
@@ -64,7 +69,7 @@ enum candidate_kind {
     CANDIDATE_KINDS
 };
 struct candidate {
-    const char *text;   /* what is inserted: "Linear", "pad: " */
+    const char *text; /* what is inserted: "Linear", "pad: " */
     enum candidate_kind kind;
     const char *detail; /* its declaration or type in a line, or NULL */
     const char *doc;    /* or NULL */
@@ -81,17 +86,18 @@ struct signature_help {
     const char *label; /* "Linear(out: int, bias: bool = true)" */
     const char *doc;
     struct byte_range *parameters; /* of label */
-    int parameter_count, active; /* active: -1: none of them */
+    int parameter_count, active;   /* active: -1: none of them */
 };
 bool inspection_signature(struct inspection *in, uint32_t offset, struct signature_help *out);
 
 /* ---- anonymous instances (N5) ---- */
 
-/* An instance that a method makes where it calls it, and the member that it could be: its weights have that name. */
+/* An instance that a method makes where it calls it, and the member that it could be: its weights have that
+ * name. */
 struct let_offer {
-    struct span call;     /* becomes `name` */
+    struct span call; /* becomes `name` */
     const char *name;
-    uint32_t at;          /* where `text`, the let, goes */
+    uint32_t at; /* where `text`, the let, goes */
     const char *text;
     uint32_t module_begin;
 };

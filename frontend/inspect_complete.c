@@ -1,5 +1,5 @@
-/* frontend/inspect_complete.c: what may stand at a place: completion and the call around it. The words before the place say what
- * is wanted; the text around it may be broken, so that they are read as tokens. */
+/* frontend/inspect_complete.c: what may stand at a place: completion and the call around it. The words before
+ * the place say what is wanted; the text around it may be broken, so that they are read as tokens. */
 #include "frontend/inspect_parts.h"
 
 #include "frontend/builtin.h"
@@ -16,7 +16,8 @@ struct completer {
 
 enum rank { RANK_WANTED, RANK_LOCAL, RANK_FILE, RANK_LIBRARY, RANK_BUILTIN, RANK_WORD };
 
-static void add(struct completer *c, const char *text, enum candidate_kind kind, const char *detail, const char *doc, int rank) {
+static void add(struct completer *c, const char *text, enum candidate_kind kind, const char *detail,
+                const char *doc, int rank) {
     for (int i = 0; i < c->found.count; i++)
         if (strcmp(c->found.at[i].text, text) == 0)
             return; /* an inner name hides an outer one */
@@ -27,10 +28,12 @@ static void add(struct completer *c, const char *text, enum candidate_kind kind,
 
 static enum candidate_kind kind_of_symbol(const struct symbol *symbol) {
     static const enum candidate_kind kinds[SYMBOL_KINDS] = {
-        [SYMBOL_MODULE] = CANDIDATE_MODULE,   [SYMBOL_FN] = CANDIDATE_FUNCTION,      [SYMBOL_LET] = CANDIDATE_MEMBER,
-        [SYMBOL_PARAM] = CANDIDATE_MEMBER,    [SYMBOL_BUFFER] = CANDIDATE_MEMBER,    [SYMBOL_CONST] = CANDIDATE_CONSTANT,
-        [SYMBOL_FORMAL] = CANDIDATE_VARIABLE, [SYMBOL_DIM] = CANDIDATE_CONSTANT,     [SYMBOL_VARIABLE] = CANDIDATE_VARIABLE,
-        [SYMBOL_FILE] = CANDIDATE_FILE,       [SYMBOL_BUILTIN] = CANDIDATE_FUNCTION, [SYMBOL_FIELD] = CANDIDATE_MEMBER};
+        [SYMBOL_MODULE] = CANDIDATE_MODULE,     [SYMBOL_FN] = CANDIDATE_FUNCTION,
+        [SYMBOL_LET] = CANDIDATE_MEMBER,        [SYMBOL_PARAM] = CANDIDATE_MEMBER,
+        [SYMBOL_BUFFER] = CANDIDATE_MEMBER,     [SYMBOL_CONST] = CANDIDATE_CONSTANT,
+        [SYMBOL_FORMAL] = CANDIDATE_VARIABLE,   [SYMBOL_DIM] = CANDIDATE_CONSTANT,
+        [SYMBOL_VARIABLE] = CANDIDATE_VARIABLE, [SYMBOL_FILE] = CANDIDATE_FILE,
+        [SYMBOL_BUILTIN] = CANDIDATE_FUNCTION,  [SYMBOL_FIELD] = CANDIDATE_MEMBER};
     return kinds[symbol->kind];
 }
 
@@ -40,7 +43,8 @@ static const char *detail_of_symbol(struct inspection *in, const struct symbol *
     const struct fact *fact = facts_of_name(in->facts, symbol->span);
     if (symbol->builtin)
         write_builtin_form(&out, symbol->builtin);
-    else if (fact && fact->count && symbol->kind != SYMBOL_MODULE && symbol->kind != SYMBOL_FN && symbol->kind != SYMBOL_FILE)
+    else if (fact && fact->count && symbol->kind != SYMBOL_MODULE && symbol->kind != SYMBOL_FN &&
+             symbol->kind != SYMBOL_FILE)
         write_fact(&out, in->types, fact);
     else if (symbol->item)
         strbuf_puts(&out, text_of_item(in->arena, symbol->item));
@@ -50,7 +54,9 @@ static const char *detail_of_symbol(struct inspection *in, const struct symbol *
 }
 
 static void add_symbol(struct completer *c, const struct symbol *symbol, int rank) {
-    const char *doc = symbol->item ? symbol->item->doc : symbol->kind == SYMBOL_BUILTIN ? builtin_doc(symbol->name) : NULL;
+    const char *doc = symbol->item                     ? symbol->item->doc
+                      : symbol->kind == SYMBOL_BUILTIN ? builtin_doc(symbol->name)
+                                                       : NULL;
     add(c, symbol->name, kind_of_symbol(symbol), detail_of_symbol(c->in, symbol), doc, rank);
 }
 
@@ -76,9 +82,9 @@ static void add_scope(struct completer *c, const struct scope *scope, int rank) 
 }
 
 static void add_item(struct completer *c, const struct item *item) {
-    static const enum candidate_kind kinds[] = {[ITEM_MODULE] = CANDIDATE_MODULE, [ITEM_FN] = CANDIDATE_FUNCTION,
-                                                [ITEM_TRAIN] = CANDIDATE_FUNCTION, [ITEM_LET] = CANDIDATE_MEMBER,
-                                                [ITEM_PARAM] = CANDIDATE_MEMBER,   [ITEM_BUFFER] = CANDIDATE_MEMBER};
+    static const enum candidate_kind kinds[] = {
+        [ITEM_MODULE] = CANDIDATE_MODULE, [ITEM_FN] = CANDIDATE_FUNCTION,  [ITEM_TRAIN] = CANDIDATE_FUNCTION,
+        [ITEM_LET] = CANDIDATE_MEMBER,    [ITEM_PARAM] = CANDIDATE_MEMBER, [ITEM_BUFFER] = CANDIDATE_MEMBER};
     if (item->name.text && item->kind != ITEM_USE && item->kind != ITEM_STMT)
         add(c, item->name.text, kinds[item->kind], text_of_item(c->in->arena, item), item->doc, RANK_WANTED);
 }
@@ -197,7 +203,8 @@ static const char *path_ending_at(const struct inspection *in, int i, int *first
     return out.text;
 }
 
-/* The innermost bracket that is open behind token i; -1: none. *commas counts those behind it, on its level. */
+/* The innermost bracket that is open behind token i; -1: none. *commas counts those behind it, on its level.
+ */
 static int open_bracket(const struct inspection *in, int i, int *commas) {
     int depth = 0;
     *commas = 0;
@@ -220,7 +227,8 @@ static bool in_comment_or_string(const struct inspection *in, uint32_t offset) {
         if (in->comments.at[i].span.begin < offset && offset <= in->comments.at[i].span.end)
             return true;
     for (int i = 0; i < in->tokens.count; i++)
-        if (in->tokens.at[i].kind == STR && in->tokens.at[i].span.begin < offset && offset < in->tokens.at[i].span.end)
+        if (in->tokens.at[i].kind == STR && in->tokens.at[i].span.begin < offset &&
+            offset < in->tokens.at[i].span.end)
             return true;
     return false;
 }
@@ -244,14 +252,17 @@ static bool find_call(struct inspection *in, int last, struct call_place *call) 
         return false;
     call->path = path_ending_at(in, call->opener - 1, &first);
     int before = kind_at(in, first - 1);
-    call->is_declaration = before == FN || before == TRAIN || before == MODULE || before == MODEL || before == OPTIMIZER;
+    call->is_declaration =
+        before == FN || before == TRAIN || before == MODULE || before == MODEL || before == OPTIMIZER;
     call->is_piped = kind_at(in, skip_lines(in, first - 1)) == PIPE;
     if (!call->path)
         return kind_at(in, call->opener - 1) == FN ? (call->is_declaration = true) : false;
     uint32_t at = in->tokens.at[call->opener].span.begin;
     if (!call->is_declaration && value_of_path(in, at, call->path, &call->callee))
         formals_of_datum(in->interner, call->callee, &call->item);
-    const struct symbol *symbol = call->item || strchr(call->path, '.') ? NULL : names_find(in->names, at, intern(in->interner, call->path));
+    const struct symbol *symbol = call->item || strchr(call->path, '.')
+                                      ? NULL
+                                      : names_find(in->names, at, intern(in->interner, call->path));
     if (symbol && (symbol->kind == SYMBOL_MODULE || symbol->kind == SYMBOL_FN))
         call->item = symbol->item;
     else if (symbol && symbol->made_of)
@@ -268,7 +279,8 @@ static const struct builtin *builtin_of(const struct call_place *call) {
 static void add_arguments(struct completer *c, const struct call_place *call) {
     struct arena *arena = c->in->arena;
     for (const struct formal *f = call->item ? call->item->formals : NULL; f; f = f->next)
-        add(c, arena_printf(arena, "%s: ", f->name.text), CANDIDATE_ARGUMENT, text_of_span(arena, f->span, 100), NULL, RANK_WANTED);
+        add(c, arena_printf(arena, "%s: ", f->name.text), CANDIDATE_ARGUMENT,
+            text_of_span(arena, f->span, 100), NULL, RANK_WANTED);
     const struct builtin *builtin = builtin_of(call);
     for (const char *p = builtin ? builtin->params : ""; *p;) {
         size_t length = strcspn(p, " "), name = strcspn(p, "?* ");
@@ -282,13 +294,18 @@ static void add_arguments(struct completer *c, const struct call_place *call) {
 
 static void add_types(struct completer *c) {
     for (int dtype = 0; dtype < DTYPE_COUNT; dtype++)
-        add(c, dtype_text((enum dtype)dtype), CANDIDATE_TYPE, "a dtype: f32[B, 3] is a tensor", NULL, RANK_WANTED);
+        add(c, dtype_text((enum dtype)dtype), CANDIDATE_TYPE, "a dtype: f32[B, 3] is a tensor", NULL,
+            RANK_WANTED);
     static const struct {
         const char *word, *detail;
-    } words[] = {{"int", "a number of the elaboration"},  {"float", "a number; with [...] any float dtype"},
-                 {"string", "a text of the elaboration"}, {"list", "a list of the elaboration"},
-                 {"module", "an instance"},               {"fn", "a function"},
-                 {"num", "any dtype of numbers"},         {"any", "any dtype"}};
+    } words[] = {{"int", "a number of the elaboration"},
+                 {"float", "a number; with [...] any float dtype"},
+                 {"string", "a text of the elaboration"},
+                 {"list", "a list of the elaboration"},
+                 {"module", "an instance"},
+                 {"fn", "a function"},
+                 {"num", "any dtype of numbers"},
+                 {"any", "any dtype"}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         add(c, words[i].word, CANDIDATE_TYPE, words[i].detail, NULL, RANK_WANTED);
 }
@@ -307,7 +324,8 @@ static void add_files(struct completer *c) {
 static void add_ambients(struct completer *c) {
     static const char *const names[] = {"training", "precision", "weights", "rng"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        add(c, arena_printf(c->in->arena, "%s: ", names[i]), CANDIDATE_WORD, NULL, builtin_doc(names[i]), RANK_WANTED);
+        add(c, arena_printf(c->in->arena, "%s: ", names[i]), CANDIDATE_WORD, NULL, builtin_doc(names[i]),
+            RANK_WANTED);
 }
 
 static void add_words(struct completer *c) {
@@ -325,12 +343,13 @@ static void add_names(struct completer *c, uint32_t offset) {
             if (!scope->in_order || scope->symbols.at[i]->span.end < offset)
                 add_symbol(c, scope->symbols.at[i], scope->outer ? RANK_LOCAL : RANK_FILE);
     int rank = RANK_FILE;
-    for (const struct scope *scope = c->in->file->scope; scope; scope = scope->parent, rank += rank < RANK_BUILTIN)
+    for (const struct scope *scope = c->in->file->scope; scope;
+         scope = scope->parent, rank += rank < RANK_BUILTIN)
         add_scope(c, scope, rank);
 }
 
-/* Behind a point. What stands before it is a name that is known; else the text with a name put in behind the point is
- * inspected, and its elaboration tells. */
+/* Behind a point. What stands before it is a name that is known; else the text with a name put in behind the
+ * point is inspected, and its elaboration tells. */
 static void complete_member(struct completer *c, int point, uint32_t offset) {
     struct inspection *in = c->in;
     int first;
@@ -340,7 +359,8 @@ static void complete_member(struct completer *c, int point, uint32_t offset) {
         add_members(c, d);
         return;
     }
-    const struct symbol *symbol = path && !strchr(path, '.') ? names_find(in->names, offset, intern(in->interner, path)) : NULL;
+    const struct symbol *symbol =
+        path && !strchr(path, '.') ? names_find(in->names, offset, intern(in->interner, path)) : NULL;
     if (symbol && symbol->made_of) {
         add_module_members(c, symbol->made_of);
         return;
@@ -349,7 +369,8 @@ static void complete_member(struct completer *c, int point, uint32_t offset) {
         return; /* a line of the REPL: nothing is elaborated for it */
     static const char placeholder[] = "weft_here";
     uint32_t at = in->tokens.at[point].span.end;
-    const char *text = arena_printf(in->arena, "%.*s%s%s", (int)at, in->source->text, placeholder, in->source->text + offset);
+    const char *text = arena_printf(in->arena, "%.*s%s%s", (int)at, in->source->text, placeholder,
+                                    in->source->text + offset);
     const struct source *source = source_create(in->arena, in->source->name, text, strlen(text));
     const struct inspection *patched = inspection_create(in->arena, source, &in->options);
     const struct expr *x = expr_at(patched->file->ast, at + 1);
@@ -388,7 +409,8 @@ static bool wants_type(struct inspection *in, int last, const struct call_place 
         return true;
     if (kind != ':')
         return false;
-    return before == PARAM || before == BUFFER || before == LET || before == CONST || (in_call && call->is_declaration);
+    return before == PARAM || before == BUFFER || before == LET || before == CONST ||
+           (in_call && call->is_declaration);
 }
 
 int inspection_complete(struct inspection *in, uint32_t offset, uint32_t *begin, struct candidate **out) {
@@ -433,7 +455,8 @@ static void label_of_item(struct label *label, const struct item *item) {
     for (const struct formal *f = item->formals; f; f = f->next) {
         int begin = (int)label->text.length;
         strbuf_puts(&label->text, text_of_span(label->text.arena, f->span, 200));
-        VEC_PUSH(label->text.arena, &label->parameters, ((struct byte_range){begin, (int)label->text.length}));
+        VEC_PUSH(label->text.arena, &label->parameters,
+                 ((struct byte_range){begin, (int)label->text.length}));
         strbuf_puts(&label->text, f->next ? ", " : "");
     }
     strbuf_putc(&label->text, ')');
@@ -452,7 +475,8 @@ static void label_of_builtin(struct label *label, const struct builtin *builtin)
 }
 
 /* The parameter that the tokens behind the last comma name, else the one of that number. */
-static int active_parameter(struct inspection *in, const struct call_place *call, const struct label *label, int last) {
+static int active_parameter(struct inspection *in, const struct call_place *call, const struct label *label,
+                            int last) {
     int from = last;
     for (int depth = 0; from > call->opener; from--) {
         int kind = kind_at(in, from);
@@ -490,7 +514,8 @@ bool inspection_signature(struct inspection *in, uint32_t offset, struct signatu
         return false;
     *out = (struct signature_help){.label = label.text.text, .parameter_count = label.parameters.count};
     out->doc = call.item ? call.item->doc : builtin_doc(builtin_of(&call)->name);
-    out->parameters = arena_memdup(in->arena, label.parameters.at, sizeof *label.parameters.at * (size_t)label.parameters.count);
+    out->parameters = arena_memdup(in->arena, label.parameters.at,
+                                   sizeof *label.parameters.at * (size_t)label.parameters.count);
     out->active = active_parameter(in, &call, &label, last);
     return true;
 }

@@ -1,5 +1,5 @@
-/* frontend/inspect_lets.c: instances that a method makes without a name (N5), and the `let` that would give each its
- * name: the one that its weights have already, so that checkpoints still fit. */
+/* frontend/inspect_lets.c: instances that a method makes without a name (N5), and the `let` that would give
+ * each its name: the one that its weights have already, so that checkpoints still fit. */
 #include "frontend/inspect_parts.h"
 
 #include "frontend/visit.h"
@@ -44,7 +44,8 @@ static bool has_member(const struct item *module, const char *name) {
 static uint32_t place_of_let(const struct item *module) {
     const struct source *source = module->span.source;
     const struct item *last = NULL;
-    for (const struct item *m = module->members; m && m->kind != ITEM_FN && m->kind != ITEM_TRAIN && m->kind != ITEM_MODULE; m = m->next)
+    for (const struct item *m = module->members;
+         m && m->kind != ITEM_FN && m->kind != ITEM_TRAIN && m->kind != ITEM_MODULE; m = m->next)
         last = m;
     uint32_t at = last ? last->span.end : module_body_begin(module);
     while (last && at < source->length && source->text[at] != '\n') /* behind a comment of that line */
@@ -59,14 +60,16 @@ static void offer(void *data, const struct expr *x) {
         return;
     const struct instance *instance = fact->values[0].instance;
     const char *name = instance->path;
-    bool is_anonymous = name && !strchr(name, '.') && instance->owner && instance->owner->module->item == f->module;
+    bool is_anonymous =
+        name && !strchr(name, '.') && instance->owner && instance->owner->module->item == f->module;
     if (!is_anonymous || has_member(f->module, name) || !can_move(f, x))
         return;
     for (int i = 0; i < f->offers.count; i++)
         if (strcmp(f->offers.at[i].name, name) == 0 && f->offers.at[i].module_begin == f->module->span.begin)
             return; /* two places share it */
     uint32_t at = place_of_let(f->module);
-    const char *call = arena_strndup(f->in->arena, f->in->source->text + x->span.begin, x->span.end - x->span.begin);
+    const char *call =
+        arena_strndup(f->in->arena, f->in->source->text + x->span.begin, x->span.end - x->span.begin);
     const char *text = arena_printf(f->in->arena, "\n  let %s = %s", name, call);
     VEC_PUSH(f->in->arena, &f->offers, ((struct let_offer){x->span, name, at, text, f->module->span.begin}));
     VEC_PUSH(f->in->arena, &f->instances, instance);
@@ -91,8 +94,8 @@ static bool is_like(const struct instance *a, const struct instance *b) {
     return a->owner == b->owner && a->module == b->module;
 }
 
-/* Those that stay without a name are counted anew: linear_1 alone would become linear_0, and the let that has this name
- * its rival. So all of a kind move, or none. */
+/* Those that stay without a name are counted anew: linear_1 alone would become linear_0, and the let that has
+ * this name its rival. So all of a kind move, or none. */
 static bool all_move(const struct finder *f, const struct instance *instance) {
     int moving = 0, all = 0;
     for (int i = 0; i < f->instances.count; i++)
@@ -125,7 +128,8 @@ const char *inspection_with_lets(struct inspection *in) {
     VEC(struct edit) edits = {0};
     for (int i = 0; i < count; i++) {
         VEC_PUSH(in->arena, &edits, ((struct edit){offers[i].at, offers[i].at, offers[i].text}));
-        VEC_PUSH(in->arena, &edits, ((struct edit){offers[i].call.begin, offers[i].call.end, offers[i].name}));
+        VEC_PUSH(in->arena, &edits,
+                 ((struct edit){offers[i].call.begin, offers[i].call.end, offers[i].name}));
     }
     for (int i = 1; i < edits.count; i++) /* by their places; those of one place as they came */
         for (int k = i; k > 0 && edits.at[k].begin < edits.at[k - 1].begin; k--) {

@@ -1,4 +1,5 @@
-/* frontend/inspect_outline.c: what concerns the whole text: its outline, its names by kind, types to be shown in it. */
+/* frontend/inspect_outline.c: what concerns the whole text: its outline, its names by kind, types to be shown
+ * in it. */
 #include "frontend/inspect_parts.h"
 
 #include "frontend/grammar.tab.h"
@@ -11,16 +12,17 @@
 static struct outline *outline_of_items(struct arena *arena, const struct item *item);
 
 static struct outline *outline_of_item(struct arena *arena, const struct item *item) {
-    static const enum outline_kind kinds[] = {[ITEM_MODULE] = OUTLINE_MODEL,  [ITEM_LET] = OUTLINE_MEMBER,
-                                              [ITEM_PARAM] = OUTLINE_WEIGHT,  [ITEM_BUFFER] = OUTLINE_WEIGHT,
-                                              [ITEM_FN] = OUTLINE_FUNCTION,   [ITEM_TRAIN] = OUTLINE_FUNCTION,
-                                              [ITEM_STMT] = OUTLINE_CONSTANT, [ITEM_USE] = OUTLINE_MEMBER};
+    static const enum outline_kind kinds[] = {
+        [ITEM_MODULE] = OUTLINE_MODEL,  [ITEM_LET] = OUTLINE_MEMBER,  [ITEM_PARAM] = OUTLINE_WEIGHT,
+        [ITEM_BUFFER] = OUTLINE_WEIGHT, [ITEM_FN] = OUTLINE_FUNCTION, [ITEM_TRAIN] = OUTLINE_FUNCTION,
+        [ITEM_STMT] = OUTLINE_CONSTANT, [ITEM_USE] = OUTLINE_MEMBER};
     const struct ident *name = item->kind == ITEM_STMT ? &item->stmt->name : &item->name;
     bool is_constant = item->kind == ITEM_STMT && item->stmt->kind == STMT_CONST;
     if (item->kind == ITEM_USE || (item->kind == ITEM_STMT && !is_constant) || !name->text)
         return NULL;
     struct outline *out = ARENA_NEW(arena, struct outline);
-    *out = (struct outline){.name = name->text, .kind = kinds[item->kind], .span = item->span, .name_span = name->span};
+    *out = (struct outline){
+        .name = name->text, .kind = kinds[item->kind], .span = item->span, .name_span = name->span};
     const char *text = text_of_item(arena, item);
     out->detail = item->kind == ITEM_STMT ? NULL : text;
     out->children = outline_of_items(arena, item->members);
@@ -47,10 +49,21 @@ const struct outline *inspection_outline(struct inspection *in) {
 
 /* ---- words ---- */
 
-enum word_kind { WORD_NAMESPACE, WORD_CLASS, WORD_FUNCTION, WORD_METHOD, WORD_PARAMETER, WORD_VARIABLE, WORD_PROPERTY,
-                 WORD_SIZE, WORD_TYPE, WORD_KEYWORD };
-const char *const word_kinds[] = {"namespace", "class",    "function",      "method", "parameter", "variable",
-                                  "property",  "typeParameter", "type", "keyword", NULL};
+enum word_kind {
+    WORD_NAMESPACE,
+    WORD_CLASS,
+    WORD_FUNCTION,
+    WORD_METHOD,
+    WORD_PARAMETER,
+    WORD_VARIABLE,
+    WORD_PROPERTY,
+    WORD_SIZE,
+    WORD_TYPE,
+    WORD_KEYWORD
+};
+const char *const word_kinds[] = {"namespace", "class",    "function", "method",
+                                  "parameter", "variable", "property", "typeParameter",
+                                  "type",      "keyword",  NULL};
 
 static int word_of_symbol(const struct symbol *symbol) {
     static const enum word_kind kinds[SYMBOL_KINDS] = {
@@ -103,8 +116,11 @@ int inspection_words(struct inspection *in, struct word **out) {
         const struct occurrence *o = next < names->occurrences.count ? &names->occurrences.at[next] : NULL;
         if (token->kind == ID && o && o->span.begin == token->span.begin && o->span.end == token->span.end) {
             const struct symbol *symbol = o->symbol;
-            word = (struct word){.span = o->span, .kind = word_of_symbol(symbol), .declares = o->declares && symbol->kind != SYMBOL_FIELD};
-            word.is_library = symbol->kind == SYMBOL_BUILTIN || (symbol->span.source && symbol->span.source != in->source);
+            word = (struct word){.span = o->span,
+                                 .kind = word_of_symbol(symbol),
+                                 .declares = o->declares && symbol->kind != SYMBOL_FIELD};
+            word.is_library =
+                symbol->kind == SYMBOL_BUILTIN || (symbol->span.source && symbol->span.source != in->source);
             word.is_constant = symbol->kind == SYMBOL_CONST;
         } else if (!word_of_token(in, token, &word)) {
             continue;

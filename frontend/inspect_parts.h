@@ -17,7 +17,7 @@ struct inspection {
     struct facts *facts;
     struct model_file *file; /* of the text */
     struct names *names;
-    struct tokens tokens;    /* as they stand, with line ends */
+    struct tokens tokens; /* as they stand, with line ends */
     struct comments comments;
     VEC(const struct graph *) graphs;
     struct outline *outline; /* made when it is first asked for */
@@ -25,10 +25,16 @@ struct inspection {
 
 /* ---- inspect.c ---- */
 /* A line of the REPL within `here`, whose scope holds what the REPL knows; nothing of it is elaborated. */
-struct inspection *inspection_of_line(struct frontend *fe, struct arena *arena, const char *line, struct model_file *here);
+struct inspection *inspection_of_line(struct frontend *fe, struct arena *arena, const char *line,
+                                      struct model_file *here);
+
+/* ---- inspect_reach.c ---- */
+/* Has functions and modules elaborated that no model reaches, for their facts. */
+void inspect_unreached(struct inspection *in);
 
 /* ---- inspect_text.c: declarations and values in words ---- */
-/* "fn encode(x: f32[B, 784]) -> f32[B, 20]", "module Linear(out: int)", "let mu = nn.Linear(latent)": without its body. */
+/* "fn encode(x: f32[B, 784]) -> f32[B, 20]", "module Linear(out: int)", "let mu = nn.Linear(latent)": without
+ * its body. */
 const char *text_of_item(struct arena *arena, const struct item *item);
 uint32_t module_body_begin(const struct item *item); /* behind its brace */
 /* "Linear(out: int, bias: bool = true)": an item's name and formals. */

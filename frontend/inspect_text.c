@@ -60,7 +60,8 @@ const char *text_of_item(struct arena *arena, const struct item *item) {
         span.end = item->value->span.begin;
     while (span.end > span.begin && strchr(" \t\r\n", span.source->text[span.end - 1]))
         span.end--;
-    if (item->kind == ITEM_FN && !item->has_body && span.end > span.begin && span.source->text[span.end - 1] == '=')
+    if (item->kind == ITEM_FN && !item->has_body && span.end > span.begin &&
+        span.source->text[span.end - 1] == '=')
         span.end--;
     return text_of_span(arena, span, MOST_TEXT);
 }

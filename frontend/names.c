@@ -1,5 +1,5 @@
-/* frontend/names.c: what the names of a text mean (names.h). One walk through the tree, in the order in which the names
- * come alive: a value before the name that it is assigned to. */
+/* frontend/names.c: what the names of a text mean (names.h). One walk through the tree, in the order in which
+ * the names come alive: a value before the name that it is assigned to. */
 #include "frontend/names.h"
 
 #include "frontend/builtin.h"
@@ -14,8 +14,6 @@ struct walk {
     struct name_scope *scope;
     struct map outside; /* of other files and builtins: what identifies one, to its symbol */
     const struct item *owner;
-
-
 };
 
 /* ---- symbols ---- */
@@ -30,11 +28,12 @@ static struct symbol *declare(struct walk *w, enum symbol_kind kind, struct iden
     return symbol;
 }
 
-static void note(struct walk *w, struct span span, const struct symbol *symbol, const struct expr *expr, bool declares,
-                 bool assigns) {
+static void note(struct walk *w, struct span span, const struct symbol *symbol, const struct expr *expr,
+                 bool declares, bool assigns) {
     if (!symbol || !span_is_known(span) || span.source != w->names->ast->source)
         return;
-    VEC_PUSH(w->names->arena, &w->names->occurrences, ((struct occurrence){span, symbol, expr, declares, assigns}));
+    VEC_PUSH(w->names->arena, &w->names->occurrences,
+             ((struct occurrence){span, symbol, expr, declares, assigns}));
 }
 
 static struct symbol *declare_noted(struct walk *w, enum symbol_kind kind, struct ident name) {
@@ -167,19 +166,23 @@ static const struct symbol *symbol_of_item(struct walk *w, const struct item *it
     const struct symbol *known = map_find(&w->outside, item);
     if (known)
         return known;
-    static const enum symbol_kind kinds[] = {[ITEM_MODULE] = SYMBOL_MODULE, [ITEM_LET] = SYMBOL_LET,
-                                             [ITEM_PARAM] = SYMBOL_PARAM,   [ITEM_BUFFER] = SYMBOL_BUFFER,
-                                             [ITEM_FN] = SYMBOL_FN,         [ITEM_TRAIN] = SYMBOL_FN,
-                                             [ITEM_USE] = SYMBOL_FILE,      [ITEM_STMT] = SYMBOL_VARIABLE};
+    static const enum symbol_kind kinds[] = {
+        [ITEM_MODULE] = SYMBOL_MODULE, [ITEM_LET] = SYMBOL_LET,      [ITEM_PARAM] = SYMBOL_PARAM,
+        [ITEM_BUFFER] = SYMBOL_BUFFER, [ITEM_FN] = SYMBOL_FN,        [ITEM_TRAIN] = SYMBOL_FN,
+        [ITEM_USE] = SYMBOL_FILE,      [ITEM_STMT] = SYMBOL_VARIABLE};
     struct symbol *symbol = ARENA_NEW(w->names->arena, struct symbol);
-    *symbol = (struct symbol){.kind = kinds[item->kind], .name = item->name.text, .span = item->name.span, .item = item,
+    *symbol = (struct symbol){.kind = kinds[item->kind],
+                              .name = item->name.text,
+                              .span = item->name.span,
+                              .item = item,
                               .value = item->value};
     map_put(&w->outside, item, symbol);
     return symbol;
 }
 
 /* The parameter of another file's definition. */
-static const struct symbol *symbol_of_formal(struct walk *w, const struct item *item, const struct formal *formal) {
+static const struct symbol *symbol_of_formal(struct walk *w, const struct item *item,
+                                             const struct formal *formal) {
     for (int i = 0; i < w->names->scopes.count; i++)
         for (int k = 0; k < w->names->scopes.at[i]->symbols.count; k++)
             if (w->names->scopes.at[i]->symbols.at[k]->formal == formal)
@@ -188,7 +191,11 @@ static const struct symbol *symbol_of_formal(struct walk *w, const struct item *
     if (known)
         return known;
     struct symbol *symbol = ARENA_NEW(w->names->arena, struct symbol);
-    *symbol = (struct symbol){.kind = SYMBOL_FORMAL, .name = formal->name.text, .span = formal->name.span, .formal = formal, .owner = item};
+    *symbol = (struct symbol){.kind = SYMBOL_FORMAL,
+                              .name = formal->name.text,
+                              .span = formal->name.span,
+                              .formal = formal,
+                              .owner = item};
     map_put(&w->outside, formal, symbol);
     return symbol;
 }
@@ -209,7 +216,8 @@ static const struct symbol *symbol_of_callee(struct walk *w, const struct expr *
     if (x->kind != EXPR_FIELD || x->a->kind != EXPR_NAME)
         return NULL;
     const struct symbol *file = find_symbol(w, x->a->name.text, x->span.begin);
-    const struct binding *found = file && file->file ? scope_find_here(file->file->scope, x->name.text) : NULL;
+    const struct binding *found =
+        file && file->file ? scope_find_here(file->file->scope, x->name.text) : NULL;
     return found ? symbol_outside(w, found) : NULL;
 }
 
@@ -232,7 +240,8 @@ static const struct item *module_of_expr(struct walk *w, const struct expr *x, i
     const struct symbol *callee = x->kind == EXPR_CALL ? symbol_of_callee(w, x->a) : NULL;
     if (callee && callee->kind == SYMBOL_MODULE)
         return callee->item;
-    bool is_copy = callee && callee->builtin && x->args && (strcmp(callee->name, "shadow") == 0 || strcmp(callee->name, "frozen") == 0);
+    bool is_copy = callee && callee->builtin && x->args &&
+                   (strcmp(callee->name, "shadow") == 0 || strcmp(callee->name, "frozen") == 0);
     return is_copy ? module_of_expr(w, x->args->value, depth + 1) : NULL;
 }
 
@@ -372,8 +381,8 @@ static void walk_expr(struct walk *w, const struct expr *x) {
 
 /* ---- types ---- */
 
-/* The first mention of a dimension variable declares it: for the instance where the module's body names it too (S10), else for
- * the function. */
+/* The first mention of a dimension variable declares it: for the instance where the module's body names it
+ * too (S10), else for the function. */
 static void walk_dim_name(struct walk *w, struct ident name, const struct expr *x, bool binds) {
     if (!name.text || strcmp(name.text, "_") == 0)
         return;
@@ -426,9 +435,11 @@ static void walk_pattern(struct walk *w, const struct pattern *pattern, bool ass
 }
 
 /* An assignment declares the name where the function (or the module's body) has none of that name (S3). */
-static void walk_assigned(struct walk *w, struct ident name, enum symbol_kind kind, const struct expr *value, const struct expr *x) {
+static void walk_assigned(struct walk *w, struct ident name, enum symbol_kind kind, const struct expr *value,
+                          const struct expr *x) {
     const struct symbol *known = find_in(w->scope, name.text, name.span.begin);
-    bool is_own = known && known->owner == w->owner && known->kind != SYMBOL_MODULE && known->kind != SYMBOL_FN;
+    bool is_own =
+        known && known->owner == w->owner && known->kind != SYMBOL_MODULE && known->kind != SYMBOL_FN;
     if (is_own) {
         note(w, name.span, known, x, false, true);
         return;
@@ -577,7 +588,8 @@ static void declare_items(struct walk *w, const struct item *item) {
     }
 }
 
-/* Sizes of inputs that the module's body names belong to the instance (S10): declared where a fn mentions them first. */
+/* Sizes of inputs that the module's body names belong to the instance (S10): declared where a fn mentions
+ * them first. */
 static void declare_instance_dims(struct walk *w, const struct item *item) {
     const struct module *module = module_create(w->names->arena, item, w->names->file->scope);
     for (int i = 0; i < module->signatures.names.count; i++) {
@@ -657,7 +669,8 @@ static int compare_occurrences(const void *x, const void *y) {
     return a->span.end < b->span.end ? -1 : a->span.end > b->span.end;
 }
 
-struct names *names_read(struct frontend *fe, struct arena *arena, const struct model_file *file, const struct facts *facts) {
+struct names *names_read(struct frontend *fe, struct arena *arena, const struct model_file *file,
+                         const struct facts *facts) {
     struct names *names = ARENA_NEW(arena, struct names);
     names->arena = arena;
     names->ast = file->ast;
@@ -669,7 +682,8 @@ struct names *names_read(struct frontend *fe, struct arena *arena, const struct 
     for (const struct item *item = file->ast->items; item; item = item->next)
         walk_item(&w, item);
     if (names->occurrences.count)
-        qsort(names->occurrences.at, (size_t)names->occurrences.count, sizeof *names->occurrences.at, compare_occurrences);
+        qsort(names->occurrences.at, (size_t)names->occurrences.count, sizeof *names->occurrences.at,
+              compare_occurrences);
     return names;
 }
 

@@ -1,7 +1,7 @@
-/* frontend/names.h: what the names of a text mean, found by reading it: no model need be complete, no size known. Each
- * place where a name stands is an *occurrence* of a *symbol*: a declaration of the text, of a used file, or a builtin.
- * The rules of scope are those of docs/language.md; where only an elaboration can tell (the members of a value), the
- * facts of one are asked. For editors (inspect.h). */
+/* frontend/names.h: what the names of a text mean, found by reading it: no model need be complete, no size
+ * known. Each place where a name stands is an *occurrence* of a *symbol*: a declaration of the text, of a
+ * used file, or a builtin. The rules of scope are those of docs/language.md; where only an elaboration can
+ * tell (the members of a value), the facts of one are asked. For editors (inspect.h). */
 #ifndef FRONTEND_NAMES_H
 #define FRONTEND_NAMES_H
 
@@ -30,7 +30,7 @@ struct symbol {
     struct span span; /* of its name where it is declared; unknown: a builtin */
     const struct item *item;
     const struct formal *formal;
-    const struct expr *value; /* of a let, const or first assignment */
+    const struct expr *value;   /* of a let, const or first assignment */
     const struct item *made_of; /* the module that it is an instance of, where the text tells */
     const struct builtin *builtin;
     const struct model_file *file;
@@ -61,7 +61,8 @@ struct names {
 };
 
 /* facts: of an elaboration of the text, or NULL. */
-struct names *names_read(struct frontend *fe, struct arena *arena, const struct model_file *file, const struct facts *facts);
+struct names *names_read(struct frontend *fe, struct arena *arena, const struct model_file *file,
+                         const struct facts *facts);
 /* The occurrence at a byte, or ending there; NULL: none. */
 const struct occurrence *names_at(const struct names *names, uint32_t offset);
 /* The innermost scope around a byte. */
@@ -70,8 +71,8 @@ const struct name_scope *names_scope_at(const struct names *names, uint32_t offs
 const struct symbol *names_find(const struct names *names, uint32_t offset, const char *name);
 /* A symbol for what stands in a scope of the elaborator: a definition of another file, a builtin. */
 const struct symbol *symbol_of_binding(struct arena *arena, const struct binding *binding);
-/* The declaration of a parameter, in the order of a call: of a module, of a fn, of the `fn call` of an instance.
- * NULL: the callee has no such declarations (a builtin). *item is what declares them. */
+/* The declaration of a parameter, in the order of a call: of a module, of a fn, of the `fn call` of an
+ * instance. NULL: the callee has no such declarations (a builtin). *item is what declares them. */
 const struct formal *formals_of_datum(struct interner *names, struct datum callee, const struct item **item);
 
 #endif

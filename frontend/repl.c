@@ -17,7 +17,8 @@ struct variable {
     VEC(const struct type *) types; /* NULL: not run yet */
 };
 
-/* A value of elaboration and the statement that made it: made anew when a definition that it depends on changes. */
+/* A value of elaboration and the statement that made it: made anew when a definition that it depends on
+ * changes. */
 struct kept {
     const char *name;
     const struct item *item;
@@ -163,7 +164,8 @@ static bool pattern_has(const struct pattern *pattern, const char *name) {
     return false;
 }
 
-/* The last statement of the text that assigns the name; NULL: it is none that could be run again by itself. */
+/* The last statement of the text that assigns the name; NULL: it is none that could be run again by itself.
+ */
 static const struct item *maker_of(const struct item *item, const char *name) {
     const struct item *found = NULL;
     for (; item; item = item->next) {
@@ -181,7 +183,8 @@ static const struct item *maker_of(const struct item *item, const char *name) {
     return found;
 }
 
-static void note_kept(struct repl_scope *repl, const char *name, const struct item *item, const struct source *source) {
+static void note_kept(struct repl_scope *repl, const char *name, const struct item *item,
+                      const struct source *source) {
     struct kept fresh = {name, item, source};
     for (int i = 0; i < repl->kept.count; i++)
         if (repl->kept.at[i].name == name) {
@@ -234,7 +237,8 @@ static void renew(struct elab *e, struct arena *arena) {
 }
 
 /* changed: the names that meant something else before. */
-static bool define_items(struct repl_scope *repl, const struct item *item, bool *defined, struct name_set *changed) {
+static bool define_items(struct repl_scope *repl, const struct item *item, bool *defined,
+                         struct name_set *changed) {
     int errors = diags_error_count(repl->e->diags);
     for (; item; item = item->next) {
         if (item->kind != ITEM_USE && item->kind != ITEM_MODULE && item->kind != ITEM_FN)
@@ -376,18 +380,21 @@ static void look_at_item(struct dependence *d, const struct item *item) {
         visit_item(item, look_at_name, d);
 }
 
-static bool depends_on(const struct repl_scope *repl, const struct item *item, const struct name_set *changed) {
+static bool depends_on(const struct repl_scope *repl, const struct item *item,
+                       const struct name_set *changed) {
     struct dependence d = {.repl = repl, .changed = changed};
     look_at_item(&d, item);
     return d.found;
 }
 
-/* Values that were made with a definition that has changed, in the order in which they were made; all others stay as they are. */
+/* Values that were made with a definition that has changed, in the order in which they were made; all others
+ * stay as they are. */
 static void remake(struct repl_scope *repl, const struct name_set *changed, struct arena *arena) {
     int count = repl->kept.count;
     for (int i = 0; i < count; i++) {
         const struct kept k = repl->kept.at[i];
-        bool is_done = i > 0 && k.item == repl->kept.at[i - 1].item; /* (a, b) = ...: one statement, two names */
+        bool is_done =
+            i > 0 && k.item == repl->kept.at[i - 1].item; /* (a, b) = ...: one statement, two names */
         if (!k.item || !depends_on(repl, k.item, changed))
             continue;
         VEC_PUSH(repl->e->arena, &repl->remade, k.name);
@@ -396,8 +403,11 @@ static void remake(struct repl_scope *repl, const struct name_set *changed, stru
         struct item alone = *k.item;
         alone.next = NULL;
         const char *assigned, *shown;
-        struct text t = {.repl = repl, .source = k.source, .items = arena_memdup(repl->e->arena, &alone, sizeof alone),
-                         .assigned = &assigned, .shown = &shown};
+        struct text t = {.repl = repl,
+                         .source = k.source,
+                         .items = arena_memdup(repl->e->arena, &alone, sizeof alone),
+                         .assigned = &assigned,
+                         .shown = &shown};
         build_text(&t, arena);
     }
 }
@@ -422,14 +432,16 @@ static bool has_work(const struct function *function) {
 
 static bool has_yield(const struct stmt *s) {
     for (; s; s = s->next)
-        if (s->kind == STMT_YIELD || (s->kind != STMT_LOOP && (has_yield(s->body.first) || has_yield(s->otherwise.first))))
+        if (s->kind == STMT_YIELD ||
+            (s->kind != STMT_LOOP && (has_yield(s->body.first) || has_yield(s->otherwise.first))))
             return true;
     return false;
 }
 
 /* A loop that yields is shown like any other value: `loop i in 0..3 { yield i }` is an expression here. */
 static const struct expr *loop_value(struct elab *e, const struct item *item) {
-    if (!item || item->next || item->kind != ITEM_STMT || item->stmt->kind != STMT_LOOP || !has_yield(item->stmt->body.first))
+    if (!item || item->next || item->kind != ITEM_STMT || item->stmt->kind != STMT_LOOP ||
+        !has_yield(item->stmt->body.first))
         return NULL;
     struct expr *x = ARENA_NEW(e->arena, struct expr);
     x->kind = EXPR_LOOP;
@@ -445,7 +457,8 @@ struct function *repl_evaluate(struct repl_scope *repl, const struct source *sou
     struct text t = {.repl = repl, .source = source, .assigned = assigned, .shown = text};
     *is_definition = false;
     *assigned = *text = NULL;
-    struct diags *trial = diags_create(e->arena); /* what is no expression may be statements: those say what is wrong */
+    struct diags *trial =
+        diags_create(e->arena); /* what is no expression may be statements: those say what is wrong */
     t.expr = parse_text_expression(e->arena, e->names, source, trial);
     if (diags_error_count(trial) > 0)
         t.expr = NULL;
@@ -491,7 +504,8 @@ static struct datum as_types(struct elab *e, const struct variable *v, struct da
 }
 
 /* The line is a text like an editor's, whose surroundings are what the REPL holds. */
-int repl_complete(struct repl_scope *repl, const char *line, uint32_t cursor, uint32_t *begin, struct candidate **out) {
+int repl_complete(struct repl_scope *repl, const char *line, uint32_t cursor, uint32_t *begin,
+                  struct candidate **out) {
     struct elab *e = repl->e;
     struct scope *scope = scope_create(e->arena, SCOPE_FILE, repl->values);
     for (int i = 0; i < repl->variables.count; i++) {

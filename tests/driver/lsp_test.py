@@ -302,6 +302,12 @@ def typing(cache):
     check({"f32", "int", "fn"} <= set(d.labels("fn f(x: ^")) and "let" not in d.labels("fn f(x: ^"), "types")
     d.set("// a comm\nfn f(s: string = \"ab\") = 1.5")
     check(d.labels("// a comm^") == [] and d.labels("\"a^b\"") == [] and d.labels("= 1.5^") == [], "nothing in comments, strings, numbers")
+    # functions and modules that no model reaches
+    d.set("use nn\nfn f(x: float[B, D]) -> float[B] = sum(x, axis: 1)\nmodule M(n: int = 3) {\n  let a = nn.Linear(n)\n"
+          "  fn call(x: f32[B, 7]) = a(x)\n}\nfn odd(x: float[...N]) = x\n")
+    check(d.diagnostics() == [], "a file without a model")
+    check("f32[B]" in d.hover("= su^m(") or "f32[B,D]" in d.hover("sum(^x, axis"), "a function alone", d.hover("sum(^x, axis"))
+    check("a.weight: f32[3,7]" in d.hover("let ^a ="), "a module alone", d.hover("let ^a ="))
     # every prefix of a text, and the places behind it
     for cut in range(0, len(MODEL), 97):
         d.set(MODEL[:cut])

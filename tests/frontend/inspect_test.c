@@ -1,5 +1,5 @@
-/* What an editor asks of a text (frontend/inspect.h): at whole programs, and at programs that are cut off anywhere, as they are while
- * somebody types. tests/driver/lsp_test.py looks at the answers themselves. */
+/* What an editor asks of a text (frontend/inspect.h): at whole programs, and at programs that are cut off
+ * anywhere, as they are while somebody types. tests/driver/lsp_test.py looks at the answers themselves. */
 #include "support_golden.h"
 
 #include "frontend/builtin.h"
@@ -16,9 +16,11 @@
 
 #include <cmocka.h>
 
-static struct inspection *inspect_text(struct arena *arena, const char *name, const char *text, size_t length) {
+static struct inspection *inspect_text(struct arena *arena, const char *name, const char *text,
+                                       size_t length) {
     const struct inspection_options options = {.evaluation_limit = 10000};
-    return inspection_create(arena, source_create(arena, name, arena_strndup(arena, text, length), length), &options);
+    return inspection_create(arena, source_create(arena, name, arena_strndup(arena, text, length), length),
+                             &options);
 }
 
 /* Every question at one place; each answer lies within the text. */
@@ -66,7 +68,8 @@ static int for_each_text(const char *folder, void (*run)(const char *name, const
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         if (!strstr(entry->d_name, ".weft"))
             continue;
-        const struct source *source = source_read(arena, arena_printf(arena, "%s/%s", path, entry->d_name), &why);
+        const struct source *source =
+            source_read(arena, arena_printf(arena, "%s/%s", path, entry->d_name), &why);
         assert_non_null(source);
         run(source->name, source->text, source->length);
         count++;
@@ -140,7 +143,8 @@ static void every_builtin_has_a_sentence(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(whole_texts_answer), cmocka_unit_test(broken_texts_answer),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(whole_texts_answer),
+                                       cmocka_unit_test(broken_texts_answer),
                                        cmocka_unit_test(every_builtin_has_a_sentence)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
