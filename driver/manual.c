@@ -87,7 +87,7 @@ static void put_main_page(FILE *out) {
 static const char *endings(const struct command *command) {
     static const struct {
         const char *word, *endings;
-    } rows[] = {{".weft", "weft"}, {".yaml", "yaml"}, {"FILE ...", "safetensors|npy|png"}};
+    } rows[] = {{"RECIPE", "yaml|yml|weft"}, {".weft", "weft"}, {"FILE ...", "safetensors|npy|npz|png|jpg"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strstr(command->synopsis, rows[i].word))
             return rows[i].endings;
