@@ -7,6 +7,7 @@
 #include "frontend/inspect.h"
 #include "ir/text.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -171,6 +172,16 @@ static void command_fresh(struct repl *r, const char *text) {
     r->weights.at.count = 0;
 }
 
+static void command_seed(struct repl *r, const char *text) {
+    char *end;
+    errno = 0;
+    unsigned long long seed = strtoull(text, &end, 0);
+    if (errno || *end || *text == '-')
+        fprintf(stderr, ":seed wants a whole number, not `%s`\n", text);
+    else
+        r->session.seed = seed;
+}
+
 static void command_quit(struct repl *r, const char *text) {
     (void)text;
     r->is_over = true;
@@ -192,6 +203,7 @@ static const struct repl_command {
     {"names", "", "the tensors that have names", command_names},
     {"weights", "", "the weights that exist, with their types", command_weights},
     {"fresh", "", "forget the weights: they get their first values again", command_fresh},
+    {"seed", "N", "the seed of first values and of draws from here on", command_seed},
     {"load", "FILE", "take in the definitions of a .weft file", command_load},
     {"read", "NAME FILE", "a tensor from a .npy or .png file", command_read},
     {"save", "FILE EXPR", "write a tensor to a .npy or .png file", command_save},

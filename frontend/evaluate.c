@@ -460,8 +460,12 @@ struct datum field_of(struct elab *e, struct datum d, const char *name, struct s
     case DATUM_CONSTANT:
         return tensor_field(e, d, name, span);
     default:
-        return fail(e, span, E_TYPE, "%s has no members", describe(e, d));
+        break;
     }
+    struct diag *diag = report_error(e, span, E_TYPE, "%s has no members", describe(e, d));
+    if (d.kind == DATUM_MODULE)
+        diag_hint(diag, "`%s(...)` makes an instance, which has them", d.module->name);
+    return datum_error();
 }
 
 static struct datum evaluate_field(struct elab *e, const struct expr *x) {

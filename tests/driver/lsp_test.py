@@ -199,7 +199,7 @@ def life(cache):
     check(s.ask("textDocument/hover")["error"]["code"] == -32600, "a request behind shutdown")
     s.tell("exit")
     check(s.process.wait(60) == 0, "exit behind shutdown is 0")
-    s = Server(cache)
+    s = Server(cache, "--stdio")
     s.tell("exit")
     check(s.process.wait(60) == 1, "exit without shutdown is 1")
     s = Server(cache)

@@ -128,6 +128,9 @@ def main():
         t.line(":show x[0]", r"draws f32")
         t.line(":t x", r"f32\[2,3\]")
         t.line("help", r":weights")
+        t.line(":seed 7", r"\n")
+        t.line(":seed x", r"whole number")
+        t.line("M.a", r"help: `M\(\.\.\.\)` makes an instance")
         t.line(":help sum", r"sum\(x, axis\?, keep\?\)")
         t.line("f(x) = x * 2", r"help: a function is defined with `fn f")
         # Two empty lines end what cannot be finished.
