@@ -126,7 +126,7 @@ static const char *library_copy(struct lsp *lsp, const struct source *source) {
     struct stat info;
     if (stat(path, &info) == 0 && (uint64_t)info.st_size == source->length)
         return path;
-    for (char *slash = path + strlen(cache); slash; slash = strchr(slash + 1, '/')) {
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
         mkdir(path, 0700);
         *slash = '/';
