@@ -74,13 +74,14 @@ json_t *lsp_rename(struct lsp_call *call) {
 
 /* ---- completion ---- */
 
-static json_t *completion_item(const struct lsp_call *call, const struct candidate *c, json_t *range) {
+/* Arguments stand in the order of their declaration, all others in that of the alphabet. */
+static json_t *completion_item(const struct lsp_call *call, const struct candidate *c, int index, json_t *range) {
     static const int kinds[CANDIDATE_KINDS] = {
         [CANDIDATE_MODULE] = 7,   [CANDIDATE_FUNCTION] = 3,  [CANDIDATE_MEMBER] = 5,
         [CANDIDATE_VARIABLE] = 6, [CANDIDATE_CONSTANT] = 21, [CANDIDATE_FILE] = 9,
         [CANDIDATE_WORD] = 14,    [CANDIDATE_TYPE] = 22,     [CANDIDATE_ARGUMENT] = 10};
     json_t *item = json_pack("{s:s, s:i, s:s, s:{s:o, s:s}}", "label", c->text, "kind", kinds[c->kind],
-                             "sortText", arena_printf(call->document->arena, "%d%s", c->rank, c->text),
+                             "sortText", arena_printf(call->document->arena, "%d%03d%s", c->rank, c->kind == CANDIDATE_ARGUMENT ? index : 0, c->text),
                              "textEdit", "range", range, "newText", c->text);
     if (c->detail)
         json_object_set_new(item, "detail", json_string(c->detail));
@@ -96,7 +97,7 @@ json_t *lsp_completion(struct lsp_call *call) {
     json_t *out = json_array();
     for (int i = 0; i < count; i++)
         json_array_append_new(
-            out, completion_item(call, &candidates[i],
+            out, completion_item(call, &candidates[i], i,
                                  lsp_range((struct span){call->document->source, begin, call->offset})));
     return json_pack("{s:b, s:o}", "isIncomplete", 0, "items", out);
 }

@@ -74,8 +74,13 @@ static const void *place_of(struct span span) {
     return (const void *)((uintptr_t)span.begin << 32 | span.end);
 }
 
-void facts_note_binding(struct facts *facts, struct span span, struct datum d) {
-    if (d.kind != DATUM_ERROR && span.source == facts->source)
+static bool stands_at(const char *name, struct span span) {
+    size_t length = span.end - span.begin;
+    return strlen(name) == length && memcmp(span.source->text + span.begin, name, length) == 0;
+}
+
+void facts_note_binding(struct facts *facts, const char *name, struct span span, struct datum d) {
+    if (d.kind != DATUM_ERROR && span.source == facts->source && stands_at(name, span))
         note(facts, &facts->of_name, place_of(span), d);
 }
 

@@ -41,7 +41,7 @@ struct binding *scope_find(const struct scope *scope, const char *name) {
 
 void scope_bind(struct scope *scope, const char *name, struct datum datum, struct span span) {
     if (scope->facts)
-        facts_note_binding(scope->facts, span, datum);
+        facts_note_binding(scope->facts, name, span, datum);
     struct binding *found = scope_find_here(scope, name);
     if (found) {
         found->datum = datum;
