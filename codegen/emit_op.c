@@ -404,6 +404,7 @@ static LLVMValueRef (*const operators[OP_COUNT])(struct work *) = {
     [OP_cos] = op_math,
     [OP_tanh] = op_math,
     [OP_erf] = op_math,
+    [OP_erfc] = op_math,
     [OP_eq] = op_eq,
     [OP_ne] = op_ne,
     [OP_lt] = op_lt,

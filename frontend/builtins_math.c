@@ -13,7 +13,7 @@ static double sign_of(double x) {
 static double (*const on_numbers[OP_COUNT])(double) = {
     [OP_abs] = fabs,    [OP_sign] = sign_of, [OP_floor] = floor, [OP_round] = rint, [OP_exp] = exp,
     [OP_expm1] = expm1, [OP_log] = log,      [OP_log1p] = log1p, [OP_sqrt] = sqrt,  [OP_sin] = sin,
-    [OP_cos] = cos,     [OP_tanh] = tanh,    [OP_erf] = erf,
+    [OP_cos] = cos,     [OP_tanh] = tanh,    [OP_erf] = erf,     [OP_erfc] = erfc,
 };
 
 static bool keeps_ints(int opcode) {
@@ -166,6 +166,7 @@ const struct builtin builtins_math[] = {
     UNARY(cos),
     UNARY(tanh),
     UNARY(erf),
+    UNARY(erfc),
     {"stop_gradient", "x", run_stop_gradient, 0},
     {"atan2", "y x", run_atan2, 0},
     {"floordiv", "x y", run_floordiv, 0},

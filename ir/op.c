@@ -10,8 +10,10 @@ _Static_assert(ATTR_COUNT <= 64, "the attributes of an operator are a set of 64 
 
 #define A(name) (UINT64_C(1) << ATTR_##name)
 const struct op_info op_infos[OP_COUNT] = {
-#define OP(name, operands, results, attributes, infer, grad, eval, fuse, flops, lower, example)              \
-    [OP_##name] = {#name, operands, results, attributes, infer_##infer, FUSE_##fuse, flops, example},
+#define OP(name, operands, results, attributes, infer, grad, eval, fuse, flops, lower, example, ulp,         \
+           equation)                                                                                         \
+    [OP_##name] = {#name,       operands, results, attributes, infer_##infer,                                \
+                   FUSE_##fuse, flops,    example, ulp,        equation},
 #include "ir/ops.def"
 #undef OP
 };

@@ -86,6 +86,8 @@ struct op_info {
     enum fuse_class fuse;
     int flops;
     const char *example;
+    double ulp;           /* compiled code in f32 is that near to the exact result; 0: exact, or a sum */
+    const char *equation; /* for readers */
 };
 extern const struct op_info op_infos[OP_COUNT];
 

@@ -133,6 +133,7 @@ EVAL_UNARY(sin, sin, NULL)
 EVAL_UNARY(cos, cos, NULL)
 EVAL_UNARY(tanh, tanh, NULL)
 EVAL_UNARY(erf, erf, NULL)
+EVAL_UNARY(erfc, erfc, NULL)
 
 /* ---- gradients ----
  * x, y are the operands, z the result, dz its gradient; dx and dy are asked for one by one. */
@@ -254,3 +255,6 @@ GRAD_UNARY(tanh, build_mul(b, dz, build_sub(b, build_like(b, z, 1), build_mul(b,
 GRAD_UNARY(erf, build_mul(b, dz,
                           build_mul(b, build_like(b, x, 1.1283791670955126),
                                     build_unary(b, OP_exp, build_unary(b, OP_neg, build_mul(b, x, x))))))
+GRAD_UNARY(erfc, build_mul(b, dz,
+                           build_mul(b, build_like(b, x, -1.1283791670955126),
+                                     build_unary(b, OP_exp, build_unary(b, OP_neg, build_mul(b, x, x))))))

@@ -139,18 +139,24 @@ static int find_results(struct fusion *f, const struct cluster *c, struct op *wi
     return results;
 }
 
-/* All that the op reads besides c's values is there when c runs: it could end in c's epilogue. */
+/* All that the op reads besides c's values is there when c runs, or a few operators make it of what is: it
+ * could end in c's epilogue. Where two ways lead from c's value to the op (x < 0 ? x : -x), one of them is
+ * asked before the other is in c. */
 static bool could_follow(const struct fusion *f, const struct op *op, const struct op *before,
-                         const struct cluster *c) {
+                         const struct cluster *c, int depth) {
     for (int i = 0; i < op->in_count; i++) {
         const struct op *def = op->in[i]->def;
         bool is_there = !def || def == before || cluster_holds(f, def, c) || elements_of(op->in[i]) <= TINY ||
                         fuse_is_stored(f, op->in[i]);
-        if (!is_there)
+        bool is_made = !is_there && depth > 0 && op_class(def) == FUSE_MAP && !updates_state(f, def) &&
+                       could_follow(f, def, before, c, depth - 1);
+        if (!is_there && !is_made)
             return false;
     }
     return true;
 }
+
+enum { WAYS = 5 };
 
 /* Its value, or what the epilogue will make of it, has to be stored for another kind of reader than a nest.
  */
@@ -162,7 +168,7 @@ static bool leads_to_memory(const struct fusion *f, const struct op *op, const s
         if (fuse_kind(user) != CLUSTER_NEST)
             return true;
         bool passes_on =
-            op_class(user) == FUSE_VIEW || (op_class(user) == FUSE_MAP && could_follow(f, user, op, c));
+            op_class(user) == FUSE_VIEW || (op_class(user) == FUSE_MAP && could_follow(f, user, op, c, WAYS));
         if (passes_on && leads_to_memory(f, user, c, depth - 1))
             return true;
     }

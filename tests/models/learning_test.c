@@ -25,6 +25,8 @@ struct lesson {
 
 static const struct lesson lessons[] = {
     {{"lenet.weft", "", "B=16", ""}, "step", "loss", NULL, 0.5},
+    {{"tests/models/precision.weft", "", "B=16", ""}, "step", "loss", NULL, 0.5},
+    {{"tests/models/precision.weft", "", "B=16", ""}, "half", "loss", NULL, 0.5},
     {{"vae.weft", "hidden=40 latent=5", "B=16", ""}, "step", "-elbo", NULL, 0.6},
     {{"conv_vae.weft", "ch=4 hidden=24 latent=5", "B=16", ""}, "step", "-elbo", NULL, 0.6},
     {{"ddpm.weft", "ch=8 mult=[1,1,1] T=50 lr=2e-3", "B=4", ""}, "step", "loss", NULL, 0.5},
