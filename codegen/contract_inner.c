@@ -11,11 +11,22 @@ static const struct axis *innermost(const struct product *d) {
     return &d->k.at[d->k.count - 1];
 }
 
+/* Two bf16 of A and B at a time in each lane: AVX512_BF16's dot products. */
+static bool has_pairs(const struct product *d) {
+    return d->c->l->target->has_bf16_dot && d->c->dtype == DTYPE_f32 && d->a.dtype == DTYPE_bf16 &&
+           d->b.dtype == DTYPE_bf16 && d->a.as == DTYPE_bf16 && d->b.as == DTYPE_bf16;
+}
+
+/* Elements of k in a vector. */
+static int step_of(const struct product *d) {
+    return d->c->lanes * (has_pairs(d) ? 2 : 1);
+}
+
 bool product_suits_inner(const struct product *d) {
     const struct axis *k = innermost(d);
     bool contiguous = k->a == 1 && k->b == 1 && d->n.b != 1;
-    bool has_tail = k->extent % d->c->lanes != 0;
-    return contiguous && d->m.extent <= MOST_ROWS && k->extent >= LEAST_VECTORS * d->c->lanes &&
+    bool has_tail = k->extent % step_of(d) != 0;
+    return contiguous && d->m.extent <= MOST_ROWS && k->extent >= LEAST_VECTORS * step_of(d) &&
            (!has_tail || d->k.count == 1) && !d->c->packs_before;
 }
 
@@ -47,8 +58,9 @@ static void choose_sizes(struct inner *n) {
 static void write_tile(struct inner *n, struct writer *w, const struct grid_place *at,
                        const struct loop_expr *row, int rows, const struct loop_expr *column, int columns) {
     struct product *d = n->d;
-    int lanes = d->c->lanes;
+    int step = step_of(d);
     struct tile *t = writer_tile(w, TILE_INNER, rows, columns);
+    t->pairs = has_pairs(d);
     tile_read_a(t, operand_buffer(w, &d->a, "a"), d->a.as);
     t->a_index = plus(w, at->a, times(w, row, d->m.a));
     t->a_m = d->m.a;
@@ -63,11 +75,11 @@ static void write_tile(struct inner *n, struct writer *w, const struct grid_plac
         const struct axis *k = &d->k.at[i];
         bool is_last = i == d->k.count - 1;
         t->levels[t->level_count++] =
-            (struct tile_level){.count = index_of(w, is_last ? k->extent / lanes : k->extent),
-                                .a = is_last ? lanes : k->a,
-                                .b = is_last ? lanes : k->b};
+            (struct tile_level){.count = index_of(w, is_last ? k->extent / step : k->extent),
+                                .a = is_last ? step : k->a,
+                                .b = is_last ? step : k->b};
     }
-    t->tail = (int)(innermost(d)->extent % lanes);
+    t->tail = (int)(innermost(d)->extent % step);
 }
 
 static void write_rows(struct inner *n, struct writer *w, const struct grid_place *at,

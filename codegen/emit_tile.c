@@ -4,6 +4,7 @@
 #include "codegen/emission.h"
 
 #include <assert.h>
+#include <string.h>
 
 enum {
     MAX_ACCUMULATORS = 32,
@@ -148,6 +149,30 @@ static LLVMValueRef multiply_add(struct micro *m, LLVMValueRef x, LLVMValueRef y
     return emit_intrinsic(m->e, "llvm.fma", m->vector, args, 3);
 }
 
+/* 2 * VL elements of bf16, those behind count zero. */
+static LLVMValueRef load_pairs(struct micro *m, LLVMValueRef pointer, int count) {
+    LLVMTypeRef i16 = LLVMIntTypeInContext(m->e->context, 16);
+    LLVMTypeRef raw = LLVMVectorType(i16, 2 * (unsigned)m->lanes);
+    LLVMTypeRef pairs = LLVMVectorType(LLVMBFloatTypeInContext(m->e->context), 2 * (unsigned)m->lanes);
+    LLVMValueRef mask[128];
+    if (count == 2 * m->lanes)
+        return LLVMBuildBitCast(m->e->b, load_of(m, raw, DTYPE_bf16, pointer), pairs, "");
+    for (int i = 0; i < 2 * m->lanes; i++)
+        mask[i] = LLVMConstInt(m->e->i1, i < count, 0);
+    LLVMValueRef args[] = {pointer, LLVMConstInt(m->e->i32, 2, 0), LLVMConstVector(mask, 2 * (unsigned)m->lanes),
+                           LLVMConstNull(raw)};
+    LLVMValueRef some = emit_intrinsic2(m->e, "llvm.masked.load", raw, m->e->ptr, args, 4);
+    return LLVMBuildBitCast(m->e->b, some, pairs, "");
+}
+
+/* z + x[2i] * y[2i] + x[2i + 1] * y[2i + 1] in each lane i, by vdpbf16ps. */
+static LLVMValueRef pairs_add(struct micro *m, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z) {
+    const char *name = "llvm.x86.avx512bf16.dpbf16ps.512";
+    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    LLVMValueRef args[] = {z, x, y}, callee = LLVMGetIntrinsicDeclaration(m->e->module, id, NULL, 0);
+    return LLVMBuildCall2(m->e->b, LLVMIntrinsicGetType(m->e->context, id, NULL, 0), callee, args, 3, "");
+}
+
 static LLVMValueRef b_pointer(struct micro *m, const struct cursor *at, int column) {
     if (m->pointers > 1)
         return element_at(m, m->tile->b->dtype, at->b[column], at->b_offset);
@@ -158,9 +183,25 @@ static LLVMValueRef b_pointer(struct micro *m, const struct cursor *at, int colu
 /* One step of k: a vector or broadcast of each row of A, a vector of each column of B, all their products.
  * With rows
  * <= columns A's vectors of INNER are the ones kept, so that the others can be memory operands. */
+static void emit_pairs(struct micro *m, const struct cursor *at, int count) {
+    LLVMValueRef b[MAX_ACCUMULATORS];
+    for (int j = 0; j < m->columns; j++)
+        b[j] = load_pairs(m, b_pointer(m, at, j), count);
+    for (int i = 0; i < m->tile->rows; i++) {
+        LLVMValueRef a =
+            load_pairs(m, element_at(m, DTYPE_bf16, at->a, at->a_offset + i * m->tile->a_m), count);
+        for (int j = 0; j < m->columns; j++)
+            m->acc[i * m->columns + j] = pairs_add(m, a, b[j], m->acc[i * m->columns + j]);
+    }
+}
+
 static void emit_step(struct micro *m, const struct cursor *at, int count) {
     const struct tile *t = m->tile;
     LLVMValueRef b[MAX_ACCUMULATORS];
+    if (t->pairs) {
+        emit_pairs(m, at, count);
+        return;
+    }
     for (int j = 0; j < m->columns; j++)
         b[j] = load_vector(m, reading_b(m), b_pointer(m, at, j),
                            t->kind == TILE_OUTER && j == m->columns - 1 && m->partial ? m->partial : count);
@@ -271,7 +312,7 @@ static void emit_turns(struct micro *m, int level, const struct cursor *at, int6
 
 static void emit_levels(struct micro *m, int level, struct cursor at) {
     if (level == m->tile->level_count)
-        emit_step(m, &at, m->lanes);
+        emit_step(m, &at, m->tile->pairs ? 2 * m->lanes : m->lanes);
     else if (is_unrolled(m, level))
         emit_turns(m, level, &at, m->tile->levels[level].count->i);
     else

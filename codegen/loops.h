@@ -96,7 +96,8 @@ struct gemm {
  * INNER: C[r, s] (+)= sum_k A[r, k] * B[k, s] with rows * columns accumulators whose lanes run along k: A and B are both
  *     read as vectors, row r at a_m, column s at b_n behind the first; the levels step in elements, the innermost by
  *     vectors; the last `tail` elements of k (fewer than VL) stand behind all levels and are read masked. The lanes are
- *     added up at the end in a fixed tree. Elements of C are c_m and c_n apart.
+ *     added up at the end in a fixed tree. Elements of C are c_m and c_n apart. pairs: A and B are bf16, and a lane adds the
+ *     products of two neighbours of k at a step (AVX512_BF16), so a vector is 2 * VL elements.
  * TRANSPOSE: C[n, r] = A[r, n] for r < rows <= VL, n < columns <= VL: rows of A are a_m apart, of C c_m, both are
  *     contiguous along the other index. c_full: lanes of C from `rows` to VL are set to zero, else not touched.
  * COPY: C[r, n] = A[r, n] for r < rows, n < columns.
@@ -118,7 +119,7 @@ struct tile {
     enum dtype a_as, b_as;
     const struct loop_expr *a_index, *b_index[TILE_VECTORS], *c_index[TILE_VECTORS];
     int64_t a_m, b_n, c_m, c_n;
-    bool c_full;
+    bool c_full, pairs;
     int level_count;
     struct tile_level levels[TILE_LEVELS];
     const struct loop_expr *accumulate; /* bool: start from C; NULL: from zero */

@@ -54,6 +54,8 @@ static void print_levels(const struct tile_printer *p, const struct tile *tile) 
         p->print(p->data, tile->levels[i].count);
         strbuf_printf(p->out, " by %lld, %lld;", (long long)tile->levels[i].a, (long long)tile->levels[i].b);
     }
+    if (tile->pairs)
+        strbuf_puts(p->out, " pairs;");
     if (tile->tail)
         strbuf_printf(p->out, " tail %d;", tile->tail);
 }

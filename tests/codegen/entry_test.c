@@ -477,6 +477,31 @@ static void objects_are_made_for_every_kind_of_cpu(void **state) {
     }
 }
 
+/* A product of few rows of bf16: pairs where the CPU has them, else conversions to f32. */
+static void bf16_uses_the_cpus_dot_product(void **state) {
+    (void)state;
+    static const char product[] =
+        "graph g\nfn f(y) {\n"
+        "  %0 = input {name = \"x\"} : bf16[2,333]\n  %1 = input {name = \"w\"} : bf16[40,333]\n"
+        "  %2 = kernel(%0, %1) {kind = \"contract\", name = \"k\"} : bf16[2,40] "
+        "region(%3: bf16[2,333], %4: bf16[40,333]) {\n"
+        "    %5 = dot(%3, %4) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [1]} : "
+        "bf16[2,40]\n    yield(%5)\n  }\n"
+        "  yield(%2)\n}\n";
+    static const struct {
+        const char *cpu;
+        bool has_it;
+    } targets[] = {{"x86-64-v4", false}, {"znver4", true}, {"sapphirerapids", true}, {"icelake-server", false}};
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        const struct codegen_options options = {.workers = 1, .cpu = targets[i].cpu, .no_jit = true};
+        struct entry_run *run = entry_run_compile(product, &options);
+        const char *assembly = weft_codegen.assembly(run->compiled, run->diags);
+        assert_int_equal(strstr(assembly, "vdpbf16ps") != NULL, targets[i].has_it);
+        assert_true(targets[i].has_it || strstr(assembly, "vfmadd"));
+        entry_run_destroy(run);
+    }
+}
+
 /* ---- the cache ---- */
 
 static void the_second_compile_comes_from_the_cache(void **state) {
@@ -519,6 +544,7 @@ int main(void) {
         cmocka_unit_test(a_size_of_another_build_is_an_error_code),
         cmocka_unit_test(another_cpu_is_an_error_code),
         cmocka_unit_test(objects_are_made_for_every_kind_of_cpu),
+        cmocka_unit_test(bf16_uses_the_cpus_dot_product),
         cmocka_unit_test(the_second_compile_comes_from_the_cache),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

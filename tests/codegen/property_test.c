@@ -1,11 +1,11 @@
 /* Random functions through passes, fusion and code generator, against the evaluator: every operator of the
  * table with random shapes, attributes, dtypes and numbers; graphs of dozens of operators. Operands lie
- * against pages that cannot be read, and cannot be written. A failure prints its function and how to see it
- * again:
+ * against pages that cannot be read, and cannot be written. Cases are numbered; sixteen in a row are of one
+ * kind and one module. A failure prints its function, a smaller one that fails too, and how to see it again:
  *
- *   property_test --case conv --seed 123     one function
- *   property_test --case conv --long 20      many of this kind
- *   property_test --long 20                  twenty times as many of all
+ *   property_test --case conv --seed 123     one function (--limit N: sizes up to N; --ops N: a graph of so
+ * many) property_test --case conv --long 20      many of this kind property_test --long 100                 a
+ * hundred times as many of all as without property_test --seeds 5000..6000         the cases of these numbers
  */
 #include "support_entry.h"
 #include "support_random.h"
@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -31,6 +32,7 @@ enum { GRAPH_EXACT = OP_COUNT, GRAPH_SMOOTH, KINDS };
 struct test_case {
     int kind; /* an opcode or one of the above */
     uint32_t seed;
+    int limit, ops; /* of a smaller one: sizes, operators of a graph; 0: as it comes */
 };
 
 /* Functions that are compiled in one go. */
@@ -48,6 +50,7 @@ struct batch {
 };
 
 static int failures, most_failures = 8, cases_run;
+static bool is_quiet, is_shrinking;
 
 static const char *kind_text(int kind) {
     return kind == GRAPH_EXACT ? "exact" : kind == GRAPH_SMOOTH ? "smooth" : opcode_text((enum opcode)kind);
@@ -71,7 +74,22 @@ static void note(const struct batch *b, int first, int count, const char *what) 
 
 /* ---- compiling ---- */
 
+static void run_cases(const struct test_case *cases, int count, const char *cpu);
+static void shrink(const struct test_case *c, const char *cpu);
+
+static void print_case(const struct test_case *c, const char *cpu) {
+    fprintf(stderr, "\n--case %s --seed %u", kind_text(c->kind), c->seed);
+    if (c->ops)
+        fprintf(stderr, " --ops %d", c->ops);
+    if (c->limit)
+        fprintf(stderr, " --limit %d", c->limit);
+    fprintf(stderr, " on %s: ", cpu ? cpu : "native");
+}
+
 static void fail_case(struct batch *b, int i, const char *why) {
+    failures++;
+    if (is_quiet)
+        return;
     struct strbuf text;
     strbuf_init(&text, b->arena);
     const struct function *f =
@@ -79,10 +97,15 @@ static void fail_case(struct batch *b, int i, const char *why) {
     if (f)
         function_print(f, &text);
     diags_render(b->diags, &text, false);
-    fprintf(stderr, "\n--case %s --seed %u on %s: %s\n%s\n", kind_text(b->cases[i].kind), b->cases[i].seed,
-            b->cpu ? b->cpu : "native", why, text.text ? text.text : "");
-    if (++failures >= most_failures)
+    print_case(&b->cases[i], b->cpu);
+    fprintf(stderr, "%s\n%s\n", why, text.text ? text.text : "");
+    shrink(&b->cases[i], b->cpu);
+    if (failures >= most_failures)
         fail_msg("%d failures", failures);
+}
+
+static int ops_of(const struct test_case *c) {
+    return 5 + (int)(c->seed % 56);
 }
 
 static bool make_functions(struct batch *b) {
@@ -93,10 +116,11 @@ static bool make_functions(struct batch *b) {
         const char *name = arena_printf(b->arena, "f%d", i);
         note(b, i, 1, "making");
         if (c->kind < OP_COUNT)
-            b->functions[i] = random_operator(b->graph, name, (enum opcode)c->kind, c->seed, b->diags);
+            b->functions[i] =
+                random_operator(b->graph, name, (enum opcode)c->kind, c->seed, c->limit, b->diags);
         else
-            b->functions[i] = random_graph(b->graph, name, 5 + (int)(c->seed % 56), c->kind == GRAPH_EXACT,
-                                           c->seed, b->diags);
+            b->functions[i] = random_graph(b->graph, name, c->ops ? c->ops : ops_of(c),
+                                           c->kind == GRAPH_EXACT, c->seed, c->limit, b->diags);
         if (!b->functions[i].function || diags_error_count(b->diags) > 0 ||
             !graph_verify(b->graph, b->diags, "making it")) {
             fail_case(b, i, "the generator made something wrong");
@@ -398,6 +422,56 @@ static void run_cases(const struct test_case *cases, int count, const char *cpu)
     arena_destroy(arena);
 }
 
+/* ---- smaller cases ---- */
+
+/* In a process of its own: it may crash. */
+static bool fails(const struct test_case *c, const char *cpu) {
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        is_quiet = true;
+        if (!freopen("/dev/null", "w", stderr))
+            _exit(0);
+        failures = 0;
+        run_cases(c, 1, cpu);
+        _exit(failures > 0);
+    }
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) < 0)
+        return false;
+    return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+}
+
+/* The least of these values of one field with which it still fails: a generator makes the same choices then.
+ */
+static bool lower(struct test_case *c, int *field, int below, const char *cpu) {
+    static const int values[] = {1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48};
+    int before = *field;
+    for (size_t i = 0; i < sizeof values / sizeof *values && values[i] < below; i++) {
+        *field = values[i];
+        if (fails(c, cpu))
+            return true;
+    }
+    *field = before;
+    return false;
+}
+
+static void shrink(const struct test_case *c, const char *cpu) {
+    if (is_shrinking)
+        return;
+    is_shrinking = true;
+    struct test_case smaller = *c;
+    bool is_graph = c->kind >= OP_COUNT, found = false;
+    if (is_graph)
+        found |= lower(&smaller, &smaller.ops, c->ops ? c->ops : ops_of(c), cpu);
+    found |= lower(&smaller, &smaller.limit, c->limit ? c->limit : 64, cpu);
+    if (found) {
+        fprintf(stderr, "smaller:\n");
+        run_cases(&smaller, 1, cpu);
+    }
+    is_shrinking = false;
+}
+
 /* ---- graphs that were wrong once: exact on grids ---- */
 
 static const char *const texts[] = {
@@ -474,7 +548,7 @@ static void graphs_that_were_wrong_once(void **state) {
     failures = 0;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct arena *arena = arena_create();
-        const struct test_case none = {OP_input, 0};
+        const struct test_case none = {.kind = OP_input};
         struct batch b = {.arena = arena, .diags = diags_create(arena), .cases = &none, .count = 1};
         const char *text = arena_printf(arena, "graph g\n%s", texts[i]);
         const struct source *source = source_create(arena, "text", text, strlen(text));
@@ -512,7 +586,8 @@ static void run_kind(int kind, int count, int batch_size) {
     for (int done = 0, batch = kind; done < count; done += batch_size, batch++) {
         int n = count - done < batch_size ? count - done : batch_size;
         for (int i = 0; i < n; i++)
-            cases[i] = (struct test_case){kind, (uint32_t)(kind * 100003 + (done + i) * 7919 + 1)};
+            cases[i] =
+                (struct test_case){.kind = kind, .seed = (uint32_t)(kind * 100003 + (done + i) * 7919 + 1)};
         run_cases(cases, n, cpu_of(batch));
     }
 }
@@ -524,26 +599,50 @@ static void every_operator_has_cases(void **state) {
             assert_true(random_knows((enum opcode)code));
 }
 
-static void operators_are_what_the_evaluator_says(void **state) {
-    (void)state;
-    failures = 0;
+/* ---- numbered cases ---- */
+
+enum {
+    MODULE = 16,        /* cases of one kind that are compiled in one go, */
+    GRAPHS_A_MODULE = 4 /* and of graphs */
+};
+
+/* Kinds take turns, graphs as often as eight operators. */
+static int kind_of(int module) {
+    int kinds[OP_COUNT + 16], count = 0;
     for (int code = 0; code < OP_COUNT; code++)
         if (random_knows((enum opcode)code))
-            run_kind(code, op_infos[code].fuse == FUSE_CONTRACT ? 48 : 32, 16);
-    assert_int_equal(failures, 0);
+            kinds[count++] = code;
+    for (int i = 0; i < 8; i++)
+        kinds[count++] = i % 2 ? GRAPH_SMOOTH : GRAPH_EXACT;
+    return kinds[module % count];
 }
 
-static void exact_graphs_keep_every_bit(void **state) {
-    (void)state;
-    failures = 0;
-    run_kind(GRAPH_EXACT, 24, 4);
-    assert_int_equal(failures, 0);
+static struct test_case case_of(int number) {
+    uint32_t seed = ((uint32_t)number + 1) * 2654435761u;
+    return (struct test_case){.kind = kind_of(number / MODULE), .seed = (seed ^ seed >> 15) | 1};
 }
 
-static void smooth_graphs_are_near(void **state) {
+/* The vector units take turns with the rounds through all kinds, and within one. */
+static void run_numbers(int first, int end, bool tells) {
+    struct test_case cases[MODULE];
+    for (int at = first, next; at < end; at = next) {
+        int module = at / MODULE, most = kind_of(module) >= OP_COUNT ? GRAPHS_A_MODULE : MODULE;
+        next = at + most - at % most;
+        next = next < end ? next : end;
+        for (int i = at; i < next; i++)
+            cases[i - at] = case_of(i);
+        run_cases(cases, next - at, cpu_of(module + module / 64));
+        if (tells && next / 4096 != at / 4096)
+            fprintf(stderr, "%d of %d..%d, %d failures\n", next, first, end, failures);
+    }
+}
+
+enum { NUMBERS_A_TURN = 2048 };
+
+static void functions_are_what_the_evaluator_says(void **state) {
     (void)state;
     failures = 0;
-    run_kind(GRAPH_SMOOTH, 24, 4);
+    run_numbers(0, NUMBERS_A_TURN * times, times > 1);
     assert_int_equal(failures, 0);
 }
 
@@ -555,8 +654,9 @@ static int find_kind(const char *text) {
 }
 
 /* One function on every vector unit, or without a seed many of a kind. */
-static int run_some(int kind, uint32_t seed) {
-    const struct test_case one = {kind, seed};
+static int run_some(int kind, const struct test_case *like) {
+    const struct test_case one = {kind, like->seed, like->limit, like->ops};
+    uint32_t seed = one.seed;
     if (kind == KINDS || (kind < OP_COUNT && !random_knows((enum opcode)kind)))
         return fprintf(stderr, "no such case\n"), 2;
     if (!seed)
@@ -569,16 +669,24 @@ static int run_some(int kind, uint32_t seed) {
 
 int main(int argc, char **argv) {
     const char *kind = NULL;
-    uint32_t seed = 0;
+    struct test_case one = {0};
+    int first = 0, end = 0;
     for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--case") == 0)
-            kind = argv[i + 1];
-        if (strcmp(argv[i], "--seed") == 0)
-            seed = (uint32_t)strtoul(argv[i + 1], NULL, 10);
-        if (strcmp(argv[i], "--long") == 0)
-            times = atoi(argv[i + 1]);
-        if (strcmp(argv[i], "--failures") == 0) /* after how many it stops; 8 */
-            most_failures = atoi(argv[i + 1]);
+        const char *name = argv[i], *value = argv[i + 1];
+        if (strcmp(name, "--case") == 0)
+            kind = value;
+        if (strcmp(name, "--seed") == 0)
+            one.seed = (uint32_t)strtoul(value, NULL, 10);
+        if (strcmp(name, "--limit") == 0)
+            one.limit = atoi(value);
+        if (strcmp(name, "--ops") == 0)
+            one.ops = atoi(value);
+        if (strcmp(name, "--long") == 0)
+            times = atoi(value);
+        if (strcmp(name, "--seeds") == 0 && sscanf(value, "%d..%d", &first, &end) != 2)
+            return fprintf(stderr, "--seeds wants A..B\n"), 2;
+        if (strcmp(name, "--failures") == 0) /* after how many it stops; 8 */
+            most_failures = atoi(value);
     }
     signal(SIGFPE, on_crash);
     signal(SIGSEGV, on_crash);
@@ -586,13 +694,16 @@ int main(int argc, char **argv) {
     signal(SIGILL, on_crash);
     signal(SIGABRT, on_crash);
     if (kind)
-        return run_some(find_kind(kind), seed);
+        return run_some(find_kind(kind), &one);
+    if (end > first) {
+        run_numbers(first, end, true);
+        printf("%d functions, %d failures\n", cases_run, failures);
+        return failures > 0;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_operator_has_cases),
         cmocka_unit_test(graphs_that_were_wrong_once),
-        cmocka_unit_test(operators_are_what_the_evaluator_says),
-        cmocka_unit_test(exact_graphs_keep_every_bit),
-        cmocka_unit_test(smooth_graphs_are_near),
+        cmocka_unit_test(functions_are_what_the_evaluator_says),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     printf("%d functions\n", cases_run);

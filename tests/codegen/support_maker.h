@@ -23,6 +23,7 @@ struct maker {
     uint32_t random;
     bool is_graph, is_exact;
     bool is_wide;               /* so large that kernels have several tasks */
+    int limit;                  /* of sizes; 0: none */
     struct random_input floats; /* what float operands are */
     enum exactness exactness;
     int64_t sizes[4]; /* of graphs: what axes are made of, so that shapes meet */
@@ -41,6 +42,7 @@ struct shape {
 uint32_t next_random(uint32_t *seed);
 int pick(struct maker *m, int n); /* 0..n-1 */
 bool one_in(struct maker *m, int n);
+int64_t limited(const struct maker *m, int64_t size);
 int64_t random_size(struct maker *m);
 struct shape random_shape(struct maker *m, int least, int most); /* of so many axes */
 int64_t count_of(const struct shape *s);

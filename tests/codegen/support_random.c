@@ -18,7 +18,11 @@ bool one_in(struct maker *m, int n) {
     return pick(m, n) == 0;
 }
 
-int64_t random_size(struct maker *m) {
+int64_t limited(const struct maker *m, int64_t size) {
+    return m->limit && size > m->limit ? m->limit : size;
+}
+
+static int64_t any_size(struct maker *m) {
     static const int64_t wide[] = {96, 128, 200, 257, 300, 512, 1000, 1023, 3000, 20000};
     static const int64_t sizes[] = {1,  1,  2,  3,  4,  5,  6,  7,  8,  9,  12,  15,  16,
                                     17, 20, 24, 31, 32, 33, 40, 48, 64, 65, 100, 130, 260};
@@ -27,6 +31,10 @@ int64_t random_size(struct maker *m) {
     if (m->is_wide && one_in(m, 2))
         return wide[pick(m, sizeof wide / sizeof *wide)];
     return one_in(m, 30) ? 0 : sizes[pick(m, sizeof sizes / sizeof *sizes)];
+}
+
+int64_t random_size(struct maker *m) {
+    return limited(m, any_size(m));
 }
 
 int64_t count_of(const struct shape *s) {
@@ -149,6 +157,11 @@ static bool has_dims(const struct value *v, const struct shape *s) {
     return true;
 }
 
+/* What graphs have values of; others are made of them. */
+static enum dtype base_of(enum dtype dtype) {
+    return dtype_is_float(dtype) ? DTYPE_f32 : dtype_is_int(dtype) && dtype != DTYPE_u32 ? DTYPE_i32 : dtype;
+}
+
 /* An operand of that type: an input of its own, or what the graph has. */
 static struct value *operand_as(struct maker *m, enum dtype dtype, const struct shape *s,
                                 struct random_input input) {
@@ -159,7 +172,11 @@ static struct value *operand_as(struct maker *m, enum dtype dtype, const struct 
         if (v->type->dtype == dtype && has_dims(v, s))
             return v;
     }
-    return fit(m, any_value(m, dtype), s);
+    struct value *x = fit(m, any_value(m, base_of(dtype)), s);
+    if (x->type->dtype == dtype)
+        return x;
+    struct range range = range_of(m, x);
+    return keep(m, build_cast(&m->b, x, dtype), range);
 }
 
 struct value *operand(struct maker *m, enum dtype dtype, const struct shape *s) {

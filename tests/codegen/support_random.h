@@ -38,12 +38,13 @@ struct random_function {
 /* One use of the operator in a function of its own. A new operator needs a row in the table `makers`:
  * random_knows says whether it has one. */
 bool random_knows(enum opcode code);
+/* limit: no size is greater, which makes a smaller function of the same kind; 0: none. */
 struct random_function random_operator(struct graph *graph, const char *name, enum opcode code, uint32_t seed,
-                                       struct diags *diags);
+                                       int limit, struct diags *diags);
 /* `ops` operators and more, loops and conds among them. is_exact: nothing that rounds; else smooth functions.
  */
 struct random_function random_graph(struct graph *graph, const char *name, int ops, bool is_exact,
-                                    uint32_t seed, struct diags *diags);
+                                    uint32_t seed, int limit, struct diags *diags);
 
 /* The elements of an input. */
 void random_fill(const struct random_input *input, uint32_t seed, struct tensor *out);

@@ -4,6 +4,15 @@
 
 /* ---- graphs ---- */
 
+/* Other operators take f32, i32, u32 and bool. */
+static void keep_as_base(struct maker *m, struct value *v, struct range range) {
+    keep(m, v, range);
+    if (v->type->dtype == DTYPE_f64)
+        keep(m, build_cast(&m->b, v, DTYPE_f32), range);
+    else if (dtype_is_int(v->type->dtype) && v->type->dtype != DTYPE_i32 && v->type->dtype != DTYPE_u32)
+        keep(m, build_cast(&m->b, v, DTYPE_i32), range);
+}
+
 /* What is known of a new operator's results. */
 static void keep_results(struct maker *m, const struct op *op) {
     double a = 0, work = 1;
@@ -38,7 +47,7 @@ static void keep_results(struct maker *m, const struct op *op) {
     if (code == OP_cast)
         out = (struct range){fmax(a, 16), 0}; /* integers are in -8..8 or cut down below */
     for (int i = 0; i < op->out_count; i++)
-        keep(m, op->out[i], out);
+        keep_as_base(m, op->out[i], out);
 }
 
 static void add_ops(struct maker *m, int ops, int depth);
@@ -206,10 +215,10 @@ static void write_states(struct maker *m, int count) {
 }
 
 struct random_function random_graph(struct graph *graph, const char *name, int ops, bool is_exact,
-                                    uint32_t seed, struct diags *diags) {
+                                    uint32_t seed, int limit, struct diags *diags) {
     static const int64_t sizes[] = {2, 3, 4, 5, 6, 8, 9, 12, 16, 17, 20, 32, 33},
                          wide[] = {32, 50, 100, 128, 300};
-    struct maker m = {.graph = graph, .random = seed, .is_graph = true, .is_exact = is_exact};
+    struct maker m = {.graph = graph, .random = seed, .is_graph = true, .is_exact = is_exact, .limit = limit};
     m.floats = (struct random_input){is_exact ? FILL_GRID : FILL_REAL, -4, 4};
     m.is_wide = one_in(&m, 8);
     for (int i = 0; i < 4; i++)
