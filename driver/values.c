@@ -1,5 +1,6 @@
 #include "driver/values.h"
 
+#include "ir/tensor.h"
 #include "runtime/image.h"
 #include "runtime/npy.h"
 
@@ -151,6 +152,10 @@ static bool store_number(void *bytes, int64_t i, enum dtype dtype, double x) {
     case DTYPE_f32:
         ((float *)bytes)[i] = (float)x;
         return true;
+    case DTYPE_f16:
+    case DTYPE_bf16:
+        ((uint16_t *)bytes)[i] = half_bits(dtype, x);
+        return true;
     case DTYPE_i64:
         ((int64_t *)bytes)[i] = (int64_t)x;
         return x == floor(x) && fabs(x) < 0x1p53;
@@ -196,19 +201,6 @@ bool given_convert(struct session *session, struct given *given, enum dtype dtyp
 
 /* ---- results ---- */
 
-static double from_half(uint16_t bits) {
-    int exponent = bits >> 10 & 31, fraction = bits & 1023;
-    double value = exponent == 31 ? (fraction ? NAN : INFINITY) : exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
-    return bits >> 15 ? -value : value;
-}
-
-static double from_bfloat(uint16_t bits) {
-    uint32_t word = (uint32_t)bits << 16;
-    float value;
-    memcpy(&value, &word, 4);
-    return value;
-}
-
 double value_element(const struct type *type, const void *bytes, int64_t i) {
     switch (type->dtype) {
     case DTYPE_f64:
@@ -216,9 +208,8 @@ double value_element(const struct type *type, const void *bytes, int64_t i) {
     case DTYPE_f32:
         return ((const float *)bytes)[i];
     case DTYPE_f16:
-        return from_half(((const uint16_t *)bytes)[i]);
     case DTYPE_bf16:
-        return from_bfloat(((const uint16_t *)bytes)[i]);
+        return half_value(type->dtype, ((const uint16_t *)bytes)[i]);
     case DTYPE_i64:
         return (double)((const int64_t *)bytes)[i];
     case DTYPE_i32:

@@ -70,6 +70,14 @@ double float_round(enum dtype dtype, double x) {
     }
 }
 
+double half_value(enum dtype dtype, uint16_t bits) {
+    return half_decode(dtype == DTYPE_f16 ? f16 : bf16, bits);
+}
+
+uint16_t half_bits(enum dtype dtype, double x) {
+    return half_encode(dtype == DTYPE_f16 ? f16 : bf16, x);
+}
+
 int64_t int_least(enum dtype dtype) {
     return dtype_class(dtype) != CLASS_SIGNED ? 0 : dtype == DTYPE_i64 ? INT64_MIN : -int_greatest(dtype) - 1;
 }

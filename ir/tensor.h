@@ -23,6 +23,9 @@ void tensor_to_bytes(const struct tensor *tensor, void *bytes);
 /* What is left of a number in the dtype: rounded to nearest even, subnormals kept, infinity beyond the
  * greatest. */
 double float_round(enum dtype dtype, double x);
+/* f16 and bf16: a number from its 16 bits, and the bits of what is left of a number. */
+double half_value(enum dtype dtype, uint16_t bits);
+uint16_t half_bits(enum dtype dtype, double x);
 int64_t int_wrap(enum dtype dtype, int64_t x); /* bool: 0 or 1 */
 /* The least and the greatest number of an integer dtype or bool. */
 int64_t int_least(enum dtype dtype);
