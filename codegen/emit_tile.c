@@ -165,8 +165,23 @@ static LLVMValueRef load_pairs(struct micro *m, LLVMValueRef pointer, int count)
     return LLVMBuildBitCast(m->e->b, some, pairs, "");
 }
 
-/* z + x[2i] * y[2i] + x[2i + 1] * y[2i + 1] in each lane i, by vdpbf16ps. */
+static LLVMValueRef multiply_add(struct micro *m, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z);
+
+/* The first of each pair, or the second, as f32. */
+static LLVMValueRef of_pairs(struct micro *m, LLVMValueRef x, bool second) {
+    LLVMTypeRef words = LLVMVectorType(m->e->i32, (unsigned)m->lanes);
+    LLVMValueRef bits = LLVMBuildBitCast(m->e->b, x, words, "");
+    bits = second ? LLVMBuildAnd(m->e->b, bits, const_like(words, 0xffff0000), "")
+                  : LLVMBuildShl(m->e->b, bits, const_like(words, 16), "");
+    return LLVMBuildBitCast(m->e->b, bits, m->vector, "");
+}
+
+/* z + x[2i] * y[2i] + x[2i + 1] * y[2i + 1] in each lane i, by vdpbf16ps; for tests on a machine without it, by two
+ * multiply-adds. */
 static LLVMValueRef pairs_add(struct micro *m, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z) {
+    if (!feature_is_listed(m->e->target->needs, "+avx512bf16"))
+        return multiply_add(m, of_pairs(m, x, true), of_pairs(m, y, true),
+                            multiply_add(m, of_pairs(m, x, false), of_pairs(m, y, false), z));
     const char *name = "llvm.x86.avx512bf16.dpbf16ps.512";
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     LLVMValueRef args[] = {z, x, y}, callee = LLVMGetIntrinsicDeclaration(m->e->module, id, NULL, 0);

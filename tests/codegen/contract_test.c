@@ -547,11 +547,35 @@ static void kernels_in_double(void **state) {
     }
 }
 
+/* With pairs ("wide") and without; one unit of a bf16 is 2^-8 of the result. */
+static void products_of_bf16(void **state) {
+    (void)state;
+    static const int shapes[][3] = {{1, 40, 128}, {2, 40, 333}, {3, 9, 640}, {16, 31, 257}, {5, 17, 160},
+                                    {1, 1, 129},  {4, 33, 96},  {7, 65, 31}, {40, 70, 66},  {97, 130, 200}};
+    static const char *const targets[] = {"native", "x86-64", "wide", "x86-64-v4", "znver4", "aarch64"};
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(*shapes); i++)
+        for (int turned = 0; turned < 2; turned++) {
+            int m = shapes[i][0], n = shapes[i][1], k = shapes[i][2];
+            char text[1024], b[64];
+            sprintf(b, "bf16[%d,%d]", turned ? n : k, turned ? k : n);
+            sprintf(text,
+                    "graph t\nfn f() {\n  %%0 = input {name = \"a\"} : bf16[%d,%d]\n"
+                    "  %%1 = input {name = \"b\"} : %s\n  %%2 = kernel(%%0, %%1) {kind = \"contract\", name = \"k\"} : "
+                    "bf16[%d,%d] region(%%3: bf16[%d,%d], %%4: %s) {\n"
+                    "    %%5 = dot(%%3, %%4) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [%d]} : "
+                    "bf16[%d,%d]\n    yield(%%5)\n  }\n  yield(%%2)\n}\n",
+                    m, k, b, m, n, m, k, b, turned ? 1 : 0, m, n);
+            for (size_t t = 0; t < sizeof(targets) / sizeof(*targets); t++)
+                check_on(text, targets[t], 0x1p-8);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dots_of_many_shapes),       cmocka_unit_test(convolutions),
         cmocka_unit_test(gradients_by_weights),      cmocka_unit_test(whole_kernels),
         cmocka_unit_test(kernels_for_other_targets), cmocka_unit_test(kernels_in_double),
+        cmocka_unit_test(products_of_bf16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,7 +75,7 @@ static bool link_phases(struct kernel_run *run, LLVMMemoryBufferRef object, cons
     return true;
 }
 
-/* "wide": this machine as if its vectors had 512 bits. LLVM cuts them in two, so that kernels of 16 lanes run
+/* "wide": this machine as if its vectors had 512 bits and dot products of bf16. LLVM cuts them in two, so that kernels of 16 lanes run
  * here. */
 static const struct target *find_target(struct arena *arena, const char *cpu, struct diags *diags) {
     if (strcmp(cpu, "wide") != 0)
@@ -86,11 +86,12 @@ static const struct target *find_target(struct arena *arena, const char *cpu, st
     t->vector_registers = wide->vector_registers;
     t->tile_rows = wide->tile_rows;
     t->tile_vectors = wide->tile_vectors;
+    t->has_bf16_dot = true;
     return t;
 }
 
 static bool runs_here(const char *cpu) {
-    return strcmp(cpu, "aarch64") != 0 && strcmp(cpu, "x86-64-v4") != 0;
+    return strcmp(cpu, "aarch64") != 0 && strcmp(cpu, "x86-64-v4") != 0 && strcmp(cpu, "znver4") != 0;
 }
 
 struct kernel_run *kernel_compile(const char *text, const char *cpu,
@@ -191,6 +192,8 @@ static void fill(void *memory, enum dtype dtype, int64_t k, int32_t random) {
         ((double *)memory)[k] = (double)((float)random * 0x1p-31f);
     else if (dtype == DTYPE_f32)
         ((float *)memory)[k] = (float)random * 0x1p-31f;
+    else if (dtype_is_float(dtype))
+        ((uint16_t *)memory)[k] = half_bits(dtype, (double)random * 0x1p-31);
     else if (dtype == DTYPE_bool)
         ((uint8_t *)memory)[k] = random < 0;
     else
