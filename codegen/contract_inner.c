@@ -11,15 +11,9 @@ static const struct axis *innermost(const struct product *d) {
     return &d->k.at[d->k.count - 1];
 }
 
-/* Two bf16 of A and B at a time in each lane: AVX512_BF16's dot products. */
-static bool has_pairs(const struct product *d) {
-    return d->c->l->target->has_bf16_dot && d->c->dtype == DTYPE_f32 && d->a.dtype == DTYPE_bf16 &&
-           d->b.dtype == DTYPE_bf16 && d->a.as == DTYPE_bf16 && d->b.as == DTYPE_bf16;
-}
-
 /* Elements of k in a vector. */
 static int step_of(const struct product *d) {
-    return d->c->lanes * (has_pairs(d) ? 2 : 1);
+    return d->c->lanes * (product_is_of_pairs(d) ? 2 : 1);
 }
 
 bool product_suits_inner(const struct product *d) {
@@ -60,7 +54,7 @@ static void write_tile(struct inner *n, struct writer *w, const struct grid_plac
     struct product *d = n->d;
     int step = step_of(d);
     struct tile *t = writer_tile(w, TILE_INNER, rows, columns);
-    t->pairs = has_pairs(d);
+    t->pairs = product_is_of_pairs(d);
     tile_read_a(t, operand_buffer(w, &d->a, "a"), d->a.as);
     t->a_index = plus(w, at->a, times(w, row, d->m.a));
     t->a_m = d->m.a;

@@ -182,9 +182,21 @@ bool operand_map_rows(struct lowering *l, struct loop_kernel *kernel, const stru
     return map_or_stage(l, kernel, op, value, true, out);
 }
 
+/* An argument's memory in words of another dtype. */
+static struct buffer *argument_as(struct writer *w, const struct operand *operand, const char *name) {
+    for (int i = 0; i < w->f->buffers.count; i++) {
+        struct buffer *b = w->f->buffers.at[i];
+        if (b->space == SPACE_ARGUMENT && b->argument == operand->argument && b->dtype == operand->dtype)
+            return b;
+    }
+    return loop_add_argument(w->f, operand->argument, operand->dtype, operand->elements, name, false);
+}
+
 struct buffer *operand_buffer(struct writer *w, const struct operand *operand, const char *name) {
-    if (operand->space == SPACE_ARGUMENT)
-        return writer_argument(w, operand->argument);
+    if (operand->space == SPACE_ARGUMENT) {
+        struct buffer *b = writer_argument(w, operand->argument);
+        return b->dtype == operand->dtype ? b : argument_as(w, operand, name);
+    }
     return writer_memory(w, operand->space, operand->offset, operand->dtype, operand->elements, name);
 }
 

@@ -96,6 +96,50 @@ static void choose_axes(struct product *d, struct axes m, struct axes n) {
     d->depth = d->inner * d->k.at[0].extent;
 }
 
+/* ---- pairs ---- */
+
+bool product_is_of_pairs(const struct product *d) {
+    return d->c->l->target->has_bf16_dot && d->c->dtype == DTYPE_f32 && d->a.dtype == DTYPE_bf16 &&
+           d->b.dtype == DTYPE_bf16 && d->a.as == DTYPE_bf16 && d->b.as == DTYPE_bf16;
+}
+
+/* Neighbours of k are neighbours in memory, at even places: words. */
+static bool lies_in_words(const struct product *d, bool is_b) {
+    const struct axis *k = &d->k.at[0], *free = is_b ? &d->n : &d->m;
+    bool even = (is_b ? d->b.base : d->a.base) % 2 == 0 && (is_b ? free->b : free->a) % 2 == 0;
+    for (int i = 0; i < d->grid.count; i++)
+        even &= (is_b ? d->grid.at[i].b : d->grid.at[i].a) % 2 == 0;
+    return even && (is_b ? k->b : k->a) == 1;
+}
+
+static void read_words(struct operand *o) {
+    o->dtype = o->as = DTYPE_i32;
+    o->base /= 2;
+    o->elements /= 2;
+}
+
+static void choose_pairs(struct product *d) {
+    struct axis *k = &d->k.at[0];
+    d->has_pairs = product_is_of_pairs(d) && d->k.count == 1 && k->extent > 0 && k->extent % 2 == 0 &&
+                   lies_in_words(d, false);
+    if (!d->has_pairs)
+        return;
+    bool b_in_words = lies_in_words(d, true);
+    d->pair = b_in_words ? 0 : k->b;
+    d->m.a /= 2;
+    read_words(&d->a);
+    if (b_in_words) {
+        d->n.b /= 2;
+        read_words(&d->b);
+    }
+    for (int i = 0; i < d->grid.count; i++) {
+        d->grid.at[i].a /= 2;
+        d->grid.at[i].b /= b_in_words ? 2 : 1;
+    }
+    *k = (struct axis){k->extent / 2, 1, b_in_words ? 1 : 2 * k->b, 0};
+    d->depth /= 2;
+}
+
 /* ---- blocking ---- */
 
 enum {
@@ -172,6 +216,8 @@ static void choose_blocking(struct product *d) {
     bool is_rounded = d->b.as != d->b.dtype && d->m.extent > by->rows; /* again for each tile of rows */
     by->mode =
         d->n.b == 1 && (d->m.extent < PACKING_PAYS || is_small) && !is_rounded ? B_IN_PLACE : B_PACKED_HERE;
+    if (d->pair)
+        by->mode = B_PACKED_HERE;
     if (d->c->packs_before)
         by->mode = B_PACKED_BEFORE;
     choose_k_block(d);
@@ -189,7 +235,8 @@ static int64_t block_rows(const struct product *d) {
 /* A broadcast of A costs an instruction or two more where the element is cast on the way, a rounding to bf16
  * eight: for the sake of several panels a block of A is cast once. */
 static bool is_a_cast_before(const struct product *d) {
-    return d->a.as != d->a.dtype || (d->a.dtype != d->c->dtype && d->by.panels_per_part > 1);
+    return !d->has_pairs &&
+           (d->a.as != d->a.dtype || (d->a.dtype != d->c->dtype && d->by.panels_per_part > 1));
 }
 
 /* ---- writing the product ---- */
@@ -204,11 +251,16 @@ struct unit {
     const struct loop_expr *row_low; /* of the block of rows: where A is cast before, its first one */
 };
 
+static enum dtype packed_dtype(const struct product *d) {
+    return d->has_pairs ? DTYPE_i32 : d->c->dtype;
+}
+
 static struct buffer *packed_buffer(struct product *d, struct writer *w) {
     bool shared = d->by.mode == B_PACKED_BEFORE;
     int64_t panels = shared ? d->by.panels * d->by.k_blocks * grid_points(d) : d->by.panels_per_part;
     int64_t elements = panels * d->by.panel * d->by.k_block * d->inner;
-    return writer_memory(w, shared ? SPACE_SHARED : SPACE_WORKER, d->packed, d->c->dtype, elements, "packed");
+    return writer_memory(w, shared ? SPACE_SHARED : SPACE_WORKER, d->packed, packed_dtype(d), elements,
+                         "packed");
 }
 
 static int64_t panel_elements(const struct product *d) {
@@ -264,6 +316,7 @@ static const struct loop_expr *block_of_a(const struct product *d, struct writer
 static void write_tile(struct product *d, struct writer *w, const struct unit *u,
                        const struct loop_expr *panel, const struct loop_expr *row, int rows, int columns) {
     struct tile *t = writer_tile(w, TILE_OUTER, rows, columns);
+    t->pairs = d->has_pairs;
     const struct loop_expr *column = times(w, panel, d->by.panel);
     if (d->cast < 0) {
         tile_read_a(t, operand_buffer(w, &d->a, "a"), d->a.as);
@@ -279,7 +332,7 @@ static void write_tile(struct product *d, struct writer *w, const struct unit *u
         t->b_index[0] =
             plus(w, plus(w, u->at.b, times(w, column, d->n.b)), times(w, u->k_first, d->k.at[0].b));
     } else {
-        tile_read_b(t, packed_buffer(d, w), d->c->dtype);
+        tile_read_b(t, packed_buffer(d, w), packed_dtype(d));
         t->b_index[0] = packed_panel(d, w, u, panel);
     }
     const struct loop_expr *outer = plus(w, u->at.c, times(w, row, d->m.c)), *c = plus(w, outer, column);
@@ -398,12 +451,26 @@ static void write_block(struct product *d, struct writer *w, struct unit *u) {
 
 /* ---- packing B ---- */
 
+/* An element of what is packed, of B at `from`: two bf16 of different rows become a word. */
+static const struct loop_expr *packed_element(struct product *d, struct writer *w,
+                                              const struct loop_expr *from) {
+    if (!d->pair)
+        return operand_load(w, &d->b, "b", from, packed_dtype(d));
+    const struct loop_expr *bits[2];
+    for (int i = 0; i < 2; i++) { /* a bf16 is the upper half of an f32 */
+        const struct loop_expr *x = operand_load(w, &d->b, "b", plus_n(w, from, i * d->pair), DTYPE_f32);
+        bits[i] = lexpr_op(w->f, OP_bitcast, DTYPE_u32, &x, 1);
+    }
+    bits[0] = lexpr_binary(w->f, OP_shr, DTYPE_u32, bits[0], lexpr_int(w->f, DTYPE_u32, 16));
+    const struct loop_expr *word = lexpr_binary(w->f, OP_or, DTYPE_u32, bits[0], bits[1]);
+    return lexpr_op(w->f, OP_bitcast, DTYPE_i32, &word, 1);
+}
+
 /* Any strides: an element at a time. */
 static void pack_elements(struct product *d, struct writer *w, const struct loop_expr *from,
                           const struct loop_expr *to, const struct loop_expr *columns) {
     const struct loop_expr *j = writer_for(w, "n", index_of(w, 0), columns, LOOP_VECTOR);
-    const struct loop_expr *value =
-        operand_load(w, &d->b, "b", plus(w, from, times(w, j, d->n.b)), d->c->dtype);
+    const struct loop_expr *value = packed_element(d, w, plus(w, from, times(w, j, d->n.b)));
     writer_store(w, packed_buffer(d, w), plus(w, to, j), value);
     writer_end(w);
 }
@@ -541,7 +608,7 @@ static void pack_rows(struct product *d, struct writer *w, const struct unit *u)
 
 /* The panels of a unit, from panel_low on. */
 static void pack_panels(struct product *d, struct writer *w, const struct unit *u) {
-    if (d->n.b == 1) {
+    if (d->n.b == 1 && !d->pair) {
         pack_rows(d, w, u);
         return;
     }
@@ -650,10 +717,11 @@ static void explain(const struct product *d) {
         return;
     strbuf_printf(
         d->c->l->why,
-        "dot %lldx%lldx%lld, grid %lld: tile %dx%d vectors, k in %lld x %lld, B %s, %lld x %lld parts\n",
-        (long long)d->m.extent, (long long)d->n.extent, (long long)d->depth, (long long)grid_points(d),
-        d->by.rows, d->by.vectors, (long long)d->by.k_blocks, (long long)d->by.k_block, modes[d->by.mode],
-        (long long)d->by.row_parts, (long long)d->by.column_parts);
+        "dot %lldx%lldx%lld%s, grid %lld: tile %dx%d vectors, k in %lld x %lld, B %s, %lld x %lld parts\n",
+        (long long)d->m.extent, (long long)d->n.extent, (long long)d->depth, d->has_pairs ? " pairs" : "",
+        (long long)grid_points(d), d->by.rows, d->by.vectors, (long long)d->by.k_blocks,
+        (long long)d->by.k_block, modes[d->by.mode], (long long)d->by.row_parts,
+        (long long)d->by.column_parts);
 }
 
 bool contract_product(struct contraction *c, const struct operand *a, const struct operand *b,
@@ -670,6 +738,7 @@ bool contract_product(struct contraction *c, const struct operand *a, const stru
         product_inner(&d);
         return true;
     }
+    choose_pairs(&d);
     choose_blocking(&d);
     int64_t panel_bytes = panel_elements(&d) * dtype_bytes(c->dtype);
     if (d.by.mode == B_PACKED_HERE)

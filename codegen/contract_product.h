@@ -46,10 +46,17 @@ struct product {
     int64_t depth, inner; /* all of k; all levels of k but the outermost */
     struct blocking by;
     int64_t packed; /* offset of packed panels in WORKER or SHARED memory */
+    /* Two neighbours of k in bf16 are one step, a word of A and of B (AVX512_BF16): all sizes and strides of
+     * k, and of what is in words, count them. pair: elements from the first of B to the second where they are
+     * no word in memory; packing makes words of them. */
+    bool has_pairs;
+    int64_t pair;
     int64_t cast; /* offset of A's rows in the dtype of the sums in WORKER memory, -1: A is read as it lies */
 };
 
 int64_t grid_points(const struct product *d);
+/* Both operands are bf16 as they lie, and the target has dot products of them. */
+bool product_is_of_pairs(const struct product *d);
 /* Where A, B and C of a point of the grid begin, in elements. */
 struct grid_place {
     const struct loop_expr *a, *b, *c;

@@ -149,18 +149,38 @@ static LLVMValueRef multiply_add(struct micro *m, LLVMValueRef x, LLVMValueRef y
     return emit_intrinsic(m->e, "llvm.fma", m->vector, args, 3);
 }
 
+static LLVMTypeRef pairs_type(struct micro *m) {
+    return LLVMVectorType(LLVMBFloatTypeInContext(m->e->context), 2 * (unsigned)m->lanes);
+}
+
+/* Words of two bf16, as they are packed for OUTER. */
+static LLVMValueRef load_words(struct micro *m, LLVMValueRef pointer, int count) {
+    LLVMTypeRef words = LLVMVectorType(m->e->i32, (unsigned)m->lanes);
+    if (count == m->lanes)
+        return LLVMBuildBitCast(m->e->b, load_of(m, words, DTYPE_i32, pointer), pairs_type(m), "");
+    LLVMValueRef args[] = {pointer, LLVMConstInt(m->e->i32, 4, 0), first_lanes(m, count),
+                           LLVMConstNull(words)};
+    LLVMValueRef some = emit_intrinsic2(m->e, "llvm.masked.load", words, m->e->ptr, args, 4);
+    return LLVMBuildBitCast(m->e->b, some, pairs_type(m), "");
+}
+
+static LLVMValueRef splat_word(struct micro *m, LLVMValueRef pointer) {
+    LLVMValueRef word = load_of(m, m->e->i32, DTYPE_bf16, pointer);
+    return LLVMBuildBitCast(m->e->b, emit_splat(m->em, word, m->lanes), pairs_type(m), "");
+}
+
 /* 2 * VL elements of bf16, those behind count zero. */
 static LLVMValueRef load_pairs(struct micro *m, LLVMValueRef pointer, int count) {
     LLVMTypeRef i16 = LLVMIntTypeInContext(m->e->context, 16);
     LLVMTypeRef raw = LLVMVectorType(i16, 2 * (unsigned)m->lanes);
-    LLVMTypeRef pairs = LLVMVectorType(LLVMBFloatTypeInContext(m->e->context), 2 * (unsigned)m->lanes);
+    LLVMTypeRef pairs = pairs_type(m);
     LLVMValueRef mask[128];
     if (count == 2 * m->lanes)
         return LLVMBuildBitCast(m->e->b, load_of(m, raw, DTYPE_bf16, pointer), pairs, "");
     for (int i = 0; i < 2 * m->lanes; i++)
         mask[i] = LLVMConstInt(m->e->i1, i < count, 0);
-    LLVMValueRef args[] = {pointer, LLVMConstInt(m->e->i32, 2, 0), LLVMConstVector(mask, 2 * (unsigned)m->lanes),
-                           LLVMConstNull(raw)};
+    LLVMValueRef args[] = {pointer, LLVMConstInt(m->e->i32, 2, 0),
+                           LLVMConstVector(mask, 2 * (unsigned)m->lanes), LLVMConstNull(raw)};
     LLVMValueRef some = emit_intrinsic2(m->e, "llvm.masked.load", raw, m->e->ptr, args, 4);
     return LLVMBuildBitCast(m->e->b, some, pairs, "");
 }
@@ -176,8 +196,8 @@ static LLVMValueRef of_pairs(struct micro *m, LLVMValueRef x, bool second) {
     return LLVMBuildBitCast(m->e->b, bits, m->vector, "");
 }
 
-/* z + x[2i] * y[2i] + x[2i + 1] * y[2i + 1] in each lane i, by vdpbf16ps; for tests on a machine without it, by two
- * multiply-adds. */
+/* z + x[2i] * y[2i] + x[2i + 1] * y[2i + 1] in each lane i, by vdpbf16ps; for tests on a machine without it,
+ * by two multiply-adds. */
 static LLVMValueRef pairs_add(struct micro *m, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z) {
     if (!feature_is_listed(m->e->target->needs, "+avx512bf16"))
         return multiply_add(m, of_pairs(m, x, true), of_pairs(m, y, true),
@@ -198,13 +218,18 @@ static LLVMValueRef b_pointer(struct micro *m, const struct cursor *at, int colu
 /* One step of k: a vector or broadcast of each row of A, a vector of each column of B, all their products.
  * With rows
  * <= columns A's vectors of INNER are the ones kept, so that the others can be memory operands. */
+static int lanes_of(const struct micro *m, int vector);
+
 static void emit_pairs(struct micro *m, const struct cursor *at, int count) {
+    bool in_words = m->tile->kind == TILE_OUTER;
     LLVMValueRef b[MAX_ACCUMULATORS];
-    for (int j = 0; j < m->columns; j++)
-        b[j] = load_pairs(m, b_pointer(m, at, j), count);
+    for (int j = 0; j < m->columns; j++) {
+        LLVMValueRef pointer = b_pointer(m, at, j);
+        b[j] = in_words ? load_words(m, pointer, lanes_of(m, j)) : load_pairs(m, pointer, count);
+    }
     for (int i = 0; i < m->tile->rows; i++) {
-        LLVMValueRef a =
-            load_pairs(m, element_at(m, DTYPE_bf16, at->a, at->a_offset + i * m->tile->a_m), count);
+        LLVMValueRef pointer = element_at(m, m->tile->a->dtype, at->a, at->a_offset + i * m->tile->a_m);
+        LLVMValueRef a = in_words ? splat_word(m, pointer) : load_pairs(m, pointer, count);
         for (int j = 0; j < m->columns; j++)
             m->acc[i * m->columns + j] = pairs_add(m, a, b[j], m->acc[i * m->columns + j]);
     }

@@ -96,11 +96,13 @@ struct gemm {
  * INNER: C[r, s] (+)= sum_k A[r, k] * B[k, s] with rows * columns accumulators whose lanes run along k: A and B are both
  *     read as vectors, row r at a_m, column s at b_n behind the first; the levels step in elements, the innermost by
  *     vectors; the last `tail` elements of k (fewer than VL) stand behind all levels and are read masked. The lanes are
- *     added up at the end in a fixed tree. Elements of C are c_m and c_n apart. pairs: A and B are bf16, and a lane adds the
- *     products of two neighbours of k at a step (AVX512_BF16), so a vector is 2 * VL elements.
+ *     added up at the end in a fixed tree. Elements of C are c_m and c_n apart.
  * TRANSPOSE: C[n, r] = A[r, n] for r < rows <= VL, n < columns <= VL: rows of A are a_m apart, of C c_m, both are
  *     contiguous along the other index. c_full: lanes of C from `rows` to VL are set to zero, else not touched.
  * COPY: C[r, n] = A[r, n] for r < rows, n < columns.
+ *
+ * pairs: a lane adds the products of two neighbours of k in bf16 at a step (AVX512_BF16). A and B of OUTER are words (i32) of
+ * two of them; of INNER they are bf16, so that a vector is 2 * VL elements.
  *
  * k runs over nested levels, outermost first, each with a count and the steps of A and B in elements. One element's sum
  * runs in this order with fused multiply-adds (on targets that have them): one fixed rounding. */

@@ -560,9 +560,11 @@ static void products_of_bf16(void **state) {
             sprintf(b, "bf16[%d,%d]", turned ? n : k, turned ? k : n);
             sprintf(text,
                     "graph t\nfn f() {\n  %%0 = input {name = \"a\"} : bf16[%d,%d]\n"
-                    "  %%1 = input {name = \"b\"} : %s\n  %%2 = kernel(%%0, %%1) {kind = \"contract\", name = \"k\"} : "
+                    "  %%1 = input {name = \"b\"} : %s\n  %%2 = kernel(%%0, %%1) {kind = \"contract\", name "
+                    "= \"k\"} : "
                     "bf16[%d,%d] region(%%3: bf16[%d,%d], %%4: %s) {\n"
-                    "    %%5 = dot(%%3, %%4) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [%d]} : "
+                    "    %%5 = dot(%%3, %%4) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], "
+                    "rhs_contract = [%d]} : "
                     "bf16[%d,%d]\n    yield(%%5)\n  }\n  yield(%%2)\n}\n",
                     m, k, b, m, n, m, k, b, turned ? 1 : 0, m, n);
             for (size_t t = 0; t < sizeof(targets) / sizeof(*targets); t++)

@@ -491,7 +491,8 @@ static void bf16_uses_the_cpus_dot_product(void **state) {
     static const struct {
         const char *cpu;
         bool has_it;
-    } targets[] = {{"x86-64-v4", false}, {"znver4", true}, {"sapphirerapids", true}, {"icelake-server", false}};
+    } targets[] = {
+        {"x86-64-v4", false}, {"znver4", true}, {"sapphirerapids", true}, {"icelake-server", false}};
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
         const struct codegen_options options = {.workers = 1, .cpu = targets[i].cpu, .no_jit = true};
         struct entry_run *run = entry_run_compile(product, &options);

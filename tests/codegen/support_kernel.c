@@ -75,8 +75,8 @@ static bool link_phases(struct kernel_run *run, LLVMMemoryBufferRef object, cons
     return true;
 }
 
-/* "wide": this machine as if its vectors had 512 bits and dot products of bf16. LLVM cuts them in two, so that kernels of 16 lanes run
- * here. */
+/* "wide": this machine as if its vectors had 512 bits and dot products of bf16. LLVM cuts them in two, so
+ * that kernels of 16 lanes run here. */
 static const struct target *find_target(struct arena *arena, const char *cpu, struct diags *diags) {
     if (strcmp(cpu, "wide") != 0)
         return target_get(arena, cpu, diags);
