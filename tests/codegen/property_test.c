@@ -460,6 +460,7 @@ static void shrink(const struct test_case *c, const char *cpu) {
     if (is_shrinking)
         return;
     is_shrinking = true;
+    int before = failures;
     struct test_case smaller = *c;
     bool is_graph = c->kind >= OP_COUNT, found = false;
     if (is_graph)
@@ -469,6 +470,7 @@ static void shrink(const struct test_case *c, const char *cpu) {
         fprintf(stderr, "smaller:\n");
         run_cases(&smaller, 1, cpu);
     }
+    failures = before; /* it is the same one */
     is_shrinking = false;
 }
 
