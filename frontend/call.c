@@ -576,6 +576,8 @@ static struct datum refuse_callee(struct elab *e, struct datum callee, const str
         label_binding(e, diag, place->kind == EXPR_CALL ? place->a : place);
     if (datum_is_run_time(callee) && place && place->kind == EXPR_CALL)
         diag_hint(diag, "an element is taken with brackets: x[0]");
+    else if (datum_is_number(callee))
+        diag_hint(diag, "a function that waits for its input has a hole for it: leaky_relu(_, 0.2)");
     return datum_error();
 }
 

@@ -197,7 +197,11 @@ static bool may_be_unpacked(struct elab *e, struct datum d, const struct pattern
     struct diag *diag =
         report_error(e, span, E_TIME, "%d values are wanted here, this is %s", wanted, describe(e, d));
     diag_label(diag, pattern->span, "for these names");
-    diag_hint(diag, "chunk(x, %d, axis: a) cuts a tensor into a list of pieces", wanted);
+    const struct type *type = d.kind == DATUM_TENSOR ? d.tensor->type : d.constant->type;
+    if (type->rank > 0 && dim_is_const(type->dims[0]) && dim_value(type->dims[0]) == wanted)
+        diag_hint(diag, "its rows as a list: [x[i] for i in 0..%d]", wanted);
+    else
+        diag_hint(diag, "chunk(x, %d, axis: a) cuts a tensor into a list of pieces", wanted);
     return false;
 }
 
