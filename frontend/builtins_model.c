@@ -3,15 +3,17 @@
 
 #include <string.h>
 
-/* The weights of a model, each with its current value. */
+/* The weights of a model, or its buffers, each with its current value. */
 static struct datum weights_of(struct elab *e, const struct builtin_call *c, struct datum model,
-                               struct datum *keep) {
+                               enum state_kind kind, struct datum *keep) {
     struct weight_list weights = {0};
     if (model.kind != DATUM_INSTANCE && !datum_is_sequence(model))
         return fail(e, c->spans[0], E_TYPE, "an instance is wanted, this is %s", describe(e, model));
-    collect_weights(e, model, &weights, false);
+    collect_weights(e, model, &weights, kind != STATE_WEIGHT);
     VEC(struct datum) out = {0};
     for (int i = 0; i < weights.at.count; i++) {
+        if (weights.at.at[i]->kind != kind)
+            continue;
         struct datum p = datum_tensor(state_read(e, weights.at.at[i], c->span));
         p.weight = weights.at.at[i];
         if (keep) {
@@ -30,12 +32,12 @@ static struct datum weights_of(struct elab *e, const struct builtin_call *c, str
 }
 
 static struct datum run_params(struct elab *e, const struct builtin_call *c) {
-    return weights_of(e, c, c->args[0], NULL);
+    return weights_of(e, c, c->args[0], (enum state_kind)c->builtin->opcode, NULL);
 }
 
 static struct datum run_select(struct elab *e, const struct builtin_call *c) {
     struct datum keep = c->args[1];
-    return weights_of(e, c, c->args[0], &keep);
+    return weights_of(e, c, c->args[0], STATE_WEIGHT, &keep);
 }
 
 /* Every instance in the datum, seen through a view of its own. */
@@ -114,8 +116,13 @@ static struct datum run_print(struct elab *e, const struct builtin_call *c) {
 }
 
 const struct builtin builtins_model[] = {
-    {"params", "model", run_params, 0},  {"select", "model keep", run_select, 0},
-    {"shadow", "model", run_view, 0},    {"frozen", "model", run_view, 1},
-    {"grad", "y x", run_grad, 0},        {"remat", "f args*", run_remat_call, 0},
-    {"print", "x label?", run_print, 0}, {0},
+    {"params", "model", run_params, STATE_WEIGHT},
+    {"buffers", "model", run_params, STATE_BUFFER},
+    {"select", "model keep", run_select, 0},
+    {"shadow", "model", run_view, 0},
+    {"frozen", "model", run_view, 1},
+    {"grad", "y x", run_grad, 0},
+    {"remat", "f args*", run_remat_call, 0},
+    {"print", "x label?", run_print, 0},
+    {0},
 };

@@ -135,6 +135,12 @@ struct claim {
     bool taken;
 };
 
+/* A report of the function, by its name. */
+struct reported {
+    const char *name;
+    struct span span;
+};
+
 /* An index of run time that a `check` holds inside of an axis from its place on, in its block and those within. */
 struct checked {
     const struct value *index;
@@ -184,7 +190,7 @@ struct elab {
     int fresh_dims;
     struct map versions; /* of a state: its struct versions */
     VEC(struct checked) checked;
-    VEC(const char *) report_names;
+    VEC(struct reported) reported;
     VEC(struct claim) claims;
 
     /* of the model */

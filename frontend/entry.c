@@ -16,7 +16,7 @@ void building_begin(struct elab *e, struct building *building, const char *name,
     e->seed = NULL;
     e->last_input = e->last_read = NULL;
     e->minimize_count = 0;
-    e->checked.count = e->report_names.count = e->claims.count = 0;
+    e->checked.count = e->reported.count = e->claims.count = 0;
     map_init(&e->versions, e->arena);
     e->ambient = (struct ambient){.training = e->is_train};
     e->loops = NULL;

@@ -451,9 +451,69 @@ static struct datum set_in_list(struct elab *e, struct datum a, const struct exp
     return copy;
 }
 
+static bool has_steps(const struct plan *p) {
+    bool any = false;
+    for (int i = 0; i < p->axes.count; i++)
+        any |= p->axes.at[i].kind == AXIS_SLICE && p->axes.at[i].step != 1;
+    return any;
+}
+
+/* A tensor of the piece's dims in its place among zeros of x's dims. */
+static struct value *spread(struct plan *p, struct value *u) {
+    struct elab *e = p->e;
+    int rank = p->x->type->rank, axis = 0;
+    const struct dim **lo = ARENA_ARRAY(e->arena, const struct dim *, rank),
+                     **hi = ARENA_ARRAY(e->arena, const struct dim *, rank),
+                     **first = ARENA_ARRAY(e->arena, const struct dim *, rank);
+    int64_t *gap = ARENA_ARRAY(e->arena, int64_t, rank), *turn = ARENA_ARRAY(e->arena, int64_t, rank);
+    for (int i = 0; i < p->axes.count; i++) {
+        const struct axis *a = &p->axes.at[i];
+        if (a->kind == AXIS_NEW)
+            continue;
+        const struct dim *last = dim_sub(e->types, a->size, number(e, 1)),
+                         *reach = dim_mul(e->types, last, number(e, a->step < 0 ? -a->step : a->step));
+        turn[axis] = a->step < 0 ? -1 : 1;
+        first[axis] = a->step < 0 ? last : number(e, 0);
+        lo[axis] = a->step < 0 ? dim_sub(e->types, a->start, reach) : a->start;
+        gap[axis] = (a->step < 0 ? -a->step : a->step) - 1;
+        hi[axis] = dim_sub(e->types, p->x->type->dims[axis],
+                           dim_add(e->types, lo[axis], dim_add(e->types, reach, number(e, 1))));
+        axis++;
+    }
+    u = build_slice(&e->b, u, first, turn, u->type->dims);
+    return build_pad(&e->b, u, lo, hi, gap, 0);
+}
+
+/* Elements that are steps apart: where a mask, spread as they are, says so. */
+static struct value *set_steps(struct plan *p, struct value *u) {
+    struct elab *e = p->e;
+    int rank = p->x->type->rank, axis = 0;
+    const struct dim **dims = ARENA_ARRAY(e->arena, const struct dim *, rank);
+    for (int i = 0; i < p->axes.count; i++) {
+        const struct axis *a = &p->axes.at[i];
+        if (a->kind == AXIS_NEW)
+            continue;
+        if (a->index) {
+            fail(e, a->span, E_UNSUPPORTED, "beside a step the other places are known at elaboration");
+            return NULL;
+        }
+        if (dim_is_const(a->size) && dim_value(a->size) == 0)
+            return p->x;
+        dims[axis++] = a->size;
+    }
+    struct value *piece = build_reshape(&e->b, u, rank, dims);
+    struct value *ones =
+        piece ? build_full(&e->b, type_with_dtype(e->types, piece->type, DTYPE_bool), 1) : NULL;
+    if (!ones)
+        return NULL;
+    return build_select(&e->b, spread(p, ones), spread(p, piece), p->x);
+}
+
 /* The piece at run-time or known starts, by dynamic_update. */
 static struct value *set_piece(struct plan *p, struct value *u) {
     struct elab *e = p->e;
+    if (has_steps(p))
+        return set_steps(p, u);
     int rank = p->x->type->rank, axis = 0;
     struct value **in = ARENA_ARRAY(e->arena, struct value *, rank + 2);
     const struct dim **dims = ARENA_ARRAY(e->arena, const struct dim *, rank);
@@ -461,10 +521,6 @@ static struct value *set_piece(struct plan *p, struct value *u) {
         const struct axis *a = &p->axes.at[i];
         if (a->kind == AXIS_NEW)
             continue;
-        if (a->kind != AXIS_GATHER && a->step != 1) {
-            fail(e, a->span, E_UNSUPPORTED, "elements are set in a row, with step 1");
-            return NULL;
-        }
         if (a->kind == AXIS_GATHER)
             check_index(e, a->index, p->x, axis);
         dims[axis] = a->kind == AXIS_GATHER ? number(e, 1) : a->size;

@@ -190,17 +190,37 @@ static struct datum no_member(struct elab *e, const struct instance *instance, c
     return datum_error();
 }
 
+/* A weight by the last part of its name, where that is not what the body calls it (`param b ... as "bias"`). */
+static struct weight *weight_by_path(const struct instance *instance, const char *name) {
+    for (int i = 0; i < instance->members.count; i++) {
+        struct weight *w = instance->members.at[i].weight;
+        if (w && w->name != name && strcmp(w->path, name) == 0)
+            return w;
+    }
+    return NULL;
+}
+
+/* The member of this name. From outside, the weight `bias` of a layer goes before its parameter `bias: true`. */
+static struct datum find_member(struct instance *instance, const char *name) {
+    struct binding *found = scope_find_here(instance->scope, name);
+    struct weight *w = weight_by_path(instance, name);
+    bool is_off = found && found->datum.kind == DATUM_BOOL && !found->datum.truth;
+    if (w && !is_off && (!found || found->datum.kind == DATUM_BOOL))
+        return (struct datum){.kind = DATUM_WEIGHT, .weight = w};
+    return found ? found->datum : datum_error();
+}
+
 struct datum instance_member(struct elab *e, struct datum d, const char *name, struct span span) {
     if (!instance_run_body(e, d.instance, span))
         return datum_error();
-    struct binding *found = scope_find_here(d.instance->scope, name);
-    if (!found)
+    struct datum member = find_member(d.instance, name);
+    if (datum_is_error(member) && !scope_find_here(d.instance->scope, name))
         return no_member(e, d.instance, name, span);
-    if (found->datum.kind != DATUM_WEIGHT)
-        return datum_through(e, found->datum, d.view);
+    if (member.kind != DATUM_WEIGHT)
+        return datum_through(e, member, d.view);
     const struct view *views = e->ambient.views;
     e->ambient.views = views_join(e, d.view, views);
-    struct datum read = datum_read(e, found->datum, span);
+    struct datum read = datum_read(e, member, span);
     e->ambient.views = views;
     return read;
 }

@@ -176,6 +176,8 @@ static const char *reserved_hint(struct parser *parser, const struct expectation
     if (!found->text || word_token(found->text) != found->kind || found->kind == DTYPE ||
         token_begins_statement(&parser->tokens, parser->found))
         return NULL;
+    if (found->kind == LOOP)
+        return "a loop is a value on the right side of `=` alone: x = loop i in 0..n { yield ... }";
     return arena_printf(parser->arena, "`%s` is a word of the language: choose another name", found->text);
 }
 

@@ -153,11 +153,22 @@ static bool set_precision(struct elab *e, struct datum d, struct span span) {
     return true;
 }
 
+/* Of a list of layers each has a shadow of its own; a function among them has no weights. */
+static bool join_shadows(struct elab *e, struct datum d) {
+    bool any = d.kind == DATUM_INSTANCE && d.view;
+    if (any)
+        e->ambient.views = views_join(e, d.view, e->ambient.views);
+    for (int i = 0; datum_is_sequence(d) && i < d.list->count; i++)
+        any |= join_shadows(e, d.list->at[i]);
+    return any;
+}
+
 static bool set_weights(struct elab *e, struct datum d, struct span span) {
-    if (d.kind != DATUM_INSTANCE || !d.view)
-        return !datum_is_error(fail(e, span, E_TYPE, "weights is a shadow(M), this is %s", describe(e, d)));
-    e->ambient.views = views_join(e, d.view, e->ambient.views);
-    return true;
+    if (join_shadows(e, d))
+        return true;
+    struct diag *diag = report_error(e, span, E_TYPE, "weights is a shadow(M), this is %s", describe(e, d));
+    diag_hint(diag, "`let slow = shadow(M)` makes a copy of M's weights");
+    return false;
 }
 
 static bool set_rng(struct elab *e, struct datum d, struct span span) {
@@ -234,6 +245,13 @@ static bool assert_multiple(struct elab *e, const struct expr *x, const char *me
     return fits;
 }
 
+static void refuse_assertion(struct elab *e, const struct value *condition, struct span span) {
+    struct diag *diag = report_error(e, span, E_TYPE, "`assert` wants bool[], this is %s",
+                                     type_text(e->types, condition->type));
+    if (condition->type->dtype == DTYPE_bool)
+        diag_hint(diag, "all(x) holds where each element does, any(x) where one does");
+}
+
 static void assert_expr(struct elab *e, const struct stmt *s, const struct expr *x, const char *message) {
     if (x->kind == EXPR_BINARY && x->op == BINARY_AND) {
         assert_expr(e, s, x->a, message);
@@ -245,7 +263,9 @@ static void assert_expr(struct elab *e, const struct stmt *s, const struct expr 
     struct datum d = evaluate(e, x);
     if (d.kind == DATUM_TENSOR || d.kind == DATUM_CONSTANT) {
         struct value *condition = to_tensor(e, d, DTYPE_ANY, x->span);
-        if (condition)
+        if (condition && condition->type != type_scalar(e->types, DTYPE_bool))
+            refuse_assertion(e, condition, x->span);
+        else if (condition)
             build_check(&e->b, message ? message : "an assertion fails", condition);
         return;
     }
@@ -278,8 +298,15 @@ static enum flow run_assert(struct elab *e, const struct stmt *s) {
 /* The weight that a place names, and its current value read as the place's view has it. */
 static struct weight *updated_weight(struct elab *e, const struct expr *place) {
     struct datum d = evaluate(e, place);
-    if (d.kind == DATUM_TENSOR && d.weight)
+    if (d.kind == DATUM_TENSOR && d.weight) {
+        struct datum owner = place->kind == EXPR_FIELD ? evaluate(e, place->a) : datum_none();
+        for (const struct view *v = owner.kind == DATUM_INSTANCE ? owner.view : NULL; v; v = v->next)
+            if (v->frozen) {
+                fail(e, place->span, E_STATE, "`%s` is frozen: it cannot be updated", weight_name(e, d.weight));
+                return NULL;
+            }
         return d.weight;
+    }
     if (!datum_is_error(d))
         fail(e, place->span, E_STATE, "`update` changes a param or buffer, this is %s", describe(e, d));
     return NULL;
@@ -339,12 +366,13 @@ static void run_report_of(struct elab *e, const struct arg *arg) {
         diag_hint(diag_warning(e->diags, arg->value->span, W_UNUSED, "this report is dead: it is the same in every step"),
                   "`report loss`, or with another name `report error = loss`, reports what is computed");
     const char *name = report_name(e, arg);
-    for (int i = 0; i < e->report_names.count; i++)
-        if (e->report_names.at[i] == name) {
-            fail(e, arg->span, E_DUPLICATE, "`%s` is reported twice", name);
+    for (int i = 0; i < e->reported.count; i++)
+        if (e->reported.at[i].name == name) {
+            struct diag *diag = report_error(e, arg->span, E_DUPLICATE, "`%s` is reported twice", name);
+            diag_label(diag, e->reported.at[i].span, "it is reported here, too");
             return;
         }
-    VEC_PUSH(e->arena, &e->report_names, name);
+    VEC_PUSH(e->arena, &e->reported, ((struct reported){name, arg->span}));
     build_report(&e->b, name, x);
 }
 

@@ -67,7 +67,7 @@ static struct weight *seen_through(struct elab *e, const struct view *views, str
             continue;
         if (view->frozen)
             *frozen = true;
-        else if (!w->shadow && w->kind == STATE_WEIGHT)
+        else if (!w->shadow)
             w = shadow_weight(e, view->shadow, w);
     }
     return w;
