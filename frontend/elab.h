@@ -285,6 +285,8 @@ struct datum divide_sizes(struct elab *e, const struct dim *a, const struct dim 
 /* Records that dim is a multiple of n for every caller of the entry. */
 void require_multiple(struct elab *e, const struct dim *dim, int64_t n, const char *message,
                       struct span span);
+/* Records that every caller of the entry has a dim of 0 or more: of H >= 8 the difference. */
+void require_not_negative(struct elab *e, const struct dim *dim, const char *message, struct span span);
 struct value *build_matmul(struct elab *e, struct value *x, struct value *y, struct span span);
 
 /* ---- index.c ---- */

@@ -271,13 +271,22 @@ static bool is_of_elaboration(const struct type_expr *type) {
     return type->kind == TYPE_FN || (type->kind == TYPE_NAME && strcmp(type->name.text, "module") == 0);
 }
 
+/* f32[...N, D]: an input has a known number of axes. Such a fn is there for others to call. */
+static bool has_rest(const struct type_expr *type) {
+    for (; type; type = type->inner) /* of a list */
+        for (const struct dim_expr *d = type->dims; d; d = d->next)
+            if (!d->expr)
+                return true;
+    return false;
+}
+
 static bool is_exported(const struct item *item) {
     if (item->kind == ITEM_TRAIN)
         return true;
     if (item->kind != ITEM_FN || (item->type && is_of_elaboration(item->type)))
         return false;
     for (const struct formal *f = item->formals; f; f = f->next)
-        if (!f->init && (!f->type || is_of_elaboration(f->type)))
+        if ((!f->init && (!f->type || is_of_elaboration(f->type))) || has_rest(f->type))
             return false;
     return true;
 }

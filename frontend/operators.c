@@ -24,11 +24,16 @@ static struct datum mismatch(struct elab *e, enum binary_op op, const struct ope
 
 /* ---- sizes ---- */
 
+void require_not_negative(struct elab *e, const struct dim *dim, const char *message, struct span span) {
+    struct precondition p = {dim, 0, message, site_here(e, span)};
+    VEC_PUSH(e->graph->arena, &e->graph->preconditions, p);
+}
+
 void require_multiple(struct elab *e, const struct dim *dim, int64_t n, const char *message,
                       struct span span) {
     for (int i = 0; i < e->graph->preconditions.count; i++) {
         const struct precondition *p = &e->graph->preconditions.at[i];
-        if (p->dim == dim && p->multiple % n == 0)
+        if (p->dim == dim && p->multiple && p->multiple % n == 0)
             return;
     }
     struct precondition p = {dim, n, message, site_here(e, span)};

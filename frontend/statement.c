@@ -245,6 +245,25 @@ static bool assert_multiple(struct elab *e, const struct expr *x, const char *me
     return fits;
 }
 
+/* B <= queue and the like on sizes of the input: the difference has a sign. An equation has two. */
+static bool assert_order(struct elab *e, const struct expr *x, const char *message) {
+    struct datum a = x->kind == EXPR_BINARY ? evaluate(e, x->a) : datum_error();
+    struct datum b = a.kind == DATUM_INT ? evaluate(e, x->b) : datum_error();
+    if (b.kind != DATUM_INT)
+        return false;
+    const struct dim *up = dim_sub(e->types, b.size, a.size), *down = dim_sub(e->types, a.size, b.size);
+    const struct dim *one = dim_const(e->types, 1);
+    if (!dim_is_integral(up))
+        return false;
+    bool rises = x->op == BINARY_LT || x->op == BINARY_LE, falls = x->op == BINARY_GT || x->op == BINARY_GE;
+    bool is_strict = x->op == BINARY_LT || x->op == BINARY_GT;
+    if (rises || x->op == BINARY_EQ)
+        require_not_negative(e, is_strict ? dim_sub(e->types, up, one) : up, message, x->span);
+    if (falls || x->op == BINARY_EQ)
+        require_not_negative(e, is_strict ? dim_sub(e->types, down, one) : down, message, x->span);
+    return rises || falls || x->op == BINARY_EQ;
+}
+
 static void refuse_assertion(struct elab *e, const struct value *condition, struct span span) {
     struct diag *diag = report_error(e, span, E_TYPE, "`assert` wants bool[], this is %s",
                                      type_text(e->types, condition->type));
@@ -274,8 +293,10 @@ static void assert_expr(struct elab *e, const struct stmt *s, const struct expr 
         return;
     }
     if (d.kind == DATUM_UNDECIDED) {
-        fail(e, x->span, E_UNSUPPORTED, "an assertion on an input's size must be `size %% n == 0`, not %s",
-             d.text);
+        if (!assert_order(e, x, message ? message : d.text))
+            fail(e, x->span, E_UNSUPPORTED,
+                 "an assertion on an input's size compares it with another, or is `size %% n == 0`: not %s",
+                 d.text);
         return;
     }
     if (d.kind != DATUM_BOOL && !datum_is_error(d))
@@ -302,7 +323,8 @@ static struct weight *updated_weight(struct elab *e, const struct expr *place) {
         struct datum owner = place->kind == EXPR_FIELD ? evaluate(e, place->a) : datum_none();
         for (const struct view *v = owner.kind == DATUM_INSTANCE ? owner.view : NULL; v; v = v->next)
             if (v->frozen) {
-                fail(e, place->span, E_STATE, "`%s` is frozen: it cannot be updated", weight_name(e, d.weight));
+                fail(e, place->span, E_STATE, "`%s` is frozen: it cannot be updated",
+                     weight_name(e, d.weight));
                 return NULL;
             }
         return d.weight;

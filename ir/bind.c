@@ -104,19 +104,33 @@ static bool bind_function(struct binder *b, struct function *function) {
     return bind_block(b, function->body, function->site);
 }
 
+static bool holds(const struct precondition *p, int64_t size) {
+    return p->multiple ? size % p->multiple == 0 : size >= 0;
+}
+
+static void refuse_sizes(struct binder *b, const struct precondition *p, int64_t size) {
+    const char *text = dim_text(b->graph->types, p->dim);
+    if (p->multiple) {
+        struct diag *diag =
+            diag_error_at(b->diags, p->site, E_DIM, "%s must be a multiple of %lld, but is %lld", text,
+                          (long long)p->multiple, (long long)size);
+        if (p->message)
+            diag_note(diag, "%s", p->message);
+        return;
+    }
+    struct diag *diag = diag_error_at(b->diags, p->site, E_DIM, "the sizes do not fit: %s",
+                                      p->message ? p->message : "one is too large or too small");
+    diag_note(diag, "%s is %lld, and may not be negative", text, (long long)size);
+}
+
 static bool check_preconditions(struct binder *b) {
     bool ok = true;
     for (int i = 0; i < b->graph->preconditions.count; i++) {
         const struct precondition *p = &b->graph->preconditions.at[i];
         const struct dim *bound = dim_bind(b->graph->types, p->dim, b->bindings, b->count);
-        if (!bound || !dim_is_const(bound) || dim_value(bound) % p->multiple == 0)
+        if (!bound || !dim_is_const(bound) || holds(p, dim_value(bound)))
             continue;
-        const char *text = dim_text(b->graph->types, p->dim);
-        struct diag *diag =
-            diag_error_at(b->diags, p->site, E_DIM, "%s must be a multiple of %lld, but is %lld", text,
-                          (long long)p->multiple, (long long)dim_value(bound));
-        if (p->message)
-            diag_note(diag, "%s", p->message);
+        refuse_sizes(b, p, dim_value(bound));
         ok = false;
     }
     return ok;

@@ -474,11 +474,12 @@ static bool parse_state(struct parser *p) {
 
 static bool parse_precondition(struct parser *p) {
     const char *begin = p->r.at;
-    struct precondition precondition = {.dim = reader_dim(&p->r, "%")};
-    if (!precondition.dim || !reader_expect(&p->r, '%', "behind a size") ||
-        !reader_int(&p->r, &precondition.multiple))
+    struct precondition precondition = {.dim = reader_dim(&p->r, "%>")};
+    bool is_sign = precondition.dim && reader_peek(&p->r, '>');
+    if (!precondition.dim || !reader_expect(&p->r, is_sign ? '>' : '%', "behind a size") ||
+        (is_sign && !reader_expect(&p->r, '=', "behind >")) || !reader_int(&p->r, &precondition.multiple))
         return false;
-    if (precondition.multiple < 1)
+    if (is_sign ? precondition.multiple != 0 : precondition.multiple < 1)
         return reader_fail(&p->r, begin, "a multiple of %lld is no precondition",
                            (long long)precondition.multiple);
     struct site *site = ARENA_NEW(p->r.arena, struct site);
@@ -486,7 +487,8 @@ static bool parse_precondition(struct parser *p) {
     precondition.site = site;
     if (reader_peek(&p->r, '"') && !(precondition.message = reader_string(&p->r)))
         return false;
-    dim_assume_multiple(p->graph->types, precondition.dim, precondition.multiple);
+    if (!is_sign)
+        dim_assume_multiple(p->graph->types, precondition.dim, precondition.multiple);
     VEC_PUSH(p->r.arena, &p->graph->preconditions, precondition);
     return true;
 }

@@ -288,7 +288,10 @@ void graph_print(const struct graph *graph, struct strbuf *out) {
         const struct precondition *p = &graph->preconditions.at[i];
         strbuf_puts(out, "require ");
         dim_print(out, p->dim);
-        strbuf_printf(out, " %% %lld", (long long)p->multiple);
+        if (p->multiple)
+            strbuf_printf(out, " %% %lld", (long long)p->multiple);
+        else
+            strbuf_puts(out, " >= 0");
         if (p->message) {
             strbuf_putc(out, ' ');
             print_string(out, p->message);
