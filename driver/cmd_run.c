@@ -84,8 +84,12 @@ static struct function *elaborate(struct run *r) {
             session_fail(&r->session, E_ARGUMENT, "`%s` wants %s=...", r->entry->name, param->name);
             return NULL;
         }
-        if (!given || param->kind == PARAM_TENSOR)
+        if (!given || (param->kind == PARAM_TENSOR && !param->optional))
             continue;
+        if (param->kind == PARAM_TENSOR) { /* an optional one is an input where it is given */
+            VEC_PUSH(r->session.arena, &arguments, ((struct setting){param->name, "true", param->span}));
+            continue;
+        }
         struct setting setting = {param->name, strchr(given->text, '=') + 1, param->span};
         VEC_PUSH(r->session.arena, &arguments, setting);
         given->is_used = true;

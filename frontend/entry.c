@@ -271,12 +271,14 @@ static bool is_of_elaboration(const struct type_expr *type) {
     return type->kind == TYPE_FN || (type->kind == TYPE_NAME && strcmp(type->name.text, "module") == 0);
 }
 
-/* f32[...N, D]: an input has a known number of axes. Such a fn is there for others to call. */
-static bool has_rest(const struct type_expr *type) {
-    for (; type; type = type->inner) /* of a list */
-        for (const struct dim_expr *d = type->dims; d; d = d->next)
-            if (!d->expr)
-                return true;
+/* f32[...N, D], [f32[B]]: of an input the number of axes is known, and of inputs how many they are. Such a fn is there
+ * for others to call. */
+static bool is_open(const struct type_expr *type) {
+    if (type && type->kind == TYPE_LIST)
+        return type_is_tensor(type->inner);
+    for (const struct dim_expr *d = type ? type->dims : NULL; d; d = d->next)
+        if (!d->expr)
+            return true;
     return false;
 }
 
@@ -286,7 +288,7 @@ static bool is_exported(const struct item *item) {
     if (item->kind != ITEM_FN || (item->type && is_of_elaboration(item->type)))
         return false;
     for (const struct formal *f = item->formals; f; f = f->next)
-        if ((!f->init && (!f->type || is_of_elaboration(f->type))) || has_rest(f->type))
+        if ((!f->init && (!f->type || is_of_elaboration(f->type))) || is_open(f->type))
             return false;
     return true;
 }
@@ -295,6 +297,25 @@ static enum param_kind kind_of(const struct type_expr *type) {
     if (type && type_is_tensor(type))
         return PARAM_TENSOR;
     return type && type->kind == TYPE_NAME && strcmp(type->name.text, "int") == 0 ? PARAM_INT : PARAM_OTHER;
+}
+
+/* A named tuple of tensors, whose fields are inputs one by one: p.mean, p.logvar. */
+static bool is_record(const struct type_expr *type) {
+    bool good = type && type->kind == TYPE_TUPLE && !type->optional;
+    for (const struct type_expr *field = good ? type->inner : NULL; field && good; field = field->next)
+        good = is_record(field) || (kind_of(field) == PARAM_TENSOR && !field->optional);
+    return good;
+}
+
+static int input_count(const struct type_expr *type) {
+    int count = 0;
+    for (const struct type_expr *field = is_record(type) ? type->inner : NULL; field; field = field->next)
+        count += input_count(field);
+    return is_record(type) ? count : 1;
+}
+
+static const char *field_path(struct elab *e, const char *path, const struct type_expr *field, int index) {
+    return path_join(e, path, field->field.text ? field->field.text : arena_printf(e->arena, "%d", index));
 }
 
 /* The ints of an entry without a value are dimension variables; the types of its inputs see them. */
@@ -321,17 +342,25 @@ static double number_of(const struct expr *e) {
     return e->kind == EXPR_NUMBER ? e->number : NAN;
 }
 
-static bool describe_param(struct elab *e, struct scope *scope, const struct formal *f,
-                           struct entry_param *p) {
-    *p = (struct entry_param){.name = f->name.text,
-                              .kind = kind_of(f->type),
+/* A parameter, or the fields of one that is a record; *next is where the following goes. */
+static bool describe_param(struct elab *e, const struct binder *binder, const struct formal *f,
+                           const struct type_expr *type, const char *name, struct entry_param **next) {
+    if (is_record(type)) {
+        bool good = true;
+        int index = 0;
+        for (const struct type_expr *field = type->inner; field; field = field->next)
+            good &= describe_param(e, binder, f, field, field_path(e, name, field, index++), next);
+        return good;
+    }
+    struct entry_param *p = (*next)++;
+    *p = (struct entry_param){.name = name,
+                              .kind = kind_of(type),
                               .has_default = f->init != NULL,
-                              .optional = f->type && f->type->optional,
+                              .optional = type && type->optional,
                               .span = f->span};
     if (p->kind != PARAM_TENSOR)
         return true;
-    struct binder binder = {.scope = scope, .self = e->root, .is_entry = true, .what = f->name.text};
-    p->type = resolve_type(e, &binder, f->type);
+    p->type = resolve_type(e, binder, type);
     if (p->has_default)
         p->default_value = number_of(f->init);
     return p->type != NULL;
@@ -343,15 +372,17 @@ static bool describe_entry(struct elab *e, const struct item *item) {
                           .doc = item->doc,
                           .span = item->name.span};
     for (const struct formal *f = item->formals; f; f = f->next)
-        entry.param_count++;
+        entry.param_count += input_count(f->type);
     entry.params = ARENA_ARRAY(e->arena, struct entry_param, entry.param_count);
     struct frame frame; /* its dtype variables are its own */
     frame_push(e, &frame, e->root->scope, e->root, NULL);
     struct scope *scope = entry_scope(e, item, NULL);
     bool good = true;
-    int i = 0;
-    for (const struct formal *f = item->formals; f; f = f->next)
-        good &= describe_param(e, scope, f, &entry.params[i++]);
+    struct entry_param *next = entry.params;
+    for (const struct formal *f = item->formals; f; f = f->next) {
+        struct binder binder = {.scope = scope, .self = e->root, .is_entry = true, .what = f->name.text};
+        good &= describe_param(e, &binder, f, f->type, f->name.text, &next);
+    }
     frame_pop(e, &frame);
     VEC_PUSH(e->arena, &e->descriptions, entry);
     return good;
@@ -430,34 +461,69 @@ static bool is_seed_like(struct elab *e, const struct formal *f, const struct ty
     return true;
 }
 
-/* Inputs for the tensor parameters, in order; the arguments of ints that stay open. */
+static struct value *make_input(struct elab *e, const struct binder *binder, const struct formal *f,
+                                const struct type_expr *type_expr, const char *name) {
+    const struct type *type = resolve_type(e, binder, type_expr);
+    if (!type || is_seed_like(e, f, type))
+        return NULL;
+    e->b.site = site_here(e, f->span);
+    struct value *x = build_input(&e->b, name, type);
+    if (x) {
+        x->name = name;
+        e->last_input = x->def;
+    }
+    return x;
+}
+
+/* An input, or a tuple of them. */
+static struct datum make_inputs_of(struct elab *e, const struct binder *binder, const struct formal *f,
+                                   const struct type_expr *type, const char *name) {
+    if (!is_record(type))
+        return datum_tensor(make_input(e, binder, f, type, name));
+    VEC(struct datum) fields = {0};
+    VEC(const char *) names = {0};
+    bool named = false;
+    for (const struct type_expr *field = type->inner; field; field = field->next) {
+        struct datum d = make_inputs_of(e, binder, f, field, field_path(e, name, field, fields.count));
+        if (datum_is_error(d))
+            return d;
+        VEC_PUSH(e->arena, &fields, d);
+        VEC_PUSH(e->arena, &names, field->field.text);
+        named |= field->field.text != NULL;
+    }
+    return datum_tuple(e->arena, fields.at, named ? names.at : NULL, fields.count);
+}
+
+static struct argument *find_argument(const struct arguments *args, const char *name) {
+    for (int i = 0; i < args->at.count; i++)
+        if (args->at.at[i].name == name)
+            return &args->at.at[i];
+    return NULL;
+}
+
+/* Inputs for the tensor parameters, in order; the arguments of ints that stay open. An optional tensor is an
+ * input where its argument is `true`. */
 static bool make_inputs(struct elab *e, const struct item *item, struct arguments *args) {
     struct scope *scope = entry_scope(e, item, args);
     struct binder binder = {.scope = scope, .self = e->root, .is_entry = true};
     for (const struct formal *f = item->formals; f; f = f->next) {
-        bool given = false;
-        for (int i = 0; i < args->at.count; i++)
-            given |= args->at.at[i].name == f->name.text;
-        if (given)
-            continue;
-        if (kind_of(f->type) == PARAM_INT && !f->init) {
+        struct argument *given = find_argument(args, f->name.text);
+        bool is_input = kind_of(f->type) == PARAM_TENSOR || is_record(f->type);
+        bool is_wanted = given && given->datum.kind == DATUM_BOOL && given->datum.truth;
+        if (kind_of(f->type) == PARAM_INT && !f->init && !given) {
             struct datum d = scope_find_here(scope, f->name.text)->datum;
             VEC_PUSH(e->arena, &args->at, ((struct argument){f->name.text, d, f->name.span, f->name.span}));
         }
-        if (kind_of(f->type) != PARAM_TENSOR || f->type->optional)
+        if (!is_input || (f->type->optional ? !is_wanted : given != NULL))
             continue;
         binder.what = f->name.text;
-        const struct type *type = resolve_type(e, &binder, f->type);
-        if (type && is_seed_like(e, f, type))
+        struct datum d = make_inputs_of(e, &binder, f, f->type, f->name.text);
+        if (datum_is_error(d))
             return false;
-        e->b.site = site_here(e, f->span);
-        struct value *x = type ? build_input(&e->b, f->name.text, type) : NULL;
-        if (!x)
-            return false;
-        x->name = f->name.text;
-        e->last_input = x->def;
-        VEC_PUSH(e->arena, &args->at,
-                 ((struct argument){f->name.text, datum_tensor(x), f->name.span, f->name.span}));
+        if (given)
+            given->datum = d;
+        else
+            VEC_PUSH(e->arena, &args->at, ((struct argument){f->name.text, d, f->name.span, f->name.span}));
     }
     return true;
 }

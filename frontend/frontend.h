@@ -74,6 +74,8 @@ int instance_entry_count(const struct instance *instance);
 const struct entry *instance_entry(const struct instance *instance, int index);
 const struct entry *instance_find_entry(const struct instance *instance, const char *name); /* NULL: none; not reported */
 
+/* A tensor parameter T? is an input where its setting says `true`, else it is none; the fields of a named tuple of
+ * tensors are inputs p.mean, p.logvar. */
 /* Elaborates an entry into the instance's graph (once for each distinct set of int arguments). `int` and other
  * elaboration parameters take the settings' values, or their defaults; one without either becomes a dimension variable
  * of its name where it is an int, else an error. accumulate: the recipe's (S27), 1 for none. NULL: reported. */

@@ -129,6 +129,23 @@ expect 1 "too high" run "$work/print.weft" x=[1,2,3,400] k=[0,1]
 expect 1 "\`f\` prints, an object does not" build "$work/print.weft" --shape B=2 --shape N=4 -o "$work/print.o"
 expect 0 "print.o" build "$work/print.weft" --shape B=2 --shape N=4 -o "$work/print.o" --keep-prints
 
+# A named tuple of tensors is given field by field, an optional tensor may be left out, a scalar has its default.
+cat >"$work/forms.weft" <<'END'
+model M {
+  fn f(p: (mean: f32[B, 2], logvar: f32[B, 2]), k: f32 = -0.5) -> f32[B, 2] = p.mean + k * p.logvar
+  fn h(x: f32[B], y: f32[B]? = none) -> f32[B] = if y == none { x } else { x + y }
+  fn helper(x: f32[...N, D]) -> f32[...N] = sum(x, axis: -1)
+  fn all_of(xs: [f32[B]]) -> f32[B] = sum(xs)
+}
+END
+expect 0 "ok" check "$work/forms.weft"
+expect 0 "[[0, 1]]" run "$work/forms.weft:f" p.mean=[[1,2]] p.logvar=[[2,2]]
+expect 0 "[[5, 6]]" run "$work/forms.weft:f" p.mean=[[1,2]] p.logvar=[[2,2]] k=2
+expect 1 "\`f\` wants p.logvar=..." run "$work/forms.weft:f" p.mean=[[1,2]]
+expect 0 "[1, 2]" run "$work/forms.weft:h" x=[1,2]
+expect 0 "[2, 4]" run "$work/forms.weft:h" x=[1,2] y=[1,2]
+expect 1 "no fn or train named \`helper\`; it has \`f\` and \`h\`" run "$work/forms.weft:helper" x=[1,2]
+
 # Every command has a help that lists --help itself.
 # The names of weights with dtype and shape, in order of declaration; what is never read has none.
 cat >"$work/names.weft" <<'END'
