@@ -21,15 +21,39 @@ static bool is_summed(const struct plan_argument *a) {
     return a->role == WEFT_REPORT && a->type->rank == 0;
 }
 
+/* Note [Reports under a when]: one that does not run leaves its memory as it was, so that is marked before
+ * the call: all ones, which is a NaN that no operator gives, or in integers bytes of 0x80. */
+static int mark_of(const struct plan_argument *a) {
+    return dtype_is_float(a->type->dtype) ? 0xff : 0x80;
+}
+
+static void mark_reports(struct training *t) {
+    const struct fed_call *call = &training_phase(t)->call;
+    const struct function_plan *plan = fed_call_plan(call);
+    for (int i = 0; i < plan->arguments.count; i++) {
+        const struct plan_argument *a = &plan->arguments.at[i];
+        if (is_summed(a) && a->report->block->owner)
+            memset(call->values[i], mark_of(a), (size_t)type_bytes(a->type));
+    }
+}
+
+static bool was_reported(const struct plan_argument *a, const void *value) {
+    const unsigned char *bytes = value;
+    for (int64_t i = 0; i < type_bytes(a->type); i++)
+        if (bytes[i] != mark_of(a))
+            return true;
+    return !a->report->block->owner;
+}
+
 /* The reports' means since the last line: "elbo -120.3  kl 24.1". */
 static const char *reports_text(const struct training *t, char *out, size_t size) {
     const struct function_plan *plan = fed_call_plan(&training_phase(t)->call);
     size_t n = 0;
     out[0] = 0;
     for (int i = 0; i < plan->arguments.count && n < size; i++)
-        if (is_summed(&plan->arguments.at[i]))
+        if (is_summed(&plan->arguments.at[i]) && t->sum_counts[i] > 0)
             n += (size_t)snprintf(out + n, size - n, "%s %.5g  ", plan->arguments.at[i].name,
-                                  t->sums[i] / (double)(t->summed ? t->summed : 1));
+                                  t->sums[i] / (double)t->sum_counts[i]);
     return out;
 }
 
@@ -39,12 +63,13 @@ static bool log_reports(struct training *t) {
     double *values = ARENA_ARRAY(t->session->arena, double, plan->arguments.count);
     int count = 0;
     for (int i = 0; i < plan->arguments.count; i++) {
-        if (!is_summed(&plan->arguments.at[i]))
+        if (!is_summed(&plan->arguments.at[i]) || t->sum_counts[i] == 0)
             continue;
         names[count] = plan->arguments.at[i].name;
-        values[count++] = t->sums[i] / (double)t->summed;
+        values[count++] = t->sums[i] / (double)t->sum_counts[i];
     }
     memset(t->sums, 0, sizeof(double) * (size_t)plan->arguments.count);
+    memset(t->sum_counts, 0, sizeof(int64_t) * (size_t)plan->arguments.count);
     t->summed = 0;
     return count == 0 || log_values(t, "train", names, values, count);
 }
@@ -54,7 +79,7 @@ static const char *nan_report(const struct training *t) {
     const struct fed_call *call = &training_phase(t)->call;
     const struct function_plan *plan = fed_call_plan(call);
     for (int i = 0; i < plan->arguments.count; i++)
-        if (is_summed(&plan->arguments.at[i]) &&
+        if (is_summed(&plan->arguments.at[i]) && was_reported(&plan->arguments.at[i], call->values[i]) &&
             isnan(value_element(plan->arguments.at[i].type, call->values[i], 0)))
             return plan->arguments.at[i].name;
     return NULL;
@@ -64,8 +89,10 @@ static void add_reports(struct training *t) {
     const struct fed_call *call = &training_phase(t)->call;
     const struct function_plan *plan = fed_call_plan(call);
     for (int i = 0; i < plan->arguments.count; i++)
-        if (is_summed(&plan->arguments.at[i]))
+        if (is_summed(&plan->arguments.at[i]) && was_reported(&plan->arguments.at[i], call->values[i])) {
             t->sums[i] += value_element(plan->arguments.at[i].type, call->values[i], 0);
+            t->sum_counts[i]++;
+        }
     t->summed++;
 }
 
@@ -144,6 +171,7 @@ bool steps_fill_batch(struct training *t) {
 
 static bool run_batch(struct training *t) {
     struct phase *p = training_phase(t);
+    mark_reports(t);
     return steps_fill_batch(t) && fed_call_run(t->session, &p->call, &t->memory, p->seed);
 }
 
@@ -249,6 +277,7 @@ static bool begin_phase(struct training *t) {
     free(t->order);
     t->order = malloc(sizeof *t->order * (size_t)p->call.feed->count);
     t->sums = ARENA_ARRAY(t->session->arena, double, fed_call_plan(&p->call)->arguments.count + 1);
+    t->sum_counts = ARENA_ARRAY(t->session->arena, int64_t, fed_call_plan(&p->call)->arguments.count + 1);
     t->summed = 0;
     if (!t->order)
         return session_fail(t->session, E_DATA, "no memory for the order of %lld items",

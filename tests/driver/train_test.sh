@@ -87,6 +87,32 @@ out=$("$WEFT" train --quiet "$work/nan.yaml" --set lr=1e30 2>&1)
 [ $? = 1 ] || fail "a NaN ends with status 1"
 grep -q "makes the first NaN of step 2" <<<"$out" && grep -q "vae.weft:" <<<"$out" || fail "the NaN is told: $out"
 
+# A report under a `when` counts in the calls in which it runs, and in no others.
+cat >"$work/when.weft" <<END
+use nn
+model M() {
+  let l = nn.Linear(1)
+  train step(image: f32[B, 1, 28, 28]) {
+    loss = mean(l(flatten(image))^2)
+    minimize loss using nn.SGD(lr: 1e-3)
+    when step % 4 == 3 { report rare = f32(step), count = step }
+    when step > 1000 { report never = loss }
+    report loss
+  }
+}
+END
+cat >"$work/when.yaml" <<END
+model: when.weft:M
+data: {train: {kind: idx, dir: $data, split: train, limit: 640}}
+batch: 64
+steps: 10
+checkpoint: {dir: $work/when}
+log: {every: 5 steps}
+END
+train "$work/when.yaml"
+grep -q '"rare":3.0,"count":3.0,"loss"' "$work/when/log.jsonl" && grep -q '"rare":7.0,"count":7.0,"loss"' "$work/when/log.jsonl" &&
+    ! grep -q never "$work/when/log.jsonl" || fail "reports under a when: $(cat "$work/when/log.jsonl")"
+
 # A file-size limit stands for a full disk: a message, status 1, nothing half-written.
 out=$( (ulimit -f 100; trap '' XFSZ; "$WEFT" train --quiet "$work/one.yaml" --cache off --out "$work/full") 2>&1)
 [ $? = 1 ] || fail "a full disk ends with status 1: $out"
