@@ -89,6 +89,17 @@ static bool pad_args(struct elab *e, const struct builtin_call *c, int i, struct
     return good;
 }
 
+/* `groups: B` is how other frameworks give each image a kernel of its own. */
+static bool groups_arg(struct elab *e, const struct builtin_call *c, struct conv_attrs *attrs) {
+    if (!c->given[5] || arg_int(e, c, 5, &attrs->groups))
+        return true;
+    if (c->args[5].kind == DATUM_INT)
+        diag_hint(diags_last(e->diags),
+                  "a kernel for each image: scale the channels in front and behind, as nn.ModulatedConv2d "
+                  "does, or einsum over windows(x, [k, k])");
+    return false;
+}
+
 /* x w stride? pad? dilation? groups? */
 static bool conv_args(struct elab *e, const struct builtin_call *c, struct value **x, struct value **w,
                       struct conv_attrs *attrs) {
@@ -105,7 +116,7 @@ static bool conv_args(struct elab *e, const struct builtin_call *c, struct value
     }
     int64_t *stride = ints_or(e, c, 2, attrs->rank, 1),
             *dilation = stride ? ints_or(e, c, 4, attrs->rank, 1) : NULL;
-    if (!dilation || !pad_args(e, c, 3, attrs) || (c->given[5] && !arg_int(e, c, 5, &attrs->groups)))
+    if (!dilation || !pad_args(e, c, 3, attrs) || !groups_arg(e, c, attrs))
         return false;
     for (int i = 0; i < attrs->rank; i++) {
         attrs->stride[i] = stride[i];
