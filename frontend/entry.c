@@ -288,13 +288,13 @@ static bool is_exported(const struct item *item) {
     if (item->kind != ITEM_FN || (item->type && is_of_elaboration(item->type)))
         return false;
     for (const struct formal *f = item->formals; f; f = f->next)
-        if ((!f->init && (!f->type || is_of_elaboration(f->type))) || is_open(f->type))
+        if (!f->init && (!f->type || is_of_elaboration(f->type) || is_open(f->type)))
             return false;
     return true;
 }
 
 static enum param_kind kind_of(const struct type_expr *type) {
-    if (type && type_is_tensor(type))
+    if (type && type_is_tensor(type) && !is_open(type))
         return PARAM_TENSOR;
     return type && type->kind == TYPE_NAME && strcmp(type->name.text, "int") == 0 ? PARAM_INT : PARAM_OTHER;
 }

@@ -136,6 +136,7 @@ model M {
   fn h(x: f32[B], y: f32[B]? = none) -> f32[B] = if y == none { x } else { x + y }
   fn helper(x: f32[...N, D]) -> f32[...N] = sum(x, axis: -1)
   fn all_of(xs: [f32[B]]) -> f32[B] = sum(xs)
+  fn masked(x: f32[B], mask: bool[...]? = none) -> f32[B] = if mask == none { x } else { where(mask, x, 0.0) }
 }
 END
 expect 0 "ok" check "$work/forms.weft"
@@ -144,7 +145,8 @@ expect 0 "[[5, 6]]" run "$work/forms.weft:f" p.mean=[[1,2]] p.logvar=[[2,2]] k=2
 expect 1 "\`f\` wants p.logvar=..." run "$work/forms.weft:f" p.mean=[[1,2]]
 expect 0 "[1, 2]" run "$work/forms.weft:h" x=[1,2]
 expect 0 "[2, 4]" run "$work/forms.weft:h" x=[1,2] y=[1,2]
-expect 1 "no fn or train named \`helper\`; it has \`f\` and \`h\`" run "$work/forms.weft:helper" x=[1,2]
+expect 0 "[1, 2]" run "$work/forms.weft:masked" x=[1,2]
+expect 1 "no fn or train named \`helper\`; it has \`f\`, \`h\` and \`masked\`" run "$work/forms.weft:helper" x=[1,2]
 
 # Every command has a help that lists --help itself.
 # The names of weights with dtype and shape, in order of declaration; what is never read has none.
