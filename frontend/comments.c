@@ -46,8 +46,6 @@ static const char *join_lines(struct parser *parser, int first, int last) {
             span.end--;
         if (i > first)
             strbuf_putc(&text, '\n');
-        while (span.end > begin && strchr(" \t\r", parser->source->text[span.end - 1]))
-            span.end--; /* blanks behind a line are not part of it, the formatter drops them */
         strbuf_write(&text, parser->source->text + begin, span.end - begin);
     }
     return text.text;
