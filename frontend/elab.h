@@ -198,6 +198,7 @@ struct elab {
     struct weight *step, *epoch;
     VEC(struct weight *) made;         /* by weight_make */
     VEC(struct weight *) weights;      /* those with a state, in order of making */
+    struct map weight_of;              /* of a state: its weight */
     VEC(struct instance *) optimizers; /* one for each weight and minimize, in order of making */
     VEC(struct weight *) first_values; /* those that have one in the init function */
     VEC(struct elaborated) entries;

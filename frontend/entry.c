@@ -166,6 +166,7 @@ struct elab *elab_create(struct frontend *fe, struct arena *arena, const char *g
     e->b.site = &site_unknown;
     e->accumulate = 1;
     map_init(&e->draws, arena);
+    map_init(&e->weight_of, arena);
     const struct type *counter = type_scalar(fe->types, DTYPE_i32);
     e->step = weight_make(e, intern(fe->names, "run.step"), STATE_RUN, counter);
     e->epoch = weight_make(e, intern(fe->names, "run.epoch"), STATE_RUN, counter);

@@ -98,13 +98,6 @@ struct value *initial_value(struct elab *e, struct weight *w, struct span span) 
     return w->first;
 }
 
-static struct weight *weight_of(const struct elab *e, const struct state *state) {
-    for (int i = 0; i < e->weights.count; i++)
-        if (e->weights.at[i]->state == state)
-            return e->weights.at[i];
-    return NULL;
-}
-
 /* First values are ops of the function being built, so every weight forgets that of an earlier one. */
 static void forget_first_values(struct elab *e) {
     for (int i = 0; i < e->first_values.count; i++)
@@ -122,7 +115,7 @@ static struct function *elaborate_init(struct instance *instance, struct map *de
     e->in_init = true;
     for (int i = 0; i < e->graph->states.count; i++) {
         struct state *state = e->graph->states.at[i];
-        struct weight *w = weight_of(e, state);
+        struct weight *w = weight_of_state(e, state);
         if (w && w->item && declarations) {
             if (map_has(declarations, w->item))
                 continue;

@@ -135,5 +135,6 @@ struct weight *shadow_weight(struct elab *e, struct shadow *shadow, struct weigh
 const struct type *weight_type(struct elab *e, struct weight *w, struct span span); /* NULL: reported */
 /* The weight's state in the graph, made if it does not exist yet. NULL: reported. */
 struct state *weight_state(struct elab *e, struct weight *w, struct span span);
+struct weight *weight_of_state(const struct elab *e, const struct state *state); /* NULL: none */
 
 #endif

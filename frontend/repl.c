@@ -232,6 +232,7 @@ static void renew(struct elab *e, struct arena *arena) {
     for (int i = 0; i < e->weights.count; i++)
         e->weights.at[i]->state = NULL;
     e->weights.count = e->optimizers.count = e->entries.count = 0;
+    map_init(&e->weight_of, e->arena);
     builder_init(&e->b, e->graph, block_create(e->graph, NULL, NULL), e->diags);
     e->b.site = &site_unknown;
 }

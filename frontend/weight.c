@@ -80,11 +80,8 @@ struct weight *weight_seen(struct elab *e, struct weight *w, bool *frozen) {
 
 /* ---- states ---- */
 
-static struct weight *weight_of_state(const struct elab *e, const struct state *state) {
-    for (int i = 0; i < e->weights.count; i++)
-        if (e->weights.at[i]->state == state)
-            return e->weights.at[i];
-    return NULL;
+struct weight *weight_of_state(const struct elab *e, const struct state *state) {
+    return map_find(&e->weight_of, state);
 }
 
 const struct type *weight_type(struct elab *e, struct weight *w, struct span span) {
@@ -152,6 +149,7 @@ struct state *weight_state(struct elab *e, struct weight *w, struct span span) {
     site->caller = w->owner && w->owner != e->root ? w->owner->site : NULL;
     w->state = graph_add_state(e->graph, name, w->kind, type, site);
     VEC_PUSH(e->arena, &e->weights, w);
+    map_put(&e->weight_of, w->state, w);
     return w->state;
 }
 

@@ -71,8 +71,20 @@ struct block *block_create(struct graph *graph, struct function *function, struc
     return block;
 }
 
+/* An array of `count` elements has room for a power of two: a loop over a large model captures thousands of
+ * weights, and an arena keeps every array that was outgrown. */
+static size_t room(int count) {
+    size_t room = 1;
+    while (room < (size_t)count)
+        room *= 2;
+    return room;
+}
+
+/* The array, with room for one more. */
 static void *grow(struct graph *graph, void *old, int count, size_t size) {
-    return arena_grow(graph->arena, old, (size_t)count * size, (size_t)(count + 1) * size);
+    if (count > 0 && room(count) > (size_t)count)
+        return old;
+    return arena_grow(graph->arena, old, (size_t)count * size, room(count + 1) * size);
 }
 
 struct value *block_add_param(struct graph *graph, struct block *block, const struct type *type,
@@ -117,10 +129,9 @@ void op_set_in(struct op *op, int index, struct value *value) {
 }
 
 /* The uses are nodes of lists: moved to a wider array, their neighbours must be told. */
-void op_add_in(struct graph *graph, struct op *op, struct value *value) {
-    int count = op->in_count;
-    struct use *uses = ARENA_ARRAY(graph->arena, struct use, count + 1);
-    for (int i = 0; i < count; i++) {
+static void widen_uses(struct graph *graph, struct op *op) {
+    struct use *uses = ARENA_ARRAY(graph->arena, struct use, room(op->in_count + 1));
+    for (int i = 0; i < op->in_count; i++) {
         uses[i] = op->in_uses[i];
         if (uses[i].next)
             uses[i].next->prev = &uses[i];
@@ -129,12 +140,18 @@ void op_add_in(struct graph *graph, struct op *op, struct value *value) {
         else
             op->in[i]->uses = &uses[i];
     }
-    op->in = grow(graph, op->in, count, sizeof(*op->in));
     op->in_uses = uses;
+}
+
+void op_add_in(struct graph *graph, struct op *op, struct value *value) {
+    int count = op->in_count;
+    if (count > 0 && room(count) == (size_t)count)
+        widen_uses(graph, op);
+    op->in = grow(graph, op->in, count, sizeof(*op->in));
     op->in[count] = value;
-    uses[count] = (struct use){.user = op, .index = count};
+    op->in_uses[count] = (struct use){.user = op, .index = count};
     op->in_count++;
-    use_link(&uses[count], value);
+    use_link(&op->in_uses[count], value);
 }
 
 void op_remove_in(struct op *op, int index) {
@@ -234,8 +251,8 @@ struct op *op_create(struct graph *graph, enum opcode code, struct value *const 
     op->site = site ? site : &site_unknown;
     op->id = graph->next_op++;
     op->in_count = in_count;
-    op->in = ARENA_ARRAY(graph->arena, struct value *, in_count);
-    op->in_uses = ARENA_ARRAY(graph->arena, struct use, in_count);
+    op->in = ARENA_ARRAY(graph->arena, struct value *, room(in_count));
+    op->in_uses = ARENA_ARRAY(graph->arena, struct use, room(in_count));
     for (int i = 0; i < in_count; i++) {
         op->in[i] = in[i];
         op->in_uses[i] = (struct use){.user = op, .index = i};
@@ -244,7 +261,7 @@ struct op *op_create(struct graph *graph, enum opcode code, struct value *const 
     for (int i = 0; i < attr_count; i++)
         op_set_attr(graph, op, attrs[i]);
     op->out_count = out_count;
-    op->out = ARENA_ARRAY(graph->arena, struct value *, out_count);
+    op->out = ARENA_ARRAY(graph->arena, struct value *, room(out_count));
     for (int i = 0; i < out_count; i++) {
         op->out[i] = value_create(graph, types ? types[i] : NULL, i);
         op->out[i]->def = op;
