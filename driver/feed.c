@@ -317,6 +317,14 @@ bool fed_call_create(struct session *session, const struct slot *slot, const str
     return true;
 }
 
+void fed_call_stop_ahead(struct fed_call *call) {
+    if (!call->reads_ahead)
+        return;
+    weft_prefetch_destroy(call->feed->prefetch);
+    call->feed->prefetch = NULL;
+    call->reads_ahead = false;
+}
+
 void fed_call_destroy(struct fed_call *call) {
     if (!call->values)
         return;
@@ -326,10 +334,7 @@ void fed_call_destroy(struct fed_call *call) {
         if (role == WEFT_INPUT || role == WEFT_RESULT || role == WEFT_REPORT)
             free(call->values[i]);
     }
-    if (call->reads_ahead) {
-        weft_prefetch_destroy(call->feed->prefetch);
-        call->feed->prefetch = NULL;
-    }
+    fed_call_stop_ahead(call);
     *call = (struct fed_call){0};
 }
 

@@ -61,6 +61,7 @@ bool fed_call_create(struct session *session, const struct slot *slot, const str
 void fed_call_destroy(struct fed_call *call);
 /* Lets a thread read the batch behind the present one, where that is worth it. One call of a feed may. */
 bool fed_call_read_ahead(struct session *session, struct fed_call *call);
+void fed_call_stop_ahead(struct fed_call *call); /* the set is free for other calls */
 /* Reads the items into the batch's memory; draws NULL: an evaluation. next: the items that are likely to
  * follow, or NULL. */
 bool fed_call_fill(struct session *session, struct fed_call *call, const int64_t *items, const int64_t *next,

@@ -99,20 +99,35 @@ void pass_over_destroy(struct pass_over *p) {
     inputs_destroy(&p->inputs);
 }
 
+/* The call of the batch that begins at item `done`. */
+static struct fed_call *call_at(struct pass_over *p, int64_t done) {
+    return p->rows - done >= p->supply.batch ? &p->full : &p->rest;
+}
+
+static void number_items(int64_t *items, int64_t first, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        items[i] = first + i;
+}
+
+static bool run_batch(struct training *t, struct pass_over *p, int64_t done, int64_t *items, pass_take *take,
+                      void *context) {
+    struct fed_call *call = call_at(p, done);
+    int64_t batch = call->batch, *next = items + batch;
+    bool has_next = done + 2 * batch <= p->rows; /* of this size */
+    number_items(items, done, batch);
+    number_items(next, done + batch, has_next ? batch : 0);
+    uint64_t seed = session_seed(t->session, 0x40000000u + (uint32_t)(done / p->supply.batch));
+    return (!call->feed || fed_call_fill(t->session, call, items, has_next ? next : NULL, NULL)) &&
+           fed_call_run(t->session, call, &t->memory, seed) && take(context, call);
+}
+
 bool pass_over_run(struct training *t, struct pass_over *p, pass_take *take, void *context) {
-    int64_t *items = malloc(sizeof *items * (size_t)p->supply.batch);
-    bool ok = items != NULL || session_fail(t->session, E_DATA, "no memory for the numbers of a batch");
-    int64_t batches = 0;
-    for (int64_t done = 0; ok && done < p->rows; batches++) {
-        struct fed_call *call = p->rows - done >= p->supply.batch ? &p->full : &p->rest;
-        for (int64_t i = 0; i < call->batch; i++)
-            items[i] = done + i;
-        ok = (!call->feed || fed_call_fill(t->session, call, items, NULL, NULL)) &&
-             fed_call_run(t->session, call, &t->memory,
-                          session_seed(t->session, 0x40000000u + (uint32_t)batches)) &&
-             take(context, call);
-        done += call->batch;
-    }
+    int64_t *items = malloc(sizeof *items * 2 * (size_t)p->supply.batch);
+    bool ok = items ? fed_call_read_ahead(t->session, &p->full)
+                    : session_fail(t->session, E_DATA, "no memory for the numbers of a batch");
+    for (int64_t done = 0; ok && done < p->rows; done += call_at(p, done)->batch)
+        ok = run_batch(t, p, done, items, take, context);
+    fed_call_stop_ahead(&p->full);
     free(items);
     return ok;
 }

@@ -254,7 +254,8 @@ static bool run_epoch(struct training *t, const volatile sig_atomic_t *stop_want
             t->position.batch = 0;
         }
         const struct turn *log = &t->recipe->log;
-        bool due = log->in_epochs ? ended && t->position.epoch % log->count == 0 : t->position.step % log->count == 0;
+        bool due = log->in_epochs ? ended && t->position.epoch % log->count == 0
+                                  : t->position.step % log->count == 0;
         if ((due || last) && t->summed > 0 && !log_reports(t))
             return false;
         *over = last || *stop_wanted;
@@ -285,15 +286,6 @@ static bool begin_phase(struct training *t) {
     return make_copies(t) && fed_call_read_ahead(t->session, &p->call);
 }
 
-static void end_phase(struct training *t) {
-    struct phase *p = training_phase(t);
-    if (p->call.reads_ahead) { /* the next phase may use the same set */
-        weft_prefetch_destroy(p->call.feed->prefetch);
-        p->call.feed->prefetch = NULL;
-        p->call.reads_ahead = false;
-    }
-}
-
 /* Moves to the phase behind the present one. */
 static void next_phase(struct training *t) {
     t->position.phase++;
@@ -315,7 +307,7 @@ bool steps_run(struct training *t, const volatile sig_atomic_t *stop_wanted) {
         ok = begin_phase(t);
         for (bool over = false; ok && !over;)
             ok = run_epoch(t, stop_wanted, &over);
-        end_phase(t);
+        fed_call_stop_ahead(&training_phase(t)->call); /* the next phase may use the same set */
     }
     return ok;
 }
