@@ -2,6 +2,7 @@
  * lead. */
 #include "frontend/inspect_parts.h"
 
+#include "frontend/grammar.tab.h"
 #include "frontend/library.h"
 #include "frontend/visit.h"
 
@@ -311,6 +312,26 @@ static bool is_literal(const struct expr *x) {
     return x->kind == EXPR_NUMBER || x->kind == EXPR_BOOL || x->kind == EXPR_NONE;
 }
 
+/* A reserved word at the place: of those that are names elsewhere, only where they stand as words. */
+static const struct token *word_at(const struct inspection *in, uint32_t offset) {
+    for (int i = 0; i < in->tokens.count; i++) {
+        const struct token *token = &in->tokens.at[i];
+        if (token->span.begin <= offset && offset < token->span.end)
+            return token->kind == ID || token->kind == STR || token->kind == DTYPE ? NULL : token;
+    }
+    return NULL;
+}
+
+static bool hover_word(struct inspection *in, uint32_t offset, struct strbuf *out, struct span *span) {
+    const struct token *token = word_at(in, offset);
+    const char *text = token ? text_of_span(in->arena, token->span, 16) : NULL, *doc = text ? word_doc(text) : NULL;
+    if (!doc)
+        return false;
+    *span = token->span;
+    strbuf_puts(out, doc);
+    return true;
+}
+
 bool inspection_hover(struct inspection *in, uint32_t offset, struct strbuf *out, struct span *span) {
     const struct occurrence *o = names_at(in->names, offset);
     const struct expr *x = o ? NULL : expr_at(in->file->ast, offset);
@@ -319,6 +340,8 @@ bool inspection_hover(struct inspection *in, uint32_t offset, struct strbuf *out
         write_occurrence(in, o, out);
         return true;
     }
+    if (!o && hover_word(in, offset, out, span))
+        return true;
     const struct fact *fact = facts_of_expr(in->facts, x);
     if (!fact || is_plain_name(x) || is_literal(x))
         return false;

@@ -33,7 +33,7 @@ struct span inspection_use_of(const struct inspection *in, const struct source *
 int inspection_file_count(const struct inspection *in);
 const char *inspection_file(const struct inspection *in, int index);
 
-/* "sum(x, axis?, keep?)" and its sentence; false: it is no builtin, ambient or number. */
+/* "sum(x, axis?, keep?)" and its sentence; false: it is no builtin, ambient, number or reserved word. */
 bool builtin_print_help(const char *name, struct strbuf *out);
 
 /* ---- what stands at a place ---- */

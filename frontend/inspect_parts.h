@@ -47,7 +47,8 @@ bool value_has_tensor(struct datum d);
 void write_fact(struct strbuf *out, struct types *types, const struct fact *fact);
 /* "sum(x, axis?, keep?)" */
 void write_builtin_form(struct strbuf *out, const struct builtin *builtin);
-const char *builtin_doc(const char *name); /* of a builtin, ambient or word; NULL: none */
+const char *builtin_doc(const char *name); /* of a builtin, ambient or number; NULL: none */
+const char *word_doc(const char *word);    /* of a reserved word, hard or soft */
 
 /* ---- inspect_complete.c ---- */
 /* The value of a dotted name (x, q.mean, nn.Linear) at a byte, as far as it is known. false: it is not. */

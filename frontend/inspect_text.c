@@ -163,26 +163,43 @@ void write_fact(struct strbuf *out, struct types *types, const struct fact *fact
 bool builtin_print_help(const char *name, struct strbuf *out) {
     const char *doc = builtin_doc(name);
     const struct builtin *builtin = doc ? builtin_find(name) : NULL;
-    if (!doc)
-        return false;
+    const char *word = doc ? NULL : word_doc(name);
     if (builtin)
         write_builtin_form(out, builtin);
     else
-        strbuf_puts(out, name);
-    strbuf_printf(out, "   (builtin)\n%s\n", doc);
-    return true;
+        strbuf_puts(out, doc || word ? name : "");
+    if (doc)
+        strbuf_printf(out, "   (builtin)\n%s\n", doc);
+    else if (word)
+        strbuf_printf(out, "   (a word of the language)\n%s\n", word);
+    return doc || word;
+}
+
+struct doc {
+    const char *name, *text;
+};
+
+static const char *doc_in(const struct doc *docs, size_t count, const char *name) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(docs[i].name, name) == 0)
+            return docs[i].text;
+    return NULL;
 }
 
 const char *builtin_doc(const char *name) {
-    static const struct {
-        const char *name, *doc;
-    } docs[] = {
+    static const struct doc docs[] = {
 #define DOC(name, text) {name, text},
 #include "frontend/builtin_docs.def"
 #undef DOC
     };
-    for (size_t i = 0; i < sizeof docs / sizeof *docs; i++)
-        if (strcmp(docs[i].name, name) == 0)
-            return docs[i].doc;
-    return NULL;
+    return doc_in(docs, sizeof docs / sizeof *docs, name);
+}
+
+const char *word_doc(const char *word) {
+    static const struct doc docs[] = {
+#define DOC(name, text) {name, text},
+#include "frontend/word_docs.def"
+#undef DOC
+    };
+    return doc_in(docs, sizeof docs / sizeof *docs, word);
 }

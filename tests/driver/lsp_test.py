@@ -226,7 +226,7 @@ def places(cache):
                           ("let m^u =", "mu.weight: f32[5,40]"), ("nn.Lin^ear(hidden)", "module Linear(out: int"),
                           ("nn.Lin^ear(hidden)", "last axis"), ("|> flat^ten", "All axes"), ("loss = me^an(", "mean(x, axis?, keep?)"),
                           ("z ^- flatten", "f32[B,784]"), ("q.me^an", "f32[B,5]"), ("tw^ice(times", "Twice as much"),
-                          ("hid^den: int", "40"), ("use n^n", "nn.weft: "), ("times: int = 2) -> f32[^B", "size"),
+                          ("hid^den: int", "40"), ("minim^ize loss", "takes the gradient"), ("tr^ain step", "one step of training"), ("use n^n", "nn.weft: "), ("times: int = 2) -> f32[^B", "size"),
                           ("twice(tim^es: 3", "times: int = 2")]:
         check(wanted in d.hover(place), f"hover at {place}", d.hover(place))
     check(d.ask("hover", "A sm^all") is None, "no hover in a comment")

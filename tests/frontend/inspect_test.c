@@ -124,6 +124,35 @@ static const char *const builtin_names[] = {
 #undef DOC
 };
 
+static const char *const word_names[] = {
+#define DOC(name, text) name,
+#include "frontend/word_docs.def"
+#undef DOC
+};
+static const struct {
+    const char *text;
+    bool is_dtype;
+} reserved[] = {
+#define WORD(text, token) {text, #token[0] == 'D' && #token[1] == 'T'},
+#include "frontend/words.def"
+#undef WORD
+    {"model", false}, {"module", false}, {"optimizer", false}, {"train", false},
+};
+
+static void every_word_has_a_sentence(void **state) {
+    (void)state;
+    int words = 0;
+    for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++) {
+        int found = 0;
+        for (size_t k = 0; k < sizeof word_names / sizeof *word_names; k++)
+            found += strcmp(word_names[k], reserved[i].text) == 0;
+        if (found != !reserved[i].is_dtype)
+            fail_msg("frontend/word_docs.def has `%s` %d times", reserved[i].text, found);
+        words += !reserved[i].is_dtype;
+    }
+    assert_int_equal(words, sizeof word_names / sizeof *word_names);
+}
+
 static bool is_documented(const char *name) {
     for (size_t i = 0; i < sizeof builtin_names / sizeof *builtin_names; i++)
         if (strcmp(builtin_names[i], name) == 0)
@@ -145,6 +174,6 @@ static void every_builtin_has_a_sentence(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(whole_texts_answer),
                                        cmocka_unit_test(broken_texts_answer),
-                                       cmocka_unit_test(every_builtin_has_a_sentence)};
+                                       cmocka_unit_test(every_builtin_has_a_sentence), cmocka_unit_test(every_word_has_a_sentence)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
