@@ -183,6 +183,19 @@ static const char *read_text(struct terminal *t) {
     return line || text.length ? text.text : NULL;
 }
 
+/* a = 3; a * 2: one after the other, so that each shows its value. */
+static void evaluate_pieces(struct repl *r, const char *text) {
+    struct arena *arena = r->session.arena;
+    const struct source *source = source_create(arena, "<repl>", text, strlen(text));
+    for (uint32_t begin = 0; begin < source->length;) {
+        uint32_t end = parse_find_semicolon(arena, source, begin);
+        const char *piece = arena_strndup(arena, text + begin, end - begin);
+        if (piece[strspn(piece, " \t\r\n")])
+            repl_evaluate_text(r, piece, false);
+        begin = end + 1;
+    }
+}
+
 static void take_text(struct terminal *t, const char *text) {
     HistEvent event;
     struct repl *r = &t->repl;
@@ -204,7 +217,7 @@ static void take_text(struct terminal *t, const char *text) {
     else if (plain)
         repl_command(r, plain);
     else
-        repl_evaluate_text(r, trimmed, false);
+        evaluate_pieces(r, trimmed);
     fflush(stdout);
 }
 

@@ -224,6 +224,10 @@ struct expr *parse_text_expression(struct arena *arena, struct interner *names, 
 /* Whether the text ends inside an open bracket or after an operator, so that the REPL asks for another line. */
 bool parse_is_incomplete(struct arena *arena, const struct source *source);
 
+/* Where the first `;` outside of brackets stands, at or behind `from`; the text's length where there is none: the REPL takes
+ * what it separates one by one. */
+uint32_t parse_find_semicolon(struct arena *arena, const struct source *source, uint32_t from);
+
 const char *binary_op_text(enum binary_op op);
 
 #endif

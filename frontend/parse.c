@@ -53,3 +53,16 @@ bool parse_is_incomplete(struct arena *arena, const struct source *source) {
     }
     return depth > 0 || (last != 0 && last != '}' && !token_ends_statement(last));
 }
+
+uint32_t parse_find_semicolon(struct arena *arena, const struct source *source, uint32_t from) {
+    struct tokens tokens =
+        tokens_read(arena, interner_create(arena), source, 0, source->length, NULL, diags_create(arena));
+    int depth = 0;
+    for (int i = 0; i < tokens.count; i++) {
+        int kind = tokens.at[i].kind;
+        depth += token_opens(kind) - token_closes(kind);
+        if (depth == 0 && kind == TOKEN_SEMICOLON && tokens.at[i].span.begin >= from)
+            return tokens.at[i].span.begin;
+    }
+    return source->length;
+}

@@ -132,6 +132,7 @@ def main():
         t.line(":seed x", r"whole number")
         t.line("M.a", r"help: `M\(\.\.\.\)` makes an instance")
         t.line(":help sum", r"sum\(x, axis\?, keep\?\)")
+        t.line("a = 3; a * 2; [a; 4]", r"\n6\n(?s:.*)error")
         t.line(":help loop", r"a word of the language")
         t.line("f(x) = x * 2", r"help: a function is defined with `fn f")
         # Two empty lines end what cannot be finished.
