@@ -242,7 +242,7 @@ static bool match_dims(struct match *m) {
         struct diag *diag = mismatch(m, E_SHAPE,
                                      arena_printf(m->e->arena, "but it must have %s%d ax%s",
                                                   rests ? "at least " : "", fixed, fixed == 1 ? "is" : "es"));
-        const struct expr *first = m->pattern->dims->expr;
+        const struct expr *first = m->pattern->dims ? m->pattern->dims->expr : NULL; /* f32 has none */
         if (spare == -1 && first && is_word(first, "B") && m->type->rank > 0 &&
             dim_is_const(m->type->dims[0]))
             diag_hint(diag, "x[none] puts an axis of size 1 in front: a batch of one");
@@ -511,7 +511,7 @@ static bool bind_fields(struct elab *e, const struct binder *b, const struct typ
 
 bool bind_type(struct elab *e, const struct binder *binder, const struct type_expr *type, struct datum *d,
                struct span span) {
-    if (datum_is_error(*d))
+    if (datum_is_error(*d) || !type) /* no type: what stands there could not be read (an editor goes on all the same) */
         return false;
     if (datum_is_none(*d) && type->optional)
         return true;

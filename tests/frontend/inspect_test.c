@@ -118,6 +118,24 @@ static void broken_texts_answer(void **state) {
         skip();
 }
 
+/* What the parser leaves of a type that it could not read is elaborated like the rest. */
+static void broken_types_answer(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "model M { let a: [+] = [1]\n fn f(x: f32[B]) -> f32[B] = x }",
+        "model M(n: [)] = [3]) { fn f(x: f32[B]) -> (+) = (x, x) }",
+        "model M { fn f(x: f32[B]) -> f32 = x\n fn g(x: f32[+]) = x }",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct arena *arena = arena_create();
+        struct inspection *in = inspect_text(arena, "broken.weft", texts[i], strlen(texts[i]));
+        assert_true(diags_error_count(inspection_diags(in)) > 0);
+        for (uint32_t at = 0; at <= strlen(texts[i]); at++)
+            ask_everything(arena, in, at);
+        arena_destroy(arena);
+    }
+}
+
 static const char *const builtin_names[] = {
 #define DOC(name, text) name,
 #include "frontend/builtin_docs.def"
@@ -173,7 +191,7 @@ static void every_builtin_has_a_sentence(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(whole_texts_answer),
-                                       cmocka_unit_test(broken_texts_answer),
+                                       cmocka_unit_test(broken_texts_answer), cmocka_unit_test(broken_types_answer),
                                        cmocka_unit_test(every_builtin_has_a_sentence), cmocka_unit_test(every_word_has_a_sentence)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
