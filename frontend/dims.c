@@ -368,7 +368,11 @@ static bool bind_tensor(struct elab *e, const struct binder *b, const struct typ
     struct match m = {e, b, type, settled->type, span, 0, settled};
     if (!match_dims(&m))
         return false;
-    if (d->kind != DATUM_TENSOR || d->tensor != settled)
+    /* A module's parameter outlives the function that it is made in: a constant stays one, for each that reads it. */
+    const struct attr *data = settled->def ? op_attr(settled->def, ATTR_data) : NULL;
+    if (b->keeps_numbers && d->kind == DATUM_CONSTANT && data)
+        *d = (struct datum){.kind = DATUM_CONSTANT, .constant = data->data};
+    else if (d->kind != DATUM_TENSOR || d->tensor != settled)
         *d = datum_tensor(settled);
     return true;
 }

@@ -22,10 +22,18 @@ struct instance *instance_create(struct elab *e, const struct module *module, st
 
 /* ---- the body ---- */
 
-/* A body runs once, whichever entry asks first: its members cannot hold values of that entry's graph. */
+/* A body runs once, whichever entry asks first: its members cannot hold values of that entry's graph, nor be made
+ * with one. */
 static bool holds_tensor(struct datum d) {
     if (d.kind == DATUM_TENSOR)
         return true;
+    if (d.kind == DATUM_INSTANCE) {
+        int i = 0;
+        for (const struct formal *f = d.instance->module->item->formals; f; f = f->next, i++)
+            if (holds_tensor(d.instance->arguments[i]))
+                return true;
+        return false;
+    }
     if (datum_is_sequence(d))
         for (int i = 0; i < d.list->count; i++)
             if (holds_tensor(d.list->at[i]))

@@ -1,13 +1,15 @@
 /* frontend/optimise.c: gradients, and `minimize`: a grad op, calls of an optimizer's fns, and writes (S4, S6,
  * S26). */
 #include "frontend/elab.h"
+#include "ir/gradient.h"
 
 #include <string.h>
 
 /* ---- what a loss depends on ---- */
 
-/* Marks everything that a gradient of y may go to. Regions that are still open use outside values directly,
- * closed ones take them as operands, so operands are all there is to follow. */
+/* Marks all that a gradient of y may be taken by: what y is computed from, but for what lies behind a
+ * stop_gradient and the like. Regions that are still open use outside values directly, closed ones take them
+ * as operands, so operands are all there is to follow. */
 static void mark_back(struct map *seen, struct arena *arena, struct value *y) {
     VEC(struct value *) work = {0};
     VEC_PUSH(arena, &work, y);
@@ -16,10 +18,11 @@ static void mark_back(struct map *seen, struct arena *arena, struct value *y) {
         if (map_has(seen, value))
             continue;
         map_put(seen, value, value);
-        if (value->def && value->def->code == OP_stop_gradient)
+        if (!value->def || !gradient_passes(value->def->code))
             continue;
-        for (int i = 0; value->def && i < value->def->in_count; i++)
-            VEC_PUSH(arena, &work, value->def->in[i]);
+        for (int i = 0; i < value->def->in_count; i++)
+            if (dtype_is_float(value->def->in[i]->type->dtype))
+                VEC_PUSH(arena, &work, value->def->in[i]);
     }
 }
 

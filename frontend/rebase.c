@@ -4,10 +4,12 @@
  * region's ops use the copies (S26). */
 #include "frontend/elab.h"
 
+#include "ir/gradient.h"
+
 struct rebase {
     struct elab *e;
     struct block *region;
-    struct map depends; /* value to itself where it depends on an x, to NULL-like `no` where not */
+    struct map depends; /* value to itself where a gradient leads from it to an x, else to NULL-like `no` */
     struct map copies;  /* value to its copy */
     struct op *head;    /* copies go in front of it; NULL: the region was empty */
     struct value *yes, *no;
@@ -25,10 +27,9 @@ static bool depends(struct rebase *r, struct value *value) {
     if (known)
         return known == r->yes;
     map_put(&r->depends, value, r->no);
-    bool found = false;
-    bool passes = value->def && value->def->code != OP_stop_gradient;
+    bool found = false, passes = value->def && gradient_passes(value->def->code);
     for (int i = 0; passes && i < value->def->in_count; i++)
-        found |= depends(r, value->def->in[i]);
+        found |= dtype_is_float(value->def->in[i]->type->dtype) && depends(r, value->def->in[i]);
     map_put(&r->depends, value, found ? r->yes : r->no);
     return found;
 }

@@ -16,6 +16,10 @@ bool gradient_exists(enum opcode code) {
     return rules[code] != grad_none;
 }
 
+bool gradient_passes(enum opcode code) {
+    return code == OP_grad || (rules[code] != grad_none && rules[code] != grad_zero && rules[code] != grad_leaf);
+}
+
 bool grad_leaf(struct gradient *g) {
     (void)g;
     return true;
@@ -35,10 +39,8 @@ static bool is_marked(const struct map *marked, const struct value *value) {
     return map_has(marked, value);
 }
 
-/* Does a gradient go through the op at all? */
 static bool is_passable(const struct op *op) {
-    gradient_rule *rule = rules[op->code];
-    return rule != grad_none && rule != grad_zero && rule != grad_leaf;
+    return gradient_passes(op->code);
 }
 
 static void mark_floats(struct map *marked, struct value *const *values, int count) {

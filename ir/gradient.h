@@ -21,6 +21,9 @@ typedef bool gradient_rule(struct gradient *g); /* false: reported */
 
 gradient_rule *gradient_of(enum opcode code); /* never NULL: zero, none and leaf rules do nothing */
 bool gradient_exists(enum opcode code);       /* false: the result is an integer or bool, or an effect */
+/* Whether a gradient by one of its operands may go through the op: not where it is zero by nature or meaning
+ * (floor, stop_gradient), or there is none. A `grad`, which becomes ordinary operators, lets it through. */
+bool gradient_passes(enum opcode code);
 
 /* Reverse mode. The ys were made in the builder's block in front of its place; dys[i] is the gradient by
  * ys[i] (NULL: zero). Builds the gradient by each of the xs (values of the block, or of an outer one where

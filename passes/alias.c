@@ -439,13 +439,52 @@ static void add_argument(struct plan *plan, struct function_plan *f, const char 
     VEC_PUSH(plan->arena, &f->arguments, arg);
 }
 
-/* In the order of the text, regions included. */
-static void list_reports(struct plan *plan, struct function_plan *f, const struct block *block) {
+static int site_depth(const struct site *site) {
+    int depth = 0;
+    for (; site->caller; site = site->caller)
+        depth++;
+    return depth;
+}
+
+/* Whether a reader who follows the calls comes to a before b: the outermost places decide, then those within. */
+static bool is_earlier(const struct site *a, const struct site *b) {
+    int depth_a = site_depth(a), depth_b = site_depth(b);
+    for (int k = 0; k <= depth_a && k <= depth_b; k++) {
+        const struct site *in_a = a, *in_b = b;
+        for (int i = k; i < depth_a; i++)
+            in_a = in_a->caller;
+        for (int i = k; i < depth_b; i++)
+            in_b = in_b->caller;
+        if (in_a->span.source != in_b->span.source || in_a->span.begin != in_b->span.begin)
+            return in_a->span.source == in_b->span.source && in_a->span.begin < in_b->span.begin;
+    }
+    return false;
+}
+
+struct reports {
+    VEC(const struct op *) at;
+};
+
+/* In the order of the text, regions included; `schedule` may have moved them. Those of one place, from a `for`, stay. */
+static void list_reports(struct plan *plan, struct reports *reports, const struct block *block) {
     FOR_EACH_OP (op, block) {
         for (int r = 0; op->code != OP_kernel && r < op->region_count; r++)
-            list_reports(plan, f, op->regions[r]);
+            list_reports(plan, reports, op->regions[r]);
         if (op->code != OP_report)
             continue;
+        VEC_PUSH(plan->arena, &reports->at, op);
+        for (int i = reports->at.count - 1; i > 0 && is_earlier(op->site, reports->at.at[i - 1]->site); i--) {
+            reports->at.at[i] = reports->at.at[i - 1];
+            reports->at.at[i - 1] = op;
+        }
+    }
+}
+
+static void add_reports(struct plan *plan, struct function_plan *f) {
+    struct reports reports = {0};
+    list_reports(plan, &reports, f->function->body);
+    for (int i = 0; i < reports.at.count; i++) {
+        const struct op *op = reports.at.at[i];
         add_argument(plan, f, op_string(op, ATTR_name), WEFT_REPORT, op->in[0]);
         VEC_LAST(&f->arguments).report = op;
     }
@@ -471,7 +510,7 @@ static void list_arguments(struct plan *plan, struct function_plan *f) {
     for (int i = 0; i < yield->in_count; i++)
         add_argument(plan, f, result_name(function, i, yield->in_count, plan->arena), WEFT_RESULT,
                      yield->in[i]);
-    list_reports(plan, f, function->body);
+    add_reports(plan, f);
 }
 
 static void note_states(struct function_plan *f) {

@@ -1,8 +1,9 @@
 /* passes/fuse.c: groups the ops that one kernel computes. After it a block holds sources, free views
  * (reshape), kernels, loops, conds and effects.
  *
- * First each contraction takes what follows it element by element (its epilogue). Then the other ops are
- * visited from the last to the first, so that an op finds its users grouped:
+ * First each contraction takes what follows it element by element (its epilogue), and the block's order is made
+ * such that its ops stand together. Then the other ops are visited from the last to the first, so that an op
+ * finds its users grouped, and whatever lies between two groups is grouped already:
  *   - all users in one kernel: it goes there, if it fits;
  *   - cheap ops go into every kernel that uses them, and are computed again in each;
  *   - else its users' kernels become one, if they may; or one of them hands the value on to the others;
@@ -247,6 +248,7 @@ static void fuse_block(struct fusion *f, struct block *block) {
     FOR_EACH_OP (op, block)
         if (op_class(op) == FUSE_CONTRACT)
             fuse_grow_epilogue(f, op);
+    fuse_gather_contractions(f, block);
     for (struct op *op = block->last; op; op = op->prev)
         visit(f, op);
     merge_neighbours(f);

@@ -93,6 +93,9 @@ void clusters_merge(struct fusion *f, struct cluster *into, struct cluster *from
 /* fuse_epilogue.c */
 void fuse_find_updates(struct fusion *f, const struct block *block);
 void fuse_grow_epilogue(struct fusion *f, struct op *core);
+/* Brings the ops of each contraction together, in the block and in positions: from then on whatever feeds or is fed by
+ * an op of it stands on the same side of all of them. */
+void fuse_gather_contractions(struct fusion *f, struct block *block);
 bool epilogue_can_read(const struct op *op); /* through it, an operand beside the sum */
 /* The sum of products reads the op's value, perhaps through others in front of it. */
 bool is_before_core(const struct fusion *f, const struct op *op, const struct cluster *c);

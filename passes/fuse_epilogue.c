@@ -41,21 +41,39 @@ bool is_before_core(const struct fusion *f, const struct op *op, const struct cl
     return false;
 }
 
+/* The contraction whose kernel computes the op, or NULL. */
+static struct cluster *contraction_of(const struct fusion *f, const struct op *op) {
+    const struct place_of_op *p = place_of(f, op);
+    return p->homes.count && p->homes.at[0]->kind == CLUSTER_CONTRACT ? p->homes.at[0] : NULL;
+}
+
+static bool any_input_depends(struct fusion *f, const struct op *op, const struct cluster *c);
+
 /* Whether the op, which c does not compute, depends on what c computes: asked backwards, as far as c's first
- * op. */
+ * op. A kernel runs as a whole: what another contraction's epilogue waits for, its sums wait for too. */
 static bool depends_on(struct fusion *f, const struct op *op, const struct cluster *c) {
-    struct place_of_op *p = place_of(f, op);
     if (cluster_holds(f, op, c))
         return true;
-    if (p->position < place_of(f, c->core)->position)
+    const struct cluster *whole = contraction_of(f, op);
+    if (!whole && place_of(f, op)->position < place_of(f, c->core)->position)
         return false;
+    struct place_of_op *p = place_of(f, whole ? whole->core : op);
     if (p->asked == f->next_mark)
         return p->answer;
     p->asked = f->next_mark;
     p->answer = false;
-    for (int i = 0; i < op->in_count && !p->answer; i++)
-        p->answer = op->in[i]->def && depends_on(f, op->in[i]->def, c);
+    for (int i = 0; whole && i < whole->ops.count && !p->answer; i++)
+        p->answer = any_input_depends(f, whole->ops.at[i], c);
+    if (!whole)
+        p->answer = any_input_depends(f, op, c);
     return p->answer;
+}
+
+static bool any_input_depends(struct fusion *f, const struct op *op, const struct cluster *c) {
+    for (int i = 0; i < op->in_count; i++)
+        if (op->in[i]->def && depends_on(f, op->in[i]->def, c))
+            return true;
+    return false;
 }
 
 /* An update of a state can be in place in a nest, which reads each element before it writes it; a
@@ -229,4 +247,47 @@ void fuse_grow_epilogue(struct fusion *f, struct op *core) {
         sort_by_position(f, c->ops.at, c->ops.count);
         find_results(f, c, NULL);
     } while (drop_last_op(f, c));
+}
+
+/* ---- the order ---- */
+
+struct gathering {
+    struct fusion *f;
+    struct op *end; /* the block's yield */
+    int position;
+};
+
+static void move_to_end(struct gathering *g, struct op *op) {
+    op_move_before(op, g->end);
+    place_of(g->f, op)->position = g->position++;
+}
+
+/* The op, or the whole contraction that it is a part of, behind what that needs. `asked` marks what has its place. */
+static void gather(struct gathering *g, struct op *op) {
+    struct fusion *f = g->f;
+    const struct cluster *c = contraction_of(f, op);
+    struct op *const *ops = c ? c->ops.at : &op;
+    int count = c ? c->ops.count : 1;
+    if (place_of(f, op)->asked == f->next_mark)
+        return;
+    for (int i = 0; i < count; i++)
+        place_of(f, ops[i])->asked = f->next_mark;
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < ops[i]->in_count; k++)
+            if (ops[i]->in[k]->def)
+                gather(g, ops[i]->in[k]->def);
+    for (int i = 0; i < count; i++)
+        move_to_end(g, ops[i]);
+}
+
+void fuse_gather_contractions(struct fusion *f, struct block *block) {
+    struct gathering g = {.f = f, .end = block_yield(block)};
+    VEC(struct op *) ops = {0}; /* as they were: the block changes underneath */
+    FOR_EACH_OP (op, block)
+        if (op != g.end)
+            VEC_PUSH(f->arena, &ops, op);
+    f->next_mark++;
+    for (int i = 0; i < ops.count; i++)
+        gather(&g, ops.at[i]);
+    place_of(f, g.end)->position = g.position;
 }

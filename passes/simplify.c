@@ -41,8 +41,9 @@ static bool is_same_type(const struct match *m) {
     return m->op->in[0]->type == m->op->out[0]->type;
 }
 
-/* Two constants wait for folding: turning the sign over from one to the other would go on for ever. */
-static bool negated_varies(const struct match *m) {
+/* Constants wait for folding: a sign turned over from one to the other, or three that change places, would go on for
+ * ever. */
+static bool x_varies(const struct match *m) {
     double number;
     return !value_is_splat(match_value(m, 'x'), &number);
 }
@@ -70,7 +71,11 @@ static bool divisor_is_power_of_two(const struct match *m) {
 
 /* round(x * a) * b = round(x * (a * b)) where one of them is a power of two; integers wrap. */
 static bool scaling_is_exact(const struct match *m) {
-    return is_int(m) || is_power_of_two(m, 'a') || is_power_of_two(m, 'b');
+    return x_varies(m) && (is_int(m) || is_power_of_two(m, 'a') || is_power_of_two(m, 'b'));
+}
+
+static bool is_int_that_varies(const struct match *m) {
+    return is_int(m) && x_varies(m);
 }
 
 /* Every value of the dtype `from` is one of `to`. */
@@ -133,13 +138,13 @@ static const struct rule algebra[] = {
     TO("div(x, 1)", NULL, "x", "div(f32[5,7], " C(1) ")"),
     TO("div(x, c)", divisor_is_power_of_two, "mul(x, div(1, c))", "div(f32[5,7], " C(-8) ")"),
     TO("mul(mul(x, a), b)", scaling_is_exact, "mul(x, mul(a, b))", "mul(mul(f32[5,7], " C(3.3) "), " C(0.25) ")"),
-    TO("add(add(x, a), b)", is_int, "add(x, add(a, b))",
+    TO("add(add(x, a), b)", is_int_that_varies, "add(x, add(a, b))",
        "add(add(i32[5,7], const {data = 7} : i32[]), const {data = -9} : i32[])"),
     TO("neg(neg(x))", NULL, "x", "neg(neg(f32[5,7]))"),
     TO("add(x, neg(y))", NULL, "sub(x, y)", "add(neg(f32[5,7]), f32[7])"),
     TO("sub(x, neg(y))", NULL, "add(x, y)", "sub(f32[5,7], neg(f32[7]))"),
     TO("mul(neg(x), neg(y))", NULL, "mul(x, y)", "mul(neg(f32[5,7]), neg(f32[7]))"),
-    TO("mul(neg(x), c)", negated_varies, "mul(x, neg(c))", "mul(neg(f32[5,7]), " C(3.3) ")"),
+    TO("mul(neg(x), c)", x_varies, "mul(x, neg(c))", "mul(neg(f32[5,7]), " C(3.3) ")"),
     TO("neg(mul(x, c))", inner_is_used_once, "mul(x, neg(c))", "neg(mul(f32[5,7], " C(3.3) "))"),
     TO("abs(neg(x))", NULL, "abs(x)", "abs(neg(f32[5,7]))"),
     TO("abs(abs(x))", NULL, "abs(x)", "abs(abs(f32[5,7]))"),

@@ -275,7 +275,8 @@ static void mutants_are_reported_where_they_are(void **state) {
     if (programs.at.count == 0)
         skip();
     /* They use each other by names beside them. */
-    assert_int_equal(chdir(source_folder(arena, options.is_long ? "tests/frontend/programs" : "models")), 0);
+    const char *beside = options.is_long ? source_folder(arena, "tests/frontend/programs") : NULL;
+    assert_int_equal(chdir(beside ? beside : source_folder(arena, "models")), 0);
     unsigned counts[OUTCOMES] = {0};
     for (unsigned i = 0; i < options.count; i++) {
         struct arena *own = arena_create();

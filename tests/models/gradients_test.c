@@ -16,18 +16,20 @@
 #include <cmocka.h>
 
 enum { DIRECTIONS = 3 };
-/* Of the weights' own size, tried in turn: a corner (relu, clamp, max_pool) within a stride spoils it, and a shorter
- * one may pass by. */
+/* Of the weights' own size, tried in turn: a corner (relu, clamp, max_pool) within a stride spoils it, and a
+ * shorter one may pass by. */
 static const double strides[] = {1e-6, 1e-7, 1e-8};
 static const double tolerance = 1e-5; /* of the greatest part of the slope */
 
-/* A train function that yields (loss, gradients...) and does nothing else. */
+/* A train function that yields (loss, gradients...) and does nothing else; and the same with inputs in place
+ * of what stop_gradient gives, for differences: held at its values, the loss has the slope that the gradient
+ * tells. */
 struct loss {
     struct model_run *run;
     struct graph *graph;
-    struct function *function;
-    struct tensor **inputs;
-    int input_count;
+    struct function *function, *held;
+    VEC(struct tensor *) inputs;       /* those of `function`, then what is held */
+    int input_count;                   /* of function */
     VEC(const struct state *) weights; /* of which the gradients are, in order */
     struct eval *eval;
 };
@@ -40,29 +42,40 @@ static void drop_effects(struct block *body) {
             op_erase(op);
 }
 
-static void yield_gradients(struct loss *l) {
+/* The gradient of the first `minimize`: by weights as they are read. (Those behind it see updated weights,
+ * and a difference of the whole function would go through the update.) NULL: the function minimizes in a
+ * `when` alone. */
+static struct op *find_gradient(struct block *body) {
+    FOR_EACH_OP (op, body) {
+        bool is_by_weights = op->code == OP_grad;
+        for (int i = 1; is_by_weights && i < op->in_count; i++)
+            is_by_weights = op->in[i]->def && op->in[i]->def->code == OP_read;
+        if (is_by_weights)
+            return op;
+    }
+    return NULL;
+}
+
+static bool yield_gradients(struct loss *l) {
     struct builder b;
     builder_init(&b, l->graph, l->function->body, l->run->session.diags);
     drop_effects(l->function->body);
-    FOR_EACH_OP (op, l->function->body) {
-        if (op->code != OP_grad)
-            continue;
-        struct value **results = ARENA_ARRAY(l->graph->arena, struct value *, op->in_count);
-        results[0] = op->in[0];
-        for (int i = 1; i < op->in_count; i++) {
-            assert_int_equal(op->in[i]->def->code, OP_read);
-            VEC_PUSH(l->graph->arena, &l->weights, op_attr(op->in[i]->def, ATTR_state)->state);
-            results[i] = op->out[i - 1];
-        }
-        op_erase(block_yield(l->function->body));
-        builder_at_end(&b, l->function->body);
-        build_yield(&b, results, op->in_count);
-        l->function->result_names = ARENA_ARRAY(l->graph->arena, const char *, op->in_count);
-        for (int i = 0; i < op->in_count; i++)
-            l->function->result_names[i] = "";
-        return;
+    struct op *op = find_gradient(l->function->body);
+    if (!op)
+        return false;
+    struct value **results = ARENA_ARRAY(l->graph->arena, struct value *, op->in_count);
+    results[0] = op->in[0];
+    for (int i = 1; i < op->in_count; i++) {
+        VEC_PUSH(l->graph->arena, &l->weights, op_attr(op->in[i]->def, ATTR_state)->state);
+        results[i] = op->out[i - 1];
     }
-    fail_msg("%s: no grad in `%s`", l->run->size->name, l->function->name);
+    op_erase(block_yield(l->function->body));
+    builder_at_end(&b, l->function->body);
+    build_yield(&b, results, op->in_count);
+    l->function->result_names = ARENA_ARRAY(l->graph->arena, const char *, op->in_count);
+    for (int i = 0; i < op->in_count; i++)
+        l->function->result_names[i] = "";
+    return true;
 }
 
 static void run_passes(struct loss *l) {
@@ -77,12 +90,28 @@ static void run_passes(struct loss *l) {
     arena_destroy(context.scratch);
 }
 
-static struct loss loss_create(struct model_run *run, int entry) {
-    struct loss l = {.run = run, .graph = model_graph(run, NULL)};
-    l.function = graph_find_function(l.graph, run->requests[entry].function->name);
-    yield_gradients(&l);
-    run_passes(&l);
-    return l;
+static void hold_constants(struct loss *l) {
+    l->held = graph_find_function(graph_copy(l->graph, l->run->session.arena), l->function->name);
+    struct builder b;
+    builder_init(&b, l->held->graph, l->held->body, l->run->session.diags);
+    struct op *head = l->held->body->first;
+    while (head->code == OP_input)
+        head = head->next;
+    FOR_EACH_OP (op, l->held->body)
+        if (op->code == OP_stop_gradient) {
+            builder_before(&b, head);
+            value_replace(op->out[0], build_input(&b, "held", op->out[0]->type));
+        }
+}
+
+static bool loss_create(struct loss *l, struct model_run *run, int entry) {
+    *l = (struct loss){.run = run, .graph = model_graph(run, NULL)};
+    l->function = graph_find_function(l->graph, run->requests[entry].function->name);
+    if (!yield_gradients(l))
+        return false;
+    run_passes(l);
+    hold_constants(l);
+    return true;
 }
 
 /* ---- its values ---- */
@@ -108,11 +137,12 @@ static void fill(struct loss *l) {
         for (int64_t k = 0; k < type_elements(weight->type); k++)
             weight->f[k] += 0.05 * random_number(&seed);
     }
-    l->inputs = ARENA_ARRAY(arena, struct tensor *, 16);
     FOR_EACH_OP (op, l->function->body) {
         if (op->code != OP_input)
             continue;
-        struct tensor *input = l->inputs[l->input_count++] = tensor_create(arena, op->out[0]->type);
+        struct tensor *input = tensor_create(arena, op->out[0]->type);
+        VEC_PUSH(arena, &l->inputs, input);
+        l->input_count++;
         struct range range = model_range(l->run->size, op_string(op, ATTR_name), input->type);
         for (int64_t k = 0; k < type_elements(input->type); k++) {
             double x = range.lo + (range.end - range.lo) * (0.5 + 0.5 * random_number(&seed));
@@ -124,10 +154,34 @@ static void fill(struct loss *l) {
     }
 }
 
-static struct tensor **run_loss(struct loss *l) {
+static bool take_constant(void *context, const struct op *op, struct tensor *const *in,
+                          struct tensor *const *out) {
+    struct loss *l = context;
+    (void)in;
+    if (op->code != OP_stop_gradient || op->block != l->function->body)
+        return true;
+    struct tensor *held = tensor_create(l->run->session.arena, out[0]->type); /* out goes with the call */
+    for (int64_t i = 0; i < type_elements(held->type); i++)
+        if (dtype_is_float(held->type->dtype))
+            held->f[i] = out[0]->f[i];
+        else
+            held->i[i] = out[0]->i[i];
+    VEC_PUSH(l->run->session.arena, &l->inputs, held);
+    return true;
+}
+
+static struct tensor **run(struct loss *l, const struct function *function, int input_count) {
     struct tensor **results = ARENA_ARRAY(l->run->session.arena, struct tensor *, l->weights.count + 1);
-    if (!eval_function(l->eval, l->function, l->inputs, l->input_count, results, NULL))
+    if (!eval_function(l->eval, function, l->inputs.at, input_count, results, NULL))
         model_fail(l->run, "the evaluator refuses");
+    return results;
+}
+
+/* The loss, and its gradients by the weights; and notes what is to be held. */
+static struct tensor **run_loss(struct loss *l) {
+    eval_set_observer(l->eval, take_constant, l);
+    struct tensor **results = run(l, l->function, l->input_count);
+    eval_set_observer(l->eval, NULL, NULL);
     return results;
 }
 
@@ -167,18 +221,19 @@ static struct direction choose(struct loss *l, struct tensor *const *gradients, 
 static double loss_at(struct loss *l, const struct direction *d, double distance) {
     for (int i = 0; i < l->weights.count; i++) {
         struct tensor *weight = eval_state(l->eval, l->weights.at[i]);
-        for (int64_t k = 0; k < type_elements(weight->type); k++)
+        int64_t n = type_elements(weight->type);
+        for (int64_t k = 0; k < n; k++)
             weight->f[k] = d->start[i]->f[k] + distance * d->at[i]->f[k];
     }
-    return run_loss(l)[0]->f[0];
+    return run(l, l->held, l->inputs.count)[0]->f[0];
 }
 
 static void the_loss_has_the_slope_of_its_gradient(void **state) {
     struct model_run *run = model_open(*state);
     for (int entry = 0; entry < run->entry_count; entry++) {
-        if (run->requests[entry].function->kind != FUNCTION_TRAIN)
+        struct loss l;
+        if (run->requests[entry].function->kind != FUNCTION_TRAIN || !loss_create(&l, run, entry))
             continue;
-        struct loss l = loss_create(run, entry);
         fill(&l);
         struct tensor **at = run_loss(&l);
         uint32_t seed = 31;
@@ -200,5 +255,5 @@ static void the_loss_has_the_slope_of_its_gradient(void **state) {
 }
 
 int main(int argc, char **argv) {
-    return models_main(argc, argv, "gradients", the_loss_has_the_slope_of_its_gradient, NULL, NULL);
+    return models_main(argc, argv, "gradients", the_loss_has_the_slope_of_its_gradient, "second_order");
 }

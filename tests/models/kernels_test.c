@@ -18,12 +18,12 @@ struct listing {
 };
 
 static const struct listing listings[] = {
-    {"lenet_step.txt", "step", {"lenet.weft", "", "B=64", ""}},
-    {"vae_step.txt", "step", {"vae.weft", "", "B=128 n=64", ""}},
-    {"vae_sample.txt", "sample", {"vae.weft", "", "B=128 n=64", ""}},
-    {"conv_vae_step.txt", "step", {"conv_vae.weft", "", "B=128 n=64", ""}},
-    {"ddpm_step.txt", "step", {"ddpm.weft", "", "B=128 n=64", ""}},
-    {"ddpm_sample.txt", "sample", {"ddpm.weft", "", "B=128 n=64 steps=100", ""}},
+    {"lenet_step.txt", "step", {"lenet.weft", "", "B=64", "", SHORT}},
+    {"vae_step.txt", "step", {"vae.weft", "", "B=128 n=64", "", SHORT}},
+    {"vae_sample.txt", "sample", {"vae.weft", "", "B=128 n=64", "", SHORT}},
+    {"conv_vae_step.txt", "step", {"conv_vae.weft", "", "B=128 n=64", "", SHORT}},
+    {"ddpm_step.txt", "step", {"ddpm.weft", "", "B=128 n=64", "", SHORT}},
+    {"ddpm_sample.txt", "sample", {"ddpm.weft", "", "B=128 n=64 steps=100", "", SHORT}},
 };
 enum { LISTINGS = sizeof(listings) / sizeof(*listings) };
 

@@ -10,14 +10,9 @@
 
 #include <dirent.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 enum { TRAIN_STEPS = 3, MOST_PROGRAMS = 128 };
 /* Of max|a - b| / max|b|: a bound for mistakes. Rounding that a sampler or an optimiser's first step
@@ -166,7 +161,7 @@ static void add_folder(struct arena *arena, struct programs *p, const char *fold
         closedir(dir);
 }
 
-/* All programs take half a minute: a few that have something of everything, unless WEFT_SLOW is set. */
+/* All programs take half a minute: without --long, a few that have something of everything. */
 static void keep_quick(struct programs *p) {
     static const char *const quick[] = {"/realnvp.", "/flow.", "/energy."};
     int kept = 0;
@@ -180,19 +175,20 @@ static void keep_quick(struct programs *p) {
     p->count = kept;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     static struct programs p;
+    struct choice choice = choice_read(argc, argv);
     struct arena *arena = arena_create();
     add_folder(arena, &p, getenv("PROGRAMS") ? getenv("PROGRAMS") : "tests/frontend/programs");
     if (!getenv("PROGRAMS"))
         add_folder(arena, &p, "tests/frontend/values");
-    if (!getenv("PROGRAMS") && !getenv("WEFT_SLOW"))
+    if (!getenv("PROGRAMS") && !choice.is_long && !choice.word)
         keep_quick(&p);
+    size_t count = 0;
     for (int i = 0; i < p.count; i++)
-        p.tests[i] = (struct CMUnitTest){p.sizes[i].name, program_runs, NULL, NULL, &p.sizes[i]};
-    if (getenv("ONLY"))
-        cmocka_set_test_filter(getenv("ONLY"));
-    int failed = _cmocka_run_group_tests("programs", p.tests, (size_t)p.count, NULL, NULL);
+        if (!choice.word || strstr(p.sizes[i].name, choice.word))
+            p.tests[count++] = (struct CMUnitTest){p.sizes[i].name, program_runs, NULL, NULL, &p.sizes[i]};
+    int failed = choice_run(&choice, "programs", p.tests, count);
     arena_destroy(arena);
     return failed;
 }

@@ -3,14 +3,10 @@
 #include "driver/entries.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
+#include <time.h>
 
 /* ---- sizes ---- */
 
@@ -39,15 +35,65 @@ struct range model_range(const struct model_size *size, const char *input, const
     return range;
 }
 
-int models_main(int argc, char **argv, const char *group, void (*test)(void **), int (*setup)(void **),
-                int (*teardown)(void **)) {
+/* ---- what is run ---- */
+
+struct choice choice_read(int argc, char **argv) {
+    struct choice choice = {false, NULL};
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--long") == 0)
+            choice.is_long = true;
+        else
+            choice.word = argv[i];
+    return choice;
+}
+
+bool choice_takes(const struct choice *choice, const struct model_size *size) {
+    return choice->word ? strstr(size->name, choice->word) != NULL : choice->is_long || size->run == SHORT;
+}
+
+/* A line for each group: "models: 2026-11-24, 24 tests in 61 s of CPU". */
+static void note_long_run(struct arena *arena, const char *path, const char *group, size_t count) {
+    const char *why;
+    const struct source *old = source_read(arena, path, &why);
+    char date[16];
+    time_t now = time(NULL);
+    strftime(date, sizeof date, "%Y-%m-%d", localtime(&now));
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    int length;
+    for (uint32_t line = 1; old && line <= old->line_count; line++) {
+        const char *text = source_line(old, (int)line, &length);
+        if (length > 0 && (strncmp(text, group, strlen(group)) != 0 || text[strlen(group)] != ':'))
+            fprintf(file, "%.*s\n", length, text);
+    }
+    fprintf(file, "%s: %s, %zu tests in %.0f s of CPU\n", group, date, count,
+            (double)clock() / CLOCKS_PER_SEC);
+    assert_int_equal(fclose(file), 0);
+}
+
+int choice_run(const struct choice *choice, const char *group, const struct CMUnitTest *tests, size_t count) {
+    struct arena *arena = arena_create();
+    const char *path = arena_printf(arena, "%s/tests/models/long_runs.txt", getenv("SOURCE_DIR")), *why;
+    const struct source *notes = source_read(arena, path, &why);
+    if (!choice->is_long && !choice->word)
+        printf("not all: --long runs the rest. The last such runs:\n%s", notes ? notes->text : "none\n");
+    int failed = _cmocka_run_group_tests(group, tests, count, NULL, NULL);
+    if (choice->is_long && !choice->word && failed == 0)
+        note_long_run(arena, path, group, count);
+    arena_destroy(arena);
+    return failed;
+}
+
+int models_main(int argc, char **argv, const char *group, void (*test)(void **), const char *always) {
+    struct choice choice = choice_read(argc, argv);
     struct CMUnitTest *tests = malloc((size_t)model_count * sizeof *tests);
     size_t count = 0;
     for (int i = 0; i < model_count; i++)
-        if (argc < 2 || strstr(model_sizes[i].name, argv[1]))
+        if ((always && !choice.word && strstr(model_sizes[i].name, always)) ||
+            choice_takes(&choice, &model_sizes[i]))
             tests[count++] = (struct CMUnitTest){model_sizes[i].name, test, NULL, NULL,
                                                  (void *)(uintptr_t)&model_sizes[i]};
-    int failed = _cmocka_run_group_tests(group, tests, count, setup, teardown);
+    int failed = choice_run(&choice, group, tests, count);
     free(tests);
     return failed;
 }
@@ -110,7 +156,8 @@ struct model_run *model_open_entry(const struct model_size *size, const char *en
     struct model_run *run = ARENA_NEW(session.arena, struct model_run);
     *run = (struct model_run){.session = session, .size = size};
     const char *folder = strchr(size->name, '/') ? "" : "models/", *root = getenv("SOURCE_DIR");
-    const char *path = *size->name == '/' ? size->name : arena_printf(session.arena, "%s/%s%s", root, folder, size->name);
+    const char *path =
+        *size->name == '/' ? size->name : arena_printf(session.arena, "%s/%s%s", root, folder, size->name);
     const char *at = size->settings, *word, *value;
     struct model_name name;
     VEC(struct setting) settings = {0};
@@ -254,7 +301,8 @@ struct tensor *state_tensor(const struct model_run *run, const struct state *sta
 }
 
 static bool is_zero(const struct tensor *t) {
-    for (int64_t i = 0; i < type_elements(t->type); i++)
+    int64_t n = type_elements(t->type);
+    for (int64_t i = 0; i < n; i++)
         if (t->f[i] != 0)
             return false;
     return true;
@@ -269,7 +317,8 @@ void model_start(struct model_run *run) {
         struct tensor *value = state_tensor(run, state);
         if (state->kind != STATE_WEIGHT || !is_zero(value))
             continue;
-        for (int64_t k = 0; k < type_elements(value->type); k++)
+        int64_t n = type_elements(value->type);
+        for (int64_t k = 0; k < n; k++)
             value->f[k] = 0.1 * (next_random(&seed) * 0x1p-23 - 1);
         tensor_to_bytes(value, memory_of_state(&run->memory, run->program->plan, state));
     }

@@ -7,22 +7,38 @@
 #include "driver/session.h"
 #include "ir/eval.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
 /* A model at a size that the evaluator bears. Lists are words "name=value" with a space between them. */
 struct model_size {
-    /* "vae.weft", "sohl_dickstein.weft:BinomialDiffusion", in models/, or with its folder; of a whole path only the
-     * entries without parameters are wanted */
+    /* "vae.weft", "sohl_dickstein.weft:BinomialDiffusion", in models/, or with its folder; of a whole path
+     * only the entries without parameters are wanted */
     const char *name;
     const char *settings; /* hyper-parameters: "ch=16 mult=[1,1,1]" */
     const char *sizes;    /* of dimensions, and `int` parameters of entries: "B=3 n=2" */
     const char *inputs;   /* "label=0..10 image=-1..1": lo and the end; else floats [0, 1), integers 0..9 */
+    enum { SHORT, LONG } run; /* LONG: it takes long to compile, and runs with --long alone */
 };
 extern const struct model_size model_sizes[]; /* support_zoo.c */
 extern const int model_count;
 
-/* One test for each model, in a group of this name. A word on the command line picks the models whose name it
- * is a part of. */
-int models_main(int argc, char **argv, const char *group, void (*test)(void **), int (*setup)(void **),
-                int (*teardown)(void **));
+/* What a test program is asked to do: "--long" runs also what takes long, and a word picks the models whose
+ * name it is a part of. */
+struct choice {
+    bool is_long;
+    const char *word;
+};
+struct choice choice_read(int argc, char **argv);
+bool choice_takes(const struct choice *choice, const struct model_size *size);
+/* Runs the tests; after all of a --long run, notes in tests/models/long_runs.txt what was run, when, and for
+ * how long; a short run says what is noted there. */
+int choice_run(const struct choice *choice, const char *group, const struct CMUnitTest *tests, size_t count);
+/* One test for each model; `always` is a part of the names of those that run in any case, or NULL. */
+int models_main(int argc, char **argv, const char *group, void (*test)(void **), const char *always);
 /* How the inputs of one name are filled. */
 struct range {
     double lo, end;
@@ -69,6 +85,10 @@ struct snapshot {
 struct snapshot model_snapshot(const struct model_call *call);
 bool snapshot_equal(const struct snapshot *a, const struct snapshot *b);
 void model_restore(struct model_call *call, const struct snapshot *snapshot); /* weights and state */
+
+/* Links the compiled entries as an object and calls each from the states that are there: the bits of the
+ * compiled code in memory, also on two threads. */
+void model_check_object(struct model_run *run);
 
 /* init, by the compiled code; then weights that begin as zeros (biases, last layers) get small random values,
  * or half of the network would not be seen. */

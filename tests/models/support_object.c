@@ -1,4 +1,4 @@
-/* Every entry of every model as a linked object: the bits of the JIT, also on two threads. */
+/* A model as a linked object, beside the compiled code in memory. */
 #include "support_models.h"
 
 #include <setjmp.h>
@@ -11,22 +11,7 @@
 #include <cmocka.h>
 #include <dlfcn.h>
 
-static char folder[64];
-
-static int make_folder(void **state) {
-    (void)state;
-    strcpy(folder, "/tmp/weft-models-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof(command), "rm -r %s", folder);
-    return system(command);
-}
-
-static void *open_object(struct model_run *run) {
+static void *open_object(struct model_run *run, const char *folder) {
     struct arena *arena = run->session.arena;
     size_t size;
     const void *object =
@@ -36,10 +21,10 @@ static void *open_object(struct model_run *run) {
     FILE *file = fopen(arena_printf(arena, "%s/m.o", folder), "wb");
     assert_int_equal(fwrite(object, 1, size, file), size);
     assert_int_equal(fclose(file), 0);
-    assert_int_equal(system(arena_printf(arena, "cc -shared -Wl,-z,defs -o '%s/%s.so' %s/m.o -lm", folder,
-                                         run->size->name, folder)),
-                     0);
-    void *library = dlopen(arena_printf(arena, "%s/%s.so", folder, run->size->name), RTLD_NOW | RTLD_LOCAL);
+    assert_int_equal(
+        system(arena_printf(arena, "cc -shared -Wl,-z,defs -o %s/m.so %s/m.o -lm", folder, folder)), 0);
+    void *library = dlopen(arena_printf(arena, "%s/m.so", folder), RTLD_NOW | RTLD_LOCAL);
+    assert_int_equal(system(arena_printf(arena, "rm -r %s", folder)), 0);
     if (!library)
         fail_msg("%s", dlerror());
     return library;
@@ -63,17 +48,11 @@ static void expect_same_bits(struct model_run *run, int entry, void *library) {
         fail_msg("%s:%s: the object has other bits", run->size->name, shipped.name);
 }
 
-static void objects_have_the_bits_of_the_jit(void **state) {
-    struct model_run *run = model_open(*state);
-    model_compile(run, NULL);
-    model_start(run);
-    void *library = open_object(run);
+void model_check_object(struct model_run *run) {
+    char folder[] = "/tmp/weft-models-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    void *library = open_object(run, folder);
     for (int entry = 0; entry < run->entry_count; entry++)
         expect_same_bits(run, entry, library);
     dlclose(library);
-    model_close(run);
-}
-
-int main(int argc, char **argv) {
-    return models_main(argc, argv, "objects", objects_have_the_bits_of_the_jit, make_folder, remove_folder);
 }
