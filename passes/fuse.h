@@ -51,6 +51,7 @@ struct fusion {
     VEC(struct cluster *) clusters; /* in order of creation */
     bool *is_written;               /* by state index */
     int next_mark;
+    int earliest; /* position of the first op that may depend on the contraction that is being grown */
 };
 
 enum { TINY = 64 }; /* elements: what is this small costs nothing to compute again */
@@ -93,8 +94,8 @@ void clusters_merge(struct fusion *f, struct cluster *into, struct cluster *from
 /* fuse_epilogue.c */
 void fuse_find_updates(struct fusion *f, const struct block *block);
 void fuse_grow_epilogue(struct fusion *f, struct op *core);
-/* Brings the ops of each contraction together, in the block and in positions: from then on whatever feeds or is fed by
- * an op of it stands on the same side of all of them. */
+/* Brings the ops of each contraction together, in the block and in positions: from then on whatever feeds or
+ * is fed by an op of it stands on the same side of all of them. */
 void fuse_gather_contractions(struct fusion *f, struct block *block);
 bool epilogue_can_read(const struct op *op); /* through it, an operand beside the sum */
 /* The sum of products reads the op's value, perhaps through others in front of it. */

@@ -49,13 +49,14 @@ static struct cluster *contraction_of(const struct fusion *f, const struct op *o
 
 static bool any_input_depends(struct fusion *f, const struct op *op, const struct cluster *c);
 
-/* Whether the op, which c does not compute, depends on what c computes: asked backwards, as far as c's first
- * op. A kernel runs as a whole: what another contraction's epilogue waits for, its sums wait for too. */
+/* Whether the op, which c does not compute, depends on what c computes: asked backwards, as far as
+ * anything could. A kernel runs as a whole: what another contraction's epilogue waits for, its sums wait for
+ * too. */
 static bool depends_on(struct fusion *f, const struct op *op, const struct cluster *c) {
     if (cluster_holds(f, op, c))
         return true;
     const struct cluster *whole = contraction_of(f, op);
-    if (!whole && place_of(f, op)->position < place_of(f, c->core)->position)
+    if (!whole && place_of(f, op)->position < f->earliest)
         return false;
     struct place_of_op *p = place_of(f, whole ? whole->core : op);
     if (p->asked == f->next_mark)
@@ -237,7 +238,23 @@ static bool drop_last_op(struct fusion *f, struct cluster *c) {
     return false;
 }
 
+/* The first place that may depend on the contraction at `position`: its own, or the core of an earlier one
+ * whose epilogue stands behind that, since whoever uses those sums waits for the epilogue. Clusters are in
+ * the order of their cores. */
+static int earliest_dependent(const struct fusion *f, int position) {
+    for (int i = f->clusters.count - 1; i >= 0; i--) {
+        const struct cluster *c = f->clusters.at[i];
+        for (int k = 0; k < c->ops.count; k++)
+            if (place_of(f, c->ops.at[k])->position > position && place_of(f, c->core)->position < position) {
+                position = place_of(f, c->core)->position;
+                break;
+            }
+    }
+    return position;
+}
+
 void fuse_grow_epilogue(struct fusion *f, struct op *core) {
+    f->earliest = earliest_dependent(f, place_of(f, core)->position);
     struct cluster *c = cluster_begin(f, core, CLUSTER_CONTRACT);
     for (struct op *next = find_extension(f, c); next; next = find_extension(f, c)) {
         cluster_join(f, next, c);
@@ -262,7 +279,8 @@ static void move_to_end(struct gathering *g, struct op *op) {
     place_of(g->f, op)->position = g->position++;
 }
 
-/* The op, or the whole contraction that it is a part of, behind what that needs. `asked` marks what has its place. */
+/* The op, or the whole contraction that it is a part of, behind what that needs. `asked` marks what has its
+ * place. */
 static void gather(struct gathering *g, struct op *op) {
     struct fusion *f = g->f;
     const struct cluster *c = contraction_of(f, op);
