@@ -124,8 +124,8 @@ static bool is_in_library(struct span span) {
     return span_is_known(span) && strncmp(span.source->name, "<lib>/", 6) == 0;
 }
 
-/* A mistake that shows in the library was made by the user: the nearest of his lines is its place, and needs no
- * note; the library's line is shown with it. */
+/* A mistake that shows in the library was made by the user: the nearest of his lines is its place, and needs
+ * no note; the library's line is shown with it. */
 static void blame_users_call(struct diag *diag, call_list *calls) {
     if (!is_in_library(diag->span))
         return;

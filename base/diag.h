@@ -1,5 +1,6 @@
-/* base/diag.h: what went wrong, as values. A mistake of the user is collected here and the function returns false or
- * NULL, which means "already reported". Only driver/ prints, through diags_render, and picks the exit status. */
+/* base/diag.h: what went wrong, as values. A mistake of the user is collected here and the function returns
+ * false or NULL, which means "already reported". Only driver/ prints, through diags_render, and picks the
+ * exit status. */
 #ifndef BASE_DIAG_H
 #define BASE_DIAG_H
 
@@ -23,8 +24,8 @@ struct diag;
 
 struct diags *diags_create(struct arena *arena);
 
-/* Reports. The message is one sentence without a full stop, lower case, naming what was expected and what was found.
- * The returned diag takes labels, notes and a hint; it stays valid as long as the arena. */
+/* Reports. The message is one sentence without a full stop, lower case, naming what was expected and what was
+ * found. The returned diag takes labels, notes and a hint; it stays valid as long as the arena. */
 struct diag *diag_error(struct diags *diags, struct span span, enum diag_code code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 struct diag *diag_warning(struct diags *diags, struct span span, enum diag_code code, const char *format, ...)
@@ -32,12 +33,14 @@ struct diag *diag_warning(struct diags *diags, struct span span, enum diag_code 
 struct diag *diag_defect(struct diags *diags, struct span span, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* An error at a site: its span, and the chain of instantiations that led there as notes. */
-struct diag *diag_error_at(struct diags *diags, const struct site *site, enum diag_code code, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+struct diag *diag_error_at(struct diags *diags, const struct site *site, enum diag_code code,
+                           const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-void diag_label(struct diag *diag, struct span span, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void diag_label(struct diag *diag, struct span span, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void diag_note(struct diag *diag, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void diag_hint(struct diag *diag, const char *format, ...) __attribute__((format(printf, 2, 3))); /* "did you mean" */
+void diag_hint(struct diag *diag, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));                   /* "did you mean" */
 void diag_chain(struct diag *diag, const struct site *site); /* the callers of site, innermost first */
 
 int diags_error_count(const struct diags *diags); /* errors and defects */
@@ -45,7 +48,8 @@ bool diags_has_defect(const struct diags *diags);
 int diags_count(const struct diags *diags);
 struct diag *diags_last(const struct diags *diags); /* to say more of it; NULL: none */
 void diags_clear(struct diags *diags);              /* the REPL, between lines */
-void diags_truncate(struct diags *diags, int count); /* forget all but the first count: a trial that was given up */
+void diags_truncate(struct diags *diags,
+                    int count); /* forget all but the first count: a trial that was given up */
 
 /* Reading them out, for the language server and for tests. */
 const char *diag_message(const struct diags *diags, int index);
@@ -59,8 +63,8 @@ const char *diag_label_text(const struct diags *diags, int index, int label); /*
 int diag_remark_count(const struct diags *diags, int index);
 const char *diag_remark_kind(const struct diags *diags, int index, int remark); /* "note" or "help" */
 const char *diag_remark_text(const struct diags *diags, int index, int remark);
-/* The indices of those that are worth a reader's time, in the order of their places: what several calls say of one
- * place once, and advice (W0001, W0002) only where there are no errors. */
+/* The indices of those that are worth a reader's time, in the order of their places: what several calls say
+ * of one place once, and advice (W0001, W0002) only where there are no errors. */
 int diags_in_order(const struct diags *diags, struct arena *arena, int **order);
 
 /* Draws those of diags_in_order:

@@ -22,7 +22,8 @@ struct diag {
     enum severity severity;
     enum diag_code code;
     const char *message;
-    bool is_called; /* it stands in something that was called: another call may say it again, of other sizes */
+    bool
+        is_called; /* it stands in something that was called: another call may say it again, of other sizes */
     VEC(struct diag_label) labels;
     VEC(struct diag_remark) remarks;
 };

@@ -1,5 +1,5 @@
-/* base/map.h: a hash map from a pointer or integer to a pointer. There is no iteration on purpose: no result may
- * depend on an address or a hash order. Keep a VEC beside the map where an order is needed. */
+/* base/map.h: a hash map from a pointer or integer to a pointer. There is no iteration on purpose: no result
+ * may depend on an address or a hash order. Keep a VEC beside the map where an order is needed. */
 #ifndef BASE_MAP_H
 #define BASE_MAP_H
 

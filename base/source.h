@@ -7,7 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A text that was read: a model file, a line of the REPL, IR text, a recipe. Lives in the arena it was made in. */
+/* A text that was read: a model file, a line of the REPL, IR text, a recipe. Lives in the arena it was made
+ * in. */
 struct source {
     const char *name; /* as the user would write it: a path, "<repl:3>", "<lib>/nn.weft" */
     const char *text; /* zero terminated */
@@ -31,7 +32,8 @@ struct site {
 };
 
 const struct source *source_create(struct arena *arena, const char *name, const char *text, size_t length);
-/* Reads a file whole. NULL when it cannot be read (or is 2 GB and more): *why then says the reason in words. */
+/* Reads a file whole. NULL when it cannot be read (or is 2 GB and more): *why then says the reason in words.
+ */
 const struct source *source_read(struct arena *arena, const char *path, const char **why);
 
 /* Line and column of a byte, both from 1; the column counts bytes of UTF-8 sequences once. */

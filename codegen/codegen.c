@@ -62,7 +62,8 @@ static bool link_objects(struct loaded *loaded, const struct compiled *compiled,
 
 static struct loaded *load(struct compiled *compiled, struct diags *diags) {
     if (compiled->options.no_jit) {
-        diag_defect(diags, (struct span){0}, "what was compiled without code for this process is loaded into it");
+        diag_defect(diags, (struct span){0},
+                    "what was compiled without code for this process is loaded into it");
         return NULL;
     }
     double begin = seconds_now();

@@ -1,6 +1,6 @@
-/* codegen/codegen.h: graphs to native code. The one public header, without an LLVM type: the driver opens the layer as
- * a shared module (libLLVM costs 65 ms and 50 MB at process start) and takes everything from the one table
- * `weft_codegen`. Tests link it directly. */
+/* codegen/codegen.h: graphs to native code. The one public header, without an LLVM type: the driver opens the
+ * layer as a shared module (libLLVM costs 65 ms and 50 MB at process start) and takes everything from the one
+ * table `weft_codegen`. Tests link it directly. */
 #ifndef CODEGEN_CODEGEN_H
 #define CODEGEN_CODEGEN_H
 
@@ -10,22 +10,22 @@
 #include "runtime/weft.h"
 
 struct codegen_options {
-    const char *cpu;       /* target_get's names; NULL: "native" */
-    int workers;           /* compile threads; 0: as many as cores */
-    const char *cache;     /* folder of the disk cache; NULL: no cache */
-    bool use_openblas;     /* contractions through cblas_sgemm */
-    bool debug_info;       /* DWARF lines of the model text */
-    bool explain;          /* keep why each kernel is what it is */
-    bool no_jit;           /* lower alone: for object, header, loops and assembly; load refuses */
+    const char *cpu;   /* target_get's names; NULL: "native" */
+    int workers;       /* compile threads; 0: as many as cores */
+    const char *cache; /* folder of the disk cache; NULL: no cache */
+    bool use_openblas; /* contractions through cblas_sgemm */
+    bool debug_info;   /* DWARF lines of the model text */
+    bool explain;      /* keep why each kernel is what it is */
+    bool no_jit;       /* lower alone: for object, header, loops and assembly; load refuses */
 };
 
 /* What the compiler did, for --time. Seconds. */
 struct codegen_times {
     double lower, link;
-    double emit, llvm; /* of the compile threads, as parts of the time that passed */
-    double compile;    /* the whole call, by the clock */
-    int kernels, distinct;     /* kernel ops; pieces of code that they come to */
-    int modules, from_cache;   /* modules that units and entries are compiled in; objects found in the cache */
+    double emit, llvm;       /* of the compile threads, as parts of the time that passed */
+    double compile;          /* the whole call, by the clock */
+    int kernels, distinct;   /* kernel ops; pieces of code that they come to */
+    int modules, from_cache; /* modules that units and entries are compiled in; objects found in the cache */
 };
 
 /* Compiled functions of one graph: an object in memory. */
@@ -33,31 +33,34 @@ struct compiled;
 /* Its kernels linked into this process. */
 struct loaded;
 
-/* Compiles `functions` of a graph that went through all graph passes with its plan. They share weights and kernels. What
- * is returned lives in the arena and uses graph and plan. NULL: reported. */
+/* Compiles `functions` of a graph that went through all graph passes with its plan. They share weights and
+ * kernels. What is returned lives in the arena and uses graph and plan. NULL: reported. */
 typedef struct compiled *codegen_compile_fn(struct graph *graph, struct function *const *functions, int count,
-                                            const struct plan *plan, const struct codegen_options *options, struct arena *arena,
-                                            struct diags *diags);
+                                            const struct plan *plan, const struct codegen_options *options,
+                                            struct arena *arena, struct diags *diags);
 
 struct codegen_api {
     int version;
     codegen_compile_fn *compile;
-    /* Links the object in memory; freed by unload. The compiled may be forgotten after that. NULL: reported. */
+    /* Links the object in memory; freed by unload. The compiled may be forgotten after that. NULL: reported.
+     */
     struct loaded *(*load)(struct compiled *compiled, struct diags *diags);
     void (*unload)(struct loaded *loaded);
     weft_call *(*entry)(struct loaded *loaded, const char *function); /* NULL: none of this name */
     /* Bytes of workspace for an entry under a width. */
     size_t (*workspace)(const struct compiled *compiled, const char *function, int width);
-    /* The object file (one module, emitted once) and the C header, as bytes in the arena of the compiled. `prefix` is
-     * the C name's prefix (vae). weights: a block of plan->weights_bytes that the object holds as PREFIX_weights, or
-     * NULL. NULL: reported. */
-    const void *(*object)(struct compiled *compiled, const char *prefix, const void *weights, size_t *size, struct diags *diags);
+    /* The object file (one module, emitted once) and the C header, as bytes in the arena of the compiled.
+     * `prefix` is the C name's prefix (vae). weights: a block of plan->weights_bytes that the object holds as
+     * PREFIX_weights, or NULL. NULL: reported. */
+    const void *(*object)(struct compiled *compiled, const char *prefix, const void *weights, size_t *size,
+                          struct diags *diags);
     const char *(*header)(struct compiled *compiled, const char *prefix, bool holds_weights);
-    const char *(*loops)(const struct compiled *compiled);    /* loop IR of all kernels, for dump */
+    const char *(*loops)(const struct compiled *compiled); /* loop IR of all kernels, for dump */
     const char *(*assembly)(struct compiled *compiled, struct diags *diags); /* for :asm and dump */
     const char *(*explain)(const struct compiled *compiled);
     struct codegen_times (*times)(const struct compiled *compiled);
-    /* Of a code >= WEFT_FIRST_CHECK that an entry returned: the check's message and place; NULL for other codes. */
+    /* Of a code >= WEFT_FIRST_CHECK that an entry returned: the check's message and place; NULL for other
+     * codes. */
     const char *(*error_text)(const struct compiled *compiled, int code);
     const struct site *(*error_site)(const struct compiled *compiled, int code);
     const char *(*llvm_version)(void);

@@ -96,7 +96,7 @@ LLVMValueRef emit_round_bf16(struct emitter *e, LLVMValueRef x); /* an f32 with 
  * vectors of one length; integers may be narrower than their dtype where their range allows it (see
  * index_is_narrow). */
 LLVMValueRef emit_operator(struct emission *em, const struct loop_expr *x, LLVMValueRef *args);
-LLVMValueRef emit_cast(struct emitter *e, LLVMValueRef value, enum dtype from, enum dtype to);
+LLVMValueRef emit_cast(struct emitter *e, LLVMValueRef x, enum dtype from, enum dtype to);
 /* A value as bf16 or f16 in memory, rounded once. */
 LLVMValueRef emit_narrow(struct emitter *e, LLVMValueRef value, enum dtype from, enum dtype to);
 LLVMTypeRef type_like(LLVMTypeRef element, LLVMTypeRef shape); /* element, or a vector as long as shape is */

@@ -1,4 +1,5 @@
-/* codegen/llvm.h: what the files of codegen/ share of the LLVM C API. No other layer may include an LLVM header. */
+/* codegen/llvm.h: what the files of codegen/ share of the LLVM C API. No other layer may include an LLVM
+ * header. */
 #ifndef CODEGEN_LLVM_H
 #define CODEGEN_LLVM_H
 
@@ -27,28 +28,34 @@ struct emitter {
     LLVMTypeRef i1, i8, i32, i64, f32, f64, ptr, void_type;
 };
 
-/* false: LLVM refused (reported by the caller as a defect). The module's data layout and triple are the target's. */
-bool emitter_init(struct emitter *e, const struct target *target, struct arena *arena, const char *module_name);
+/* false: LLVM refused (reported by the caller as a defect). The module's data layout and triple are the
+ * target's. */
+bool emitter_init(struct emitter *e, const struct target *target, struct arena *arena,
+                  const char *module_name);
 void emitter_finish(struct emitter *e); /* disposes builder, module and context */
 
-/* Defines `function` as void symbol(void *data, i64 task, i32 worker) in the module. `data` points to an array: the
- * kernel's arguments, then the pointer to SHARED memory, then the pointer to WORKER memory of worker 0, whose stride
- * in bytes is `worker_bytes`. In codegen/emit.c. */
-LLVMValueRef emit_loop_function(struct emitter *e, const struct loop_function *function, int argument_count, int64_t worker_bytes);
+/* Defines `function` as void symbol(void *data, i64 task, i32 worker) in the module. `data` points to an
+ * array: the kernel's arguments, then the pointer to SHARED memory, then the pointer to WORKER memory of
+ * worker 0, whose stride in bytes is `worker_bytes`. In codegen/emit.c. */
+LLVMValueRef emit_loop_function(struct emitter *e, const struct loop_function *function, int argument_count,
+                                int64_t worker_bytes);
 
-/* Vector maths (codegen/vecmath.c): x is a float or a vector of floats (f32 or f64); the result has its type. Within
- * the bounds of docs/codegen.md. */
+/* Vector maths (codegen/vecmath.c): x is a float or a vector of floats (f32 or f64); the result has its type.
+ * Within the bounds of docs/codegen.md. */
 LLVMValueRef emit_math(struct emitter *e, enum opcode code, LLVMValueRef x, LLVMValueRef y);
 /* A call of an intrinsic by name, overloaded on `type`. */
-LLVMValueRef emit_intrinsic(struct emitter *e, const char *name, LLVMTypeRef type, LLVMValueRef *args, int count);
+LLVMValueRef emit_intrinsic(struct emitter *e, const char *name, LLVMTypeRef type, LLVMValueRef *args,
+                            int count);
 /* Attributes of every function we emit: target-cpu, target-features, nounwind, vector width. */
 void emit_attributes(struct emitter *e, LLVMValueRef function);
 
 /* codegen/target.c */
-LLVMTargetMachineRef target_machine_create(const struct target *target); /* the caller disposes it; NULL: refused */
+LLVMTargetMachineRef
+target_machine_create(const struct target *target); /* the caller disposes it; NULL: refused */
 /* The same without optimisation: for glue, which is compiled four times as fast and computes nothing. */
 LLVMTargetMachineRef quick_machine_create(const struct target *target);
-/* Runs no LLVM pass but what the code generator itself does (KERNELS.md 3), and gives the object. NULL: *why. */
+/* Runs no LLVM pass but what the code generator itself does (KERNELS.md 3), and gives the object. NULL: *why.
+ */
 LLVMMemoryBufferRef emit_object(LLVMTargetMachineRef machine, LLVMModuleRef module, char **why);
 
 #endif

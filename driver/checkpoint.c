@@ -15,12 +15,14 @@ static bool matches_any(const char *name, const char *const *globs, int count) {
 }
 
 static const char *shape_text(struct session *session, const struct weft_weight *weight) {
-    return type_text(session->types, type_of_sizes(session->types, (enum dtype)weight->dtype, weight->rank, weight->shape));
+    return type_text(session->types,
+                     type_of_sizes(session->types, (enum dtype)weight->dtype, weight->rank, weight->shape));
 }
 
 /* Optimiser state has a name of its own (semantics N6); other buffers belong to the model. */
 static bool is_of_model(const struct state *state) {
-    return state->kind == STATE_WEIGHT || (state->kind == STATE_BUFFER && strncmp(state->name, "opt.", 4) != 0);
+    return state->kind == STATE_WEIGHT ||
+           (state->kind == STATE_BUFFER && strncmp(state->name, "opt.", 4) != 0);
 }
 
 /* Loading under way. */
@@ -29,14 +31,15 @@ struct loading {
     const struct graph *graph;
     const struct named_tensor **found; /* by state */
     bool with_state;
-    VEC(const char *) lines; /* what does not fit, in the model's order */
+    VEC(const char *) lines;  /* what does not fit, in the model's order */
     VEC(const char *) others; /* what of the files nobody wants */
 };
 enum { DIFFERENCES_SHOWN = 20 };
 
 static bool fits(const struct loading *l, const struct weft_weight *weight, const struct type *type) {
     bool is_same = (enum dtype)weight->dtype == type->dtype;
-    bool converts = !l->with_state && dtype_is_float((enum dtype)weight->dtype) && (type->dtype == DTYPE_f32 || type->dtype == DTYPE_f64);
+    bool converts = !l->with_state && dtype_is_float((enum dtype)weight->dtype) &&
+                    (type->dtype == DTYPE_f32 || type->dtype == DTYPE_f64);
     bool same = (is_same || converts) && weight->rank == type->rank;
     for (int i = 0; same && i < type->rank; i++)
         same = weight->shape[i] == type_size(type, i);
@@ -48,7 +51,8 @@ static void say(struct loading *l, const char *line) {
 }
 
 /* One tensor of a file: to the state of its name, or why not. */
-static void take_tensor(struct loading *l, const struct named_tensor *tensor, const struct fitting *fitting, int file, int *from) {
+static void take_tensor(struct loading *l, const struct named_tensor *tensor, const struct fitting *fitting,
+                        int file, int *from) {
     if (!tensor->model_name)
         return;
     const struct state *state = graph_find_state(l->graph, tensor->model_name);
@@ -58,13 +62,16 @@ static void take_tensor(struct loading *l, const struct named_tensor *tensor, co
     struct arena *arena = l->session->arena;
     if (!is_wanted) {
         if (!is_ignored && !fitting->allow_unused)
-            VEC_PUSH(arena, &l->others, arena_printf(arena, "unused: %s%s%s", tensor->file_name, is_renamed ? ", as " : "", is_renamed ? tensor->model_name : ""));
+            VEC_PUSH(arena, &l->others,
+                     arena_printf(arena, "unused: %s%s%s", tensor->file_name, is_renamed ? ", as " : "",
+                                  is_renamed ? tensor->model_name : ""));
         return;
     }
     if (is_ignored)
         return;
     if (l->found[state->index] && from[state->index] == file)
-        say(l, arena_printf(arena, "twice: %s and %s are both %s", l->found[state->index]->file_name, tensor->file_name, state->name));
+        say(l, arena_printf(arena, "twice: %s and %s are both %s", l->found[state->index]->file_name,
+                            tensor->file_name, state->name));
     l->found[state->index] = tensor;
     from[state->index] = file;
 }
@@ -74,12 +81,15 @@ static bool is_below(const char *name, const char *into) {
     return strcmp(into, ".") == 0 || (strncmp(name, into, length) == 0 && name[length] == '.');
 }
 
-/* A state whose tensor does not fit, or that no file gave: told by the name that the file has, or would have. */
-static void check_state(struct loading *l, const struct state *state, const struct fitting *fittings, int count) {
+/* A state whose tensor does not fit, or that no file gave: told by the name that the file has, or would have.
+ */
+static void check_state(struct loading *l, const struct state *state, const struct fitting *fittings,
+                        int count) {
     const struct named_tensor *tensor = l->found[state->index];
     const struct fitting *wanted = NULL;
     if (tensor && !fits(l, &tensor->weight, state->type))
-        say(l, arena_printf(l->session->arena, "differs: %s is %s in the file, %s in the model", tensor->file_name, shape_text(l->session, &tensor->weight),
+        say(l, arena_printf(l->session->arena, "differs: %s is %s in the file, %s in the model",
+                            tensor->file_name, shape_text(l->session, &tensor->weight),
                             type_text(l->session->types, state->type)));
     if (l->found[state->index] || !(l->with_state || state->kind == STATE_WEIGHT))
         return;
@@ -95,7 +105,8 @@ static void check_state(struct loading *l, const struct state *state, const stru
     if (!wanted)
         return;
     size_t skip = strcmp(wanted->into, ".") == 0 ? 0 : strlen(wanted->into) + 1;
-    say(l, arena_printf(l->session->arena, "missing: %s%s", wanted->map_count ? "" : wanted->prefix, state->name + skip));
+    say(l, arena_printf(l->session->arena, "missing: %s%s", wanted->map_count ? "" : wanted->prefix,
+                        state->name + skip));
 }
 
 static bool report_differences(struct loading *l, const char *path) {
@@ -103,7 +114,8 @@ static bool report_differences(struct loading *l, const char *path) {
         say(l, l->others.at[i]);
     if (l->lines.count == 0)
         return true;
-    struct diag *diag = diag_error(l->session->diags, (struct span){0}, E_WEIGHTS, "%s does not fit the model", path);
+    struct diag *diag =
+        diag_error(l->session->diags, (struct span){0}, E_WEIGHTS, "%s does not fit the model", path);
     for (int i = 0; i < l->lines.count && i < DIFFERENCES_SHOWN; i++)
         diag_note(diag, "%s", l->lines.at[i]);
     if (l->lines.count > DIFFERENCES_SHOWN)
@@ -111,10 +123,13 @@ static bool report_differences(struct loading *l, const char *path) {
     return false;
 }
 
-static bool load(struct session *session, const struct graph *graph, const struct plan *plan, const struct memory *memory,
-                 const struct fitting *fittings, int count, bool with_state) {
-    struct loading l = {.session = session, .graph = graph, .with_state = with_state,
-                        .found = ARENA_ARRAY(session->arena, const struct named_tensor *, graph->states.count + 1)};
+static bool load(struct session *session, const struct graph *graph, const struct plan *plan,
+                 const struct memory *memory, const struct fitting *fittings, int count, bool with_state) {
+    struct loading l = {
+        .session = session,
+        .graph = graph,
+        .with_state = with_state,
+        .found = ARENA_ARRAY(session->arena, const struct named_tensor *, graph->states.count + 1)};
     struct weight_file *files = ARENA_ARRAY(session->arena, struct weight_file, count + 1);
     int *from = ARENA_ARRAY(session->arena, int, graph->states.count + 1), opened = 0;
     const char *paths = "";
@@ -134,26 +149,29 @@ static bool load(struct session *session, const struct graph *graph, const struc
     ok = ok && report_differences(&l, paths);
     for (int i = 0; ok && i < graph->states.count; i++)
         if (l.found[i])
-            named_tensor_copy(&l.found[i]->weight, graph->states.at[i]->type->dtype, memory_of_state(memory, plan, graph->states.at[i]));
+            named_tensor_copy(&l.found[i]->weight, graph->states.at[i]->type->dtype,
+                              memory_of_state(memory, plan, graph->states.at[i]));
     for (int i = 0; i < opened; i++)
         weight_file_close(&files[i]);
     return ok;
 }
 
-bool weights_load_all(struct session *session, const struct graph *graph, const struct plan *plan, const struct memory *memory,
-                      const struct fitting *fittings, int count) {
+bool weights_load_all(struct session *session, const struct graph *graph, const struct plan *plan,
+                      const struct memory *memory, const struct fitting *fittings, int count) {
     return count == 0 || load(session, graph, plan, memory, fittings, count, false);
 }
 
-bool weights_load(struct session *session, const struct graph *graph, const struct plan *plan, const struct memory *memory,
-                  const char *path, const struct fitting *fitting, bool with_state) {
+bool weights_load(struct session *session, const struct graph *graph, const struct plan *plan,
+                  const struct memory *memory, const char *path, const struct fitting *fitting,
+                  bool with_state) {
     struct fitting one = *fitting;
     one.path = path;
     return load(session, graph, plan, memory, &one, 1, with_state);
 }
 
-bool weights_save(struct session *session, const struct graph *graph, const struct plan *plan, const struct memory *memory,
-                  const char *path, bool with_state, const struct weft_metadata *metadata, int metadata_count) {
+bool weights_save(struct session *session, const struct graph *graph, const struct plan *plan,
+                  const struct memory *memory, const char *path, bool with_state,
+                  const struct weft_metadata *metadata, int metadata_count) {
     struct arena *scratch = arena_create(); /* a long run has many checkpoints */
     if (!scratch)
         return session_fail(session, E_FILE, "%s: no memory to write it", path);
@@ -164,8 +182,11 @@ bool weights_save(struct session *session, const struct graph *graph, const stru
         if (!is_of_model(state) && !with_state)
             continue;
         struct weft_weight *w = &weights[count++];
-        *w = (struct weft_weight){.name = state->name, .dtype = (weft_dtype)state->type->dtype, .rank = state->type->rank,
-                                  .data = memory_of_state(memory, plan, state), .bytes = (size_t)type_bytes(state->type)};
+        *w = (struct weft_weight){.name = state->name,
+                                  .dtype = (weft_dtype)state->type->dtype,
+                                  .rank = state->type->rank,
+                                  .data = memory_of_state(memory, plan, state),
+                                  .bytes = (size_t)type_bytes(state->type)};
         for (int k = 0; k < w->rank; k++)
             w->shape[k] = type_size(state->type, k);
     }
@@ -215,8 +236,10 @@ struct position_field {
     size_t offset;
 };
 static const struct position_field position_fields[] = {
-    {"step", offsetof(struct position, step)},   {"phase", offsetof(struct position, phase)},
-    {"phase_step", offsetof(struct position, phase_step)}, {"epoch", offsetof(struct position, epoch)},
+    {"step", offsetof(struct position, step)},
+    {"phase", offsetof(struct position, phase)},
+    {"phase_step", offsetof(struct position, phase_step)},
+    {"epoch", offsetof(struct position, epoch)},
     {"batch", offsetof(struct position, batch)},
 };
 enum { POSITION_FIELDS = sizeof position_fields / sizeof *position_fields, METADATA_OTHERS = 5 };
@@ -230,8 +253,9 @@ static const char *watches_text(struct arena *arena, const struct position *posi
     return text.text ? text.text : "";
 }
 
-bool checkpoint_save(struct session *session, const struct graph *graph, const struct plan *plan, const struct memory *memory,
-                     const char *folder, const struct position *position, int64_t keep) {
+bool checkpoint_save(struct session *session, const struct graph *graph, const struct plan *plan,
+                     const struct memory *memory, const char *folder, const struct position *position,
+                     int64_t keep) {
     struct weft_metadata metadata[METADATA_OTHERS + POSITION_FIELDS] = {
         {"format", "weft checkpoint 2"},
         {"seconds", arena_printf(session->arena, "%.3f", position->seconds)},
@@ -241,7 +265,8 @@ bool checkpoint_save(struct session *session, const struct graph *graph, const s
     };
     for (int i = 0; i < POSITION_FIELDS; i++) {
         int64_t value = *(const int64_t *)((const char *)position + position_fields[i].offset);
-        metadata[METADATA_OTHERS + i] = (struct weft_metadata){position_fields[i].key, arena_printf(session->arena, "%lld", (long long)value)};
+        metadata[METADATA_OTHERS + i] = (struct weft_metadata){
+            position_fields[i].key, arena_printf(session->arena, "%lld", (long long)value)};
     }
     const char *path = checkpoint_path(session->arena, folder, position->step);
     if (!weights_save(session, graph, plan, memory, path, true, metadata, METADATA_OTHERS + POSITION_FIELDS))
@@ -266,9 +291,11 @@ const char *checkpoint_find(struct session *session, const char *folder) {
     return found.count ? checkpoint_path(session->arena, folder, found.greatest) : NULL;
 }
 
-static bool read_position(struct session *session, const struct weft_weights *file, const char *path, struct position *position) {
+static bool read_position(struct session *session, const struct weft_weights *file, const char *path,
+                          struct position *position) {
     const char *format = weft_weights_metadata(file, "format"), *seed = weft_weights_metadata(file, "seed");
-    const char *seconds = weft_weights_metadata(file, "seconds"), *is_over = weft_weights_metadata(file, "is_over");
+    const char *seconds = weft_weights_metadata(file, "seconds"),
+               *is_over = weft_weights_metadata(file, "is_over");
     const char *watches = weft_weights_metadata(file, "watches");
     bool ok = format && strcmp(format, "weft checkpoint 2") == 0 && seed && seconds && is_over && watches;
     for (int i = 0; ok && i < POSITION_FIELDS; i++) {
@@ -279,8 +306,8 @@ static bool read_position(struct session *session, const struct weft_weights *fi
     if (!ok)
         return session_fail(session, E_WEIGHTS, "%s is not a checkpoint of this version of weft", path);
     if (strtoull(seed, NULL, 10) != session->seed)
-        return session_fail(session, E_WEIGHTS, "%s was made with seed %s, this run has seed %llu", path, seed,
-                            (unsigned long long)session->seed);
+        return session_fail(session, E_WEIGHTS, "%s was made with seed %s, this run has seed %llu", path,
+                            seed, (unsigned long long)session->seed);
     position->seconds = strtod(seconds, NULL);
     position->is_over = strcmp(is_over, "1") == 0;
     for (int i = 0; i < position->watch_count && *watches; i++) {
@@ -302,8 +329,8 @@ bool checkpoint_read_position(struct session *session, const char *path, struct 
     return ok;
 }
 
-bool checkpoint_load(struct session *session, const struct graph *graph, const struct plan *plan, const struct memory *memory,
-                     const char *path) {
+bool checkpoint_load(struct session *session, const struct graph *graph, const struct plan *plan,
+                     const struct memory *memory, const char *path) {
     const struct fitting everything = {.into = ".", .prefix = ""};
     return weights_load(session, graph, plan, memory, path, &everything, true);
 }

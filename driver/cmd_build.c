@@ -1,4 +1,5 @@
-/* driver/cmd_build.c: weft build: an object file and a C header, and the weights as the object wants them in memory. */
+/* driver/cmd_build.c: weft build: an object file and a C header, and the weights as the object wants them in
+ * memory. */
 #include "driver/checkpoint.h"
 #include "driver/entries.h"
 #include "driver/prints.h"
@@ -35,8 +36,10 @@ static bool refuse_prints(struct build *b) {
         const struct op *print = prints_find(b->functions[i]->body);
         if (!print)
             continue;
-        diag_hint(diag_error_at(b->session.diags, print->site, E_ARGUMENT, "`%s` prints, an object does not", b->functions[i]->name),
-                  "take the print out, or build with --keep-prints: it calls the hook of the caller's weft_exec");
+        diag_hint(
+            diag_error_at(b->session.diags, print->site, E_ARGUMENT, "`%s` prints, an object does not",
+                          b->functions[i]->name),
+            "take the print out, or build with --keep-prints: it calls the hook of the caller's weft_exec");
         return false;
     }
     return true;
@@ -56,7 +59,8 @@ static bool compile(struct build *b, bool link) {
 
 static bool write_file(struct build *b, const char *path, const void *bytes, size_t size) {
     struct weft_error error;
-    return weft_file_write_whole(path, bytes, size, &error) || session_fail(&b->session, E_FILE, "%s", error.message);
+    return weft_file_write_whole(path, bytes, size, &error) ||
+           session_fail(&b->session, E_FILE, "%s", error.message);
 }
 
 /* FILE.o with its ending replaced. */
@@ -73,7 +77,8 @@ static bool load_weights(struct build *b) {
         return !option_given(b->invocation, OPT_embed_weights) ||
                session_fail(&b->session, E_ARGUMENT, "--embed-weights wants --weights FILE");
     return memory_create(&b->session, b->program->plan, &b->memory) &&
-           weights_load(&b->session, b->program->graph, b->program->plan, &b->memory, weights, &touched, false);
+           weights_load(&b->session, b->program->graph, b->program->plan, &b->memory, weights, &touched,
+                        false);
 }
 
 static bool write_object(struct build *b, const char *output) {
@@ -90,7 +95,8 @@ static bool write_object(struct build *b, const char *output) {
     return object &&
            (!writes_weights ||
             write_file(b, beside(b, output, ".weights"), b->memory.weights, b->memory.weights_bytes)) &&
-           write_file(b, beside(b, output, ".h"), header, strlen(header)) && write_file(b, output, object, size);
+           write_file(b, beside(b, output, ".h"), header, strlen(header)) &&
+           write_file(b, output, object, size);
 }
 
 static bool build(struct build *b, const char *output) {
@@ -101,7 +107,8 @@ static bool build(struct build *b, const char *output) {
     const char *list = option_text(b->invocation, OPT_entry, name.fn);
     if (!b->session.cpu)
         b->session.cpu = "x86-64-v3";
-    return b->instance && choose_prefix(b) && entries_elaborate(&b->session, b->instance, list, &b->sizes, &b->functions, &b->count) &&
+    return b->instance && choose_prefix(b) &&
+           entries_elaborate(&b->session, b->instance, list, &b->sizes, &b->functions, &b->count) &&
            refuse_prints(b) && compile(b, false) && write_object(b, output);
 }
 

@@ -14,7 +14,8 @@ static void list_entries(const struct session *session, const struct store *stor
         time_t used = (time_t)e->last_used;
         struct tm local;
         strftime(day, sizeof day, "%Y-%m-%d %H:%M", localtime_r(&used, &local));
-        printf(session->json ? "{\"key\":\"%s\",\"bytes\":%lld,\"last_used\":\"%s\"}\n" : "%s  %9lld  %s\n", e->key, (long long)e->bytes, day);
+        printf(session->json ? "{\"key\":\"%s\",\"bytes\":%lld,\"last_used\":\"%s\"}\n" : "%s  %9lld  %s\n",
+               e->key, (long long)e->bytes, day);
     }
     if (!session->json)
         printf("%s: %d entries, %.1f MB\n", store->folder, list.entries.count, 1e-6 * (double)list.bytes);

@@ -28,7 +28,8 @@ static bool check_model(struct session *session, const struct model_name *name, 
     struct function **functions;
     const struct sizes none = {0};
     int count;
-    if (!instance || (instance_entry_count(instance) > 0 && !entries_elaborate(session, instance, name->fn, &none, &functions, &count)))
+    if (!instance || (instance_entry_count(instance) > 0 &&
+                      !entries_elaborate(session, instance, name->fn, &none, &functions, &count)))
         return false;
     if (!instance_check_init(instance) || !has_gradients(session, instance_graph(instance)))
         return false;

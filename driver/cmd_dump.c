@@ -20,13 +20,16 @@ static bool prepare(struct work *w, struct invocation *invocation) {
         return false;
     w->instance = session_instantiate(&w->session, &name, NULL, 0);
     const char *list = name.fn ? name.fn : option_text(invocation, OPT_entry, NULL);
-    return w->instance && entries_elaborate(&w->session, w->instance, list, &w->sizes, &w->functions, &w->count);
+    return w->instance &&
+           entries_elaborate(&w->session, w->instance, list, &w->sizes, &w->functions, &w->count);
 }
 
 static enum exit_status open_work(struct work *w, struct invocation *invocation) {
     if (invocation->words.count != 1)
         return usage_error(invocation, "one model is wanted");
-    return session_open(&w->session, invocation) && sizes_from_options(&w->session, invocation, &w->sizes) ? EXIT_OK : EXIT_USAGE;
+    return session_open(&w->session, invocation) && sizes_from_options(&w->session, invocation, &w->sizes)
+               ? EXIT_OK
+               : EXIT_USAGE;
 }
 
 /* The graph with the functions alone; bound where every size that they need is known. */
@@ -57,7 +60,8 @@ static void list_stages(FILE *out) {
     fprintf(out, "  %-14s %s\n", "elaborate", "the graph as the front end makes it");
     for (int i = 0; i < pipeline_count; i++)
         fprintf(out, "  %-14s %s\n", pipeline[i].name, pipeline[i].summary);
-    fprintf(out, "  %-14s %s\n  %-14s %s\n", "loops", "the loops of every kernel", "asm", "the machine code of every kernel");
+    fprintf(out, "  %-14s %s\n  %-14s %s\n", "loops", "the loops of every kernel", "asm",
+            "the machine code of every kernel");
 }
 
 static const char *dump_code(struct work *w, const char *after, bool explain) {
@@ -69,7 +73,8 @@ static const char *dump_code(struct work *w, const char *after, bool explain) {
         return NULL;
     if (explain)
         return w->session.codegen->explain(p->compiled);
-    return strcmp(after, "loops") == 0 ? w->session.codegen->loops(p->compiled) : w->session.codegen->assembly(p->compiled, w->session.diags);
+    return strcmp(after, "loops") == 0 ? w->session.codegen->loops(p->compiled)
+                                       : w->session.codegen->assembly(p->compiled, w->session.diags);
 }
 
 static const char *dump_graph(struct work *w, const char *after) {
@@ -92,12 +97,14 @@ static bool put_text(struct work *w, const char *text, const char *path) {
         fputs(text, stdout);
         return true;
     }
-    return weft_file_write_whole(path, text, strlen(text), &error) || session_fail(&w->session, E_FILE, "%s", error.message);
+    return weft_file_write_whole(path, text, strlen(text), &error) ||
+           session_fail(&w->session, E_FILE, "%s", error.message);
 }
 
 enum exit_status command_dump(struct invocation *invocation) {
     struct work w = {0};
-    const char *after = option_text(invocation, OPT_after, option_given(invocation, OPT_explain) ? "loops" : NULL);
+    const char *after =
+        option_text(invocation, OPT_after, option_given(invocation, OPT_explain) ? "loops" : NULL);
     if (after && strcmp(after, "list") == 0) {
         list_stages(stdout);
         return EXIT_OK;
@@ -111,7 +118,9 @@ enum exit_status command_dump(struct invocation *invocation) {
         return status;
     bool ok = prepare(&w, invocation);
     if (ok) {
-        const char *text = is_codegen_stage(after) ? dump_code(&w, after, option_given(invocation, OPT_explain)) : dump_graph(&w, after);
+        const char *text = is_codegen_stage(after)
+                               ? dump_code(&w, after, option_given(invocation, OPT_explain))
+                               : dump_graph(&w, after);
         ok = put_text(&w, text, option_text(invocation, OPT_output, NULL));
     }
     return session_finish(&w.session, ok);

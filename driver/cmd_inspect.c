@@ -10,12 +10,14 @@
 #include <string.h>
 
 /* One line of the listing, as text or as JSON. */
-static void put_tensor(const struct session *session, const char *file, const char *name, weft_dtype dtype, int rank, const int64_t *shape) {
+static void put_tensor(const struct session *session, const char *file, const char *name, weft_dtype dtype,
+                       int rank, const int64_t *shape) {
     if (session->json) {
         json_t *sizes = json_array();
         for (int i = 0; i < rank; i++)
             json_array_append_new(sizes, json_integer(shape[i]));
-        json_t *object = json_pack("{s:s, s:s, s:s, s:o}", "file", file, "name", name, "dtype", weft_dtype_name(dtype), "shape", sizes);
+        json_t *object = json_pack("{s:s, s:s, s:s, s:o}", "file", file, "name", name, "dtype",
+                                   weft_dtype_name(dtype), "shape", sizes);
         if (object)
             json_dumpf(object, stdout, JSON_COMPACT);
         putchar('\n');
@@ -52,7 +54,9 @@ static bool inspect_array(struct session *session, const char *path, struct weft
     if (!session->json) {
         struct strbuf text;
         strbuf_init(&text, session->arena);
-        value_print(&text, "", type_of_sizes(session->types, (enum dtype)array.dtype, array.rank, array.shape), array.data);
+        value_print(&text, "",
+                    type_of_sizes(session->types, (enum dtype)array.dtype, array.rank, array.shape),
+                    array.data);
         fputs(text.text, stdout);
     }
     weft_array_destroy(&array);
@@ -71,7 +75,8 @@ static bool inspect_npz(struct session *session, const char *path, struct weft_e
         bool has_ending = length > 4 && strcmp(name + length - 4, ".npy") == 0;
         ok = weft_npz_read(&zip, i, &array, error);
         if (ok)
-            put_tensor(session, path, arena_strndup(session->arena, name, has_ending ? length - 4 : length), array.dtype, array.rank, array.shape);
+            put_tensor(session, path, arena_strndup(session->arena, name, has_ending ? length - 4 : length),
+                       array.dtype, array.rank, array.shape);
         weft_array_destroy(&array);
     }
     weft_zip_close(&zip);
@@ -102,7 +107,8 @@ static bool inspect(struct session *session, const char *path) {
         if (length > n && strcmp(path + length - n, kinds[i].ending) == 0)
             return kinds[i].inspect(session, path, &error) || session_fail_read(session, path, error.message);
     }
-    return session_fail(session, E_FILE, "%s: the name must end in .safetensors, .npy, .npz, .png or .jpg", path);
+    return session_fail(session, E_FILE, "%s: the name must end in .safetensors, .npy, .npz, .png or .jpg",
+                        path);
 }
 
 enum exit_status command_inspect(struct invocation *invocation) {

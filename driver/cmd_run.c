@@ -33,7 +33,8 @@ static bool unknown_input(struct run *r, const char *name) {
     const char **names = ARENA_ARRAY(r->session.arena, const char *, count);
     for (int i = 0; i < count; i++)
         names[i] = r->entry->params[i].name;
-    diag_nearest(diag_error(r->session.diags, (struct span){0}, E_ARGUMENT, "`%s` has no parameter `%s`; it has %s", r->entry->name, name,
+    diag_nearest(diag_error(r->session.diags, (struct span){0}, E_ARGUMENT,
+                            "`%s` has no parameter `%s`; it has %s", r->entry->name, name,
                             names_text(r->session.arena, names, count)),
                  name, names, count);
     return false;
@@ -70,7 +71,8 @@ static bool read_given(struct run *r, const char *word, struct given *given) {
 /* Scalars that are not given take the defaults of the model's text. */
 static void add_defaults(struct run *r) {
     for (int i = 0; i < r->entry->param_count; i++)
-        if (!find_given(r, r->entry->params[i].name) && given_default(&r->session, &r->entry->params[i], &r->given[r->given_count]))
+        if (!find_given(r, r->entry->params[i].name) &&
+            given_default(&r->session, &r->entry->params[i], &r->given[r->given_count]))
             r->given_count++;
 }
 
@@ -95,21 +97,23 @@ static struct function *elaborate(struct run *r) {
         given->is_used = true;
     }
     double begun = clock_seconds();
-    struct function *function = instance_elaborate(r->instance, r->entry->name, arguments.at, arguments.count, 1);
+    struct function *function =
+        instance_elaborate(r->instance, r->entry->name, arguments.at, arguments.count, 1);
     session_add_time(&r->session, "elaborate", clock_seconds() - begun);
     return function;
 }
 
 /* Sizes from the arrays that are given, checked against the function's inputs. */
 static bool match_inputs(struct run *r, const struct function *function) {
-    FOR_EACH_OP(op, function->body) {
+    FOR_EACH_OP (op, function->body) {
         if (op->code != OP_input || op_is_seed(op))
             continue;
         const char *name = op_string(op, ATTR_name);
         const struct type *type = op->out[0]->type;
         struct given *given = find_given(r, name);
         if (!given)
-            return session_fail(&r->session, E_ARGUMENT, "`%s` wants %s=..., a %s", r->entry->name, name, type_text(r->session.types, type));
+            return session_fail(&r->session, E_ARGUMENT, "`%s` wants %s=..., a %s", r->entry->name, name,
+                                type_text(r->session.types, type));
         given->is_used = true;
         if (!given_convert(&r->session, given, type->dtype) ||
             !sizes_match(&r->session, &r->sizes, type, given->array.rank, given->array.shape, given->text))
@@ -124,18 +128,21 @@ static bool compile(struct run *r, const struct function *function) {
     session_add_time(&r->session, "elaborate", clock_seconds() - begun);
     if (!init)
         return false;
-    const struct request requests[] = {{function, r->sizes.bindings.at, r->sizes.bindings.count}, {init, NULL, 0}};
+    const struct request requests[] = {{function, r->sizes.bindings.at, r->sizes.bindings.count},
+                                       {init, NULL, 0}};
     r->program = program_create(&r->session, instance_graph(r->instance), requests, 2, true);
     return r->program && memory_create(&r->session, r->program->plan, &r->memory);
 }
 
-/* Fresh states from the seed, then the weights of the file over them: those that the fn touches must be there. */
+/* Fresh states from the seed, then the weights of the file over them: those that the fn touches must be
+ * there. */
 static bool fill_memory(struct run *r) {
     void *values[16] = {0};
     const char *weights = option_text(r->invocation, OPT_weights, NULL);
     const struct fitting touched = {.into = ".", .prefix = "", .allow_unused = true};
     return program_call(&r->session, r->program, 1, &r->memory, values, r->session.seed) &&
-           (!weights || weights_load(&r->session, r->program->graph, r->program->plan, &r->memory, weights, &touched, false));
+           (!weights || weights_load(&r->session, r->program->graph, r->program->plan, &r->memory, weights,
+                                     &touched, false));
 }
 
 static bool call(struct run *r) {
@@ -165,9 +172,11 @@ static const char *result_path(struct run *r, const char *path, const char *name
 
 static bool show_results(struct run *r) {
     const struct program_entry *entry = &r->program->entries[0];
-    const char *path = option_text(r->invocation, OPT_output, NULL), *grid = option_text(r->invocation, OPT_grid, NULL);
+    const char *path = option_text(r->invocation, OPT_output, NULL),
+               *grid = option_text(r->invocation, OPT_grid, NULL);
     int rows = 0, columns = 0, results = 0, used = 0;
-    if (grid && (sscanf(grid, "%dx%d%n", &rows, &columns, &used) != 2 || grid[used] || rows < 1 || columns < 1))
+    if (grid &&
+        (sscanf(grid, "%dx%d%n", &rows, &columns, &used) != 2 || grid[used] || rows < 1 || columns < 1))
         return session_fail(&r->session, E_ARGUMENT, "--grid wants ROWSxCOLUMNS, not `%s`", grid);
     for (int i = 0; i < entry->plan->arguments.count; i++)
         results += entry->plan->arguments.at[i].role == WEFT_RESULT;
@@ -177,7 +186,9 @@ static bool show_results(struct run *r) {
         if (a->role != WEFT_RESULT && a->role != WEFT_REPORT)
             continue;
         if (path && a->role == WEFT_RESULT) {
-            ok = value_write(&r->session, result_path(r, path, a->name, results == 1), a->type, r->values[i], rows, columns, 0.0, 1.0) && ok;
+            ok = value_write(&r->session, result_path(r, path, a->name, results == 1), a->type, r->values[i],
+                             rows, columns, 0.0, 1.0) &&
+                 ok;
         } else {
             struct strbuf text;
             strbuf_init(&text, r->session.arena);
@@ -196,7 +207,8 @@ static bool run(struct run *r) {
     r->entry = r->instance ? entries_find(&r->session, r->instance, name.fn) : NULL;
     if (!r->entry)
         return false;
-    r->given = ARENA_ARRAY(r->session.arena, struct given, r->invocation->words.count + r->entry->param_count);
+    r->given =
+        ARENA_ARRAY(r->session.arena, struct given, r->invocation->words.count + r->entry->param_count);
     for (int i = 1; i < r->invocation->words.count; i++, r->given_count++)
         if (!read_given(r, r->invocation->words.at[i], &r->given[r->given_count]))
             return false;
@@ -204,7 +216,8 @@ static bool run(struct run *r) {
         return false;
     add_defaults(r);
     struct function *function = elaborate(r);
-    return function && match_inputs(r, function) && compile(r, function) && fill_memory(r) && call(r) && show_results(r);
+    return function && match_inputs(r, function) && compile(r, function) && fill_memory(r) && call(r) &&
+           show_results(r);
 }
 
 static void clean_up(struct run *r) {

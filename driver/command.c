@@ -13,7 +13,7 @@ const struct option_info options[OPTION_COUNT] = {
 #undef OPTION
 };
 
-#define O(id) (UINT64_C(1) << OPT_##id)
+#define O(id)              (UINT64_C(1) << OPT_##id)
 #define COMMAND(name, ...) enum exit_status command_##name(struct invocation *);
 #include "driver/commands.def"
 #undef COMMAND
@@ -42,22 +42,27 @@ static void help_options(FILE *out, const struct command *command) {
         if (options[i].letter)
             snprintf(letter, sizeof letter, "-%c, ", options[i].letter);
         const char *argument = options[i].argument;
-        snprintf(left, sizeof left, "%s--%s%s%s", letter, name, argument ? " " : "", argument ? argument : "");
-        fprintf(out, "  %-26s %s%s\n", left, options[i].help, options[i].repeated ? " (may be repeated)" : "");
+        snprintf(left, sizeof left, "%s--%s%s%s", letter, name, argument ? " " : "",
+                 argument ? argument : "");
+        fprintf(out, "  %-26s %s%s\n", left, options[i].help,
+                options[i].repeated ? " (may be repeated)" : "");
     }
 }
 
 void command_help(FILE *out, const struct command *command) {
     if (command) {
-        fprintf(out, "usage: weft %s %s\n\n%s.\n%s\noptions:\n", command->name, command->synopsis, command->summary, command->details);
+        fprintf(out, "usage: weft %s %s\n\n%s.\n%s\noptions:\n", command->name, command->synopsis,
+                command->summary, command->details);
         help_options(out, command);
         return;
     }
     fprintf(out, "usage: weft COMMAND ...\n\nWeft compiles and runs generative image models.\n\n");
     for (int i = 0; i < command_count; i++)
         fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
-    fprintf(out, "  %-9s %s\n  %-9s %s\n\n", "help", "print this, or the help of a command", "version", "print the version");
-    fprintf(out, "A model is a text file (see docs/tour.md); start with `weft repl`, or `weft help train`.\n");
+    fprintf(out, "  %-9s %s\n  %-9s %s\n\n", "help", "print this, or the help of a command", "version",
+            "print the version");
+    fprintf(out,
+            "A model is a text file (see docs/tour.md); start with `weft repl`, or `weft help train`.\n");
 }
 
 enum exit_status usage_error(const struct invocation *invocation, const char *format, ...) {
@@ -67,8 +72,8 @@ enum exit_status usage_error(const struct invocation *invocation, const char *fo
     vfprintf(stderr, format, args);
     va_end(args);
     if (invocation->command)
-        fprintf(stderr, "\nusage: weft %s %s   (`weft help %s` lists the options)\n", invocation->command->name,
-                invocation->command->synopsis, invocation->command->name);
+        fprintf(stderr, "\nusage: weft %s %s   (`weft help %s` lists the options)\n",
+                invocation->command->name, invocation->command->synopsis, invocation->command->name);
     else
         fprintf(stderr, "\n`weft help` lists the commands\n");
     return EXIT_USAGE;
@@ -112,11 +117,13 @@ static enum exit_status unknown_option(struct invocation *invocation, const char
         }
     const char *bare = word + strspn(word, "-");
     const char *nearest = nearest_name(arena_strndup(invocation->arena, bare, strcspn(bare, "=")), names, n);
-    return nearest ? usage_error(invocation, "%s has no option `%s`; did you mean `--%s`?", invocation->command->name, word, nearest)
+    return nearest ? usage_error(invocation, "%s has no option `%s`; did you mean `--%s`?",
+                                 invocation->command->name, word, nearest)
                    : usage_error(invocation, "%s has no option `%s`", invocation->command->name, word);
 }
 
-/* Which option a word like --name, --name=value, -n or -nvalue begins; *value points into the word or is NULL. */
+/* Which option a word like --name, --name=value, -n or -nvalue begins; *value points into the word or is
+ * NULL. */
 static int recognise_option(const char *word, const char **value) {
     if (word[1] == '-') {
         const char *equals = strchr(word, '=');
@@ -176,8 +183,8 @@ const char *option_text(const struct invocation *invocation, enum option_id id, 
     return option_given(invocation, id) ? VEC_LAST(&invocation->values[id]) : otherwise;
 }
 
-bool option_integer(const struct invocation *invocation, enum option_id id, int64_t least, int64_t greatest, int64_t otherwise,
-                    int64_t *out) {
+bool option_integer(const struct invocation *invocation, enum option_id id, int64_t least, int64_t greatest,
+                    int64_t otherwise, int64_t *out) {
     *out = otherwise;
     const char *text = option_text(invocation, id, NULL);
     if (!text)
@@ -186,8 +193,8 @@ bool option_integer(const struct invocation *invocation, enum option_id id, int6
     errno = 0;
     long long value = strtoll(text, &end, 0);
     if (errno || end == text || *end || value < least || value > greatest) {
-        usage_error(invocation, "--%s wants a whole number from %lld to %lld, not `%s`", options[id].id, (long long)least,
-                    (long long)greatest, text);
+        usage_error(invocation, "--%s wants a whole number from %lld to %lld, not `%s`", options[id].id,
+                    (long long)least, (long long)greatest, text);
         return false;
     }
     *out = value;

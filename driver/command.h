@@ -49,14 +49,17 @@ extern const int command_count;
 enum exit_status command_parse(struct invocation *invocation, int argc, char **argv);
 void command_help(FILE *out, const struct command *command); /* NULL: the list of all */
 const struct command *command_find(const char *name);        /* NULL: none */
-/* A command that does not exist, or a wrong use that the command itself finds: prints it with the synopsis. */
+/* A command that does not exist, or a wrong use that the command itself finds: prints it with the synopsis.
+ */
 enum exit_status unknown_command(struct invocation *invocation, const char *word);
-enum exit_status usage_error(const struct invocation *invocation, const char *format, ...) __attribute__((format(printf, 2, 3)));
+enum exit_status usage_error(const struct invocation *invocation, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 bool option_given(const struct invocation *invocation, enum option_id id);
-const char *option_text(const struct invocation *invocation, enum option_id id, const char *otherwise); /* the last one */
+const char *option_text(const struct invocation *invocation, enum option_id id,
+                        const char *otherwise); /* the last one */
 /* A number in [least, greatest]; false: usage_error was printed. */
-bool option_integer(const struct invocation *invocation, enum option_id id, int64_t least, int64_t greatest, int64_t otherwise,
-                    int64_t *out);
+bool option_integer(const struct invocation *invocation, enum option_id id, int64_t least, int64_t greatest,
+                    int64_t otherwise, int64_t *out);
 
 #endif

@@ -5,10 +5,11 @@
 #include "driver/session.h"
 #include "driver/shapes.h"
 
-/* A comma-separated list of entries (NULL: all of them), elaborated into the instance's graph. Int parameters with a
- * default take the size that is bound under their name; others stay open as dimension variables. false: reported. */
-bool entries_elaborate(struct session *session, struct instance *instance, const char *list, const struct sizes *sizes,
-                       struct function ***functions, int *count);
+/* A comma-separated list of entries (NULL: all of them), elaborated into the instance's graph. Int parameters
+ * with a default take the size that is bound under their name; others stay open as dimension variables.
+ * false: reported. */
+bool entries_elaborate(struct session *session, struct instance *instance, const char *list,
+                       const struct sizes *sizes, struct function ***functions, int *count);
 /* One entry by name, or the model's only one where name is NULL. NULL: reported. */
 const struct entry *entries_find(struct session *session, const struct instance *instance, const char *name);
 

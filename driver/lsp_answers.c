@@ -75,14 +75,17 @@ json_t *lsp_rename(struct lsp_call *call) {
 /* ---- completion ---- */
 
 /* Arguments stand in the order of their declaration, all others in that of the alphabet. */
-static json_t *completion_item(const struct lsp_call *call, const struct candidate *c, int index, json_t *range) {
+static json_t *completion_item(const struct lsp_call *call, const struct candidate *c, int index,
+                               json_t *range) {
     static const int kinds[CANDIDATE_KINDS] = {
         [CANDIDATE_MODULE] = 7,   [CANDIDATE_FUNCTION] = 3,  [CANDIDATE_MEMBER] = 5,
         [CANDIDATE_VARIABLE] = 6, [CANDIDATE_CONSTANT] = 21, [CANDIDATE_FILE] = 9,
         [CANDIDATE_WORD] = 14,    [CANDIDATE_TYPE] = 22,     [CANDIDATE_ARGUMENT] = 10};
-    json_t *item = json_pack("{s:s, s:i, s:s, s:{s:o, s:s}}", "label", c->text, "kind", kinds[c->kind],
-                             "sortText", arena_printf(call->document->arena, "%d%03d%s", c->rank, c->kind == CANDIDATE_ARGUMENT ? index : 0, c->text),
-                             "textEdit", "range", range, "newText", c->text);
+    json_t *item =
+        json_pack("{s:s, s:i, s:s, s:{s:o, s:s}}", "label", c->text, "kind", kinds[c->kind], "sortText",
+                  arena_printf(call->document->arena, "%d%03d%s", c->rank,
+                               c->kind == CANDIDATE_ARGUMENT ? index : 0, c->text),
+                  "textEdit", "range", range, "newText", c->text);
     if (c->detail)
         json_object_set_new(item, "detail", json_string(c->detail));
     if (c->doc)

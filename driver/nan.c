@@ -1,6 +1,7 @@
-/* driver/nan.c: where a NaN comes from. Compiled code does not look for NaNs, so when a report is one the weights have
- * taken it in already. But a run is a pure function of its seed: the last checkpoint and the steps behind it give the
- * state before the failing call again, and the evaluator can watch that call op by op. */
+/* driver/nan.c: where a NaN comes from. Compiled code does not look for NaNs, so when a report is one the
+ * weights have taken it in already. But a run is a pure function of its seed: the last checkpoint and the
+ * steps behind it give the state before the failing call again, and the evaluator can watch that call op by
+ * op. */
 #include "driver/train.h"
 #include "ir/eval.h"
 
@@ -31,8 +32,8 @@ static bool watch(void *context, const struct op *op, struct tensor *const *in, 
     return true;
 }
 
-/* Takes the memory back to just before the failing call: to the last checkpoint, and forward from there. false: it cannot
- * be done (reported, or there is nothing left to compare with). */
+/* Takes the memory back to just before the failing call: to the last checkpoint, and forward from there.
+ * false: it cannot be done (reported, or there is nothing left to compare with). */
 static bool go_back(struct training *t, const struct position *failing) {
     const char *checkpoint = checkpoint_find(t->session, t->folder);
     struct position start = {.watches = t->position.watches, .watch_count = 0};
@@ -45,7 +46,8 @@ static bool go_back(struct training *t, const struct position *failing) {
         return false;
     const struct phase *p = training_phase(t);
     while (t->position.epoch < failing->epoch || t->position.batch < failing->batch) {
-        int64_t end = t->position.epoch < failing->epoch ? p->epoch_steps * p->recipe->accumulate : failing->batch;
+        int64_t end =
+            t->position.epoch < failing->epoch ? p->epoch_steps * p->recipe->accumulate : failing->batch;
         steps_begin_epoch(t);
         while (t->position.batch < end)
             if (!steps_take_batch(t))
@@ -82,7 +84,9 @@ static const struct op *find_op(struct training *t, const struct function *step,
     struct eval *eval = eval_create(arena, step->graph, EVAL_EXACT, t->session->diags);
     for (int i = 0; i < step->graph->states.count; i++) {
         const struct state *state = step->graph->states.at[i];
-        eval_set_state(eval, state, tensor_from_bytes(arena, state->type, memory_of_state(&t->memory, training_plan(t), state)));
+        eval_set_state(
+            eval, state,
+            tensor_from_bytes(arena, state->type, memory_of_state(&t->memory, training_plan(t), state)));
     }
     VEC(struct tensor *) inputs = {0};
     FOR_EACH_OP (op, step->body) {
@@ -105,16 +109,19 @@ static const struct site *report_site(const struct function *f, const char *name
 
 void nan_trace(struct training *t, const char *report) {
     const struct position failing = t->position;
-    progress_say(&t->progress, "`%s` is NaN at step %lld: looking for the operator", report, (long long)failing.step + 1);
+    progress_say(&t->progress, "`%s` is NaN at step %lld: looking for the operator", report,
+                 (long long)failing.step + 1);
     struct arena *arena = arena_create();
     struct function *step = go_back(t, &failing) ? open_step(t, arena) : NULL;
     const struct op *op = step ? find_op(t, step, arena) : NULL;
     /* Sites live in the session's arena, which outlives the graph's copy. */
     const struct site *site = op ? op->site : report_site(training_phase(t)->step, report);
-    struct diag *d = diag_error_at(t->session->diags, site, E_NAN, op ? "%s makes the first NaN of step %lld" : "%s is NaN at step %lld",
+    struct diag *d = diag_error_at(t->session->diags, site, E_NAN,
+                                   op ? "%s makes the first NaN of step %lld" : "%s is NaN at step %lld",
                                    op ? opcode_text(op->code) : report, (long long)failing.step + 1);
     if (op)
         diag_note(d, "the report `%s` is NaN", report);
-    diag_hint(d, "a smaller learning rate, clipped gradients, or a guard such as max(x, 1e-12) before log, sqrt and division");
+    diag_hint(d, "a smaller learning rate, clipped gradients, or a guard such as max(x, 1e-12) before log, "
+                 "sqrt and division");
     arena_destroy(arena);
 }

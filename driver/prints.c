@@ -27,13 +27,14 @@ void prints_show(void *context, const weft_arg_info *what, const void *data) {
         text.text[text.length - 1] = 0;
         show_json(what->name, type_text(session->types, type), strchr(text.text, '=') + 2);
     } else {
-        fprintf(stderr, "%s%s", isatty(STDERR_FILENO) ? "\r\033[K" : "", text.text); /* a progress bar comes again */
+        fprintf(stderr, "%s%s", isatty(STDERR_FILENO) ? "\r\033[K" : "",
+                text.text); /* a progress bar comes again */
     }
     arena_destroy(arena);
 }
 
 const struct op *prints_find(const struct block *block) {
-    FOR_EACH_OP(op, block) {
+    FOR_EACH_OP (op, block) {
         if (op->code == OP_print)
             return op;
         for (int r = 0; r < op->region_count; r++) {

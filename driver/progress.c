@@ -15,7 +15,10 @@ double clock_seconds(void) {
 }
 
 enum progress_style progress_style_of(bool json, bool quiet) {
-    return json ? PROGRESS_JSON : quiet ? PROGRESS_QUIET : isatty(STDERR_FILENO) ? PROGRESS_BAR : PROGRESS_LINES;
+    return json                    ? PROGRESS_JSON
+           : quiet                 ? PROGRESS_QUIET
+           : isatty(STDERR_FILENO) ? PROGRESS_BAR
+                                   : PROGRESS_LINES;
 }
 
 static int terminal_width(void) {
@@ -23,8 +26,14 @@ static int terminal_width(void) {
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40 ? size.ws_col : 80;
 }
 
-void progress_begin(struct progress *p, enum progress_style style, const char *what, int64_t done, int64_t total) {
-    *p = (struct progress){.style = style, .what = what, .done = done, .total = total, .resumed = done, .begun = clock_seconds()};
+void progress_begin(struct progress *p, enum progress_style style, const char *what, int64_t done,
+                    int64_t total) {
+    *p = (struct progress){.style = style,
+                           .what = what,
+                           .done = done,
+                           .total = total,
+                           .resumed = done,
+                           .begun = clock_seconds()};
     p->shown = p->begun;
 }
 
@@ -39,11 +48,13 @@ static void print_duration(char out[24], double seconds) {
 
 /* "epoch 3/20  120/469  181/s  0:02 left  elbo -120.3" */
 static void describe(const struct progress *p, char *out, size_t size, const char *reports) {
-    double elapsed = clock_seconds() - p->begun, rate = elapsed > 0 ? (double)(p->done - p->resumed) / elapsed : 0;
+    double elapsed = clock_seconds() - p->begun,
+           rate = elapsed > 0 ? (double)(p->done - p->resumed) / elapsed : 0;
     char left[24] = "?";
     if (rate > 0)
         print_duration(left, (double)(p->total - p->done) / rate);
-    snprintf(out, size, "%lld/%lld  %.4g/s  %s left  %s", (long long)p->done, (long long)p->total, rate, left, reports);
+    snprintf(out, size, "%lld/%lld  %.4g/s  %s left  %s", (long long)p->done, (long long)p->total, rate, left,
+             reports);
 }
 
 static void draw_bar(struct progress *p, const char *reports) {
@@ -62,8 +73,8 @@ static void draw_bar(struct progress *p, const char *reports) {
 }
 
 static void print_json(const char *what, int64_t done, int64_t total, const char *reports) {
-    json_t *object = json_pack("{s:s, s:I, s:I, s:s}", "progress", what, "done", (json_int_t)done, "total", (json_int_t)total,
-                               "reports", reports);
+    json_t *object = json_pack("{s:s, s:I, s:I, s:s}", "progress", what, "done", (json_int_t)done, "total",
+                               (json_int_t)total, "reports", reports);
     if (object)
         json_dumpf(object, stderr, JSON_COMPACT);
     fputc('\n', stderr);
@@ -111,7 +122,8 @@ void progress_end(struct progress *p, const char *reports) {
     if (p->style == PROGRESS_JSON)
         print_json(p->what, p->done, p->total, reports);
     else
-        fprintf(stderr, "%s  %lld in %s (%.2f s)  %s\n", p->what, (long long)(p->done - p->resumed), taken, seconds, reports);
+        fprintf(stderr, "%s  %lld in %s (%.2f s)  %s\n", p->what, (long long)(p->done - p->resumed), taken,
+                seconds, reports);
 }
 
 void progress_say(struct progress *p, const char *format, ...) {

@@ -1,5 +1,6 @@
-/* driver/progress.h: how long work shows itself: a bar on a terminal, plain lines elsewhere, JSON lines for programs,
- * nothing when quiet. All of it goes to standard error, so that results stay alone on standard output. */
+/* driver/progress.h: how long work shows itself: a bar on a terminal, plain lines elsewhere, JSON lines for
+ * programs, nothing when quiet. All of it goes to standard error, so that results stay alone on standard
+ * output. */
 #ifndef DRIVER_PROGRESS_H
 #define DRIVER_PROGRESS_H
 
@@ -20,7 +21,8 @@ struct progress {
 double clock_seconds(void); /* monotonic */
 enum progress_style progress_style_of(bool json, bool quiet);
 
-void progress_begin(struct progress *p, enum progress_style style, const char *what, int64_t done, int64_t total);
+void progress_begin(struct progress *p, enum progress_style style, const char *what, int64_t done,
+                    int64_t total);
 /* reports: "elbo -120.3  kl 24.1", or "". Draws at most some ten times a second, a line at most every 5 s. */
 void progress_update(struct progress *p, int64_t done, const char *reports);
 void progress_end(struct progress *p, const char *reports);

@@ -101,7 +101,8 @@ static unsigned char complete(EditLine *edit, int key) {
     return CC_REDISPLAY;
 }
 
-/* A Ctrl-D that comes before the editor has taken the terminal over reaches it as a zero byte: it means the same. */
+/* A Ctrl-D that comes before the editor has taken the terminal over reaches it as a zero byte: it means the
+ * same. */
 static unsigned char end_of_input(EditLine *edit, int key) {
     (void)key;
     const LineInfo *line = el_line(edit);
@@ -158,7 +159,8 @@ static char *read_line(struct terminal *t, char **buffer, size_t *size) {
     return line ? arena_strdup(t->repl.session.arena, line) : NULL;
 }
 
-/* Reads until brackets are closed and operators have their right side; two empty lines end what cannot be finished. */
+/* Reads until brackets are closed and operators have their right side; two empty lines end what cannot be
+ * finished. */
 static const char *read_text(struct terminal *t) {
     struct arena *arena = t->repl.session.arena;
     struct strbuf text;

@@ -1,8 +1,8 @@
 #include "driver/report.h"
 
+#include "base/source.h"
 #include "base/strbuf.h"
 #include "base/vec.h"
-#include "base/source.h"
 #include "runtime/file.h"
 
 #include <jansson.h>
@@ -57,7 +57,8 @@ static void read_entry(struct run_log *log, json_t *entry) {
             VEC_PUSH(log->arena, &series_of(log, key, kind)->points, point);
     }
     if (file && name && !strchr(file, '/')) {
-        struct picture picture = {arena_strdup(log->arena, name), arena_strdup(log->arena, file), (int64_t)step};
+        struct picture picture = {arena_strdup(log->arena, name), arena_strdup(log->arena, file),
+                                  (int64_t)step};
         VEC_PUSH(log->arena, &log->pictures, picture);
     }
 }
@@ -79,7 +80,11 @@ static void read_log(struct run_log *log, const char *text) {
 
 static void put_escaped(struct strbuf *out, const char *text) {
     for (; *text; text++) {
-        const char *entity = *text == '<' ? "&lt;" : *text == '>' ? "&gt;" : *text == '&' ? "&amp;" : *text == '"' ? "&quot;" : NULL;
+        const char *entity = *text == '<'   ? "&lt;"
+                             : *text == '>' ? "&gt;"
+                             : *text == '&' ? "&amp;"
+                             : *text == '"' ? "&quot;"
+                                            : NULL;
         if (entity)
             strbuf_puts(out, entity);
         else
@@ -90,7 +95,8 @@ static void put_escaped(struct strbuf *out, const char *text) {
 static void put_base64(struct strbuf *out, const unsigned char *bytes, size_t size) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < size; i += 3) {
-        unsigned word = (unsigned)bytes[i] << 16 | (i + 1 < size ? (unsigned)bytes[i + 1] << 8 : 0) | (i + 2 < size ? bytes[i + 2] : 0);
+        unsigned word = (unsigned)bytes[i] << 16 | (i + 1 < size ? (unsigned)bytes[i + 1] << 8 : 0) |
+                        (i + 2 < size ? bytes[i + 2] : 0);
         strbuf_putc(out, digits[word >> 18]);
         strbuf_putc(out, digits[word >> 12 & 63]);
         strbuf_putc(out, i + 1 < size ? digits[word >> 6 & 63] : '=');
@@ -118,7 +124,8 @@ static double place_y(const struct axes *a, double y) {
     return HEIGHT - BOTTOM - (y - a->y0) / (a->y1 - a->y0) * (HEIGHT - TOP - BOTTOM);
 }
 
-/* The first points of a training curve are often far off all others: the axis begins at the 2nd percentile. */
+/* The first points of a training curve are often far off all others: the axis begins at the 2nd percentile.
+ */
 static void widen(struct axes *a, const struct series *s) {
     for (int i = 0; i < s->points.count; i++) {
         const struct point p = s->points.at[i];
@@ -149,19 +156,24 @@ static struct axes axes_of(const struct series *s) {
 static void draw_axes(struct strbuf *out, const struct axes *a) {
     double step = tick_step(a->y1 - a->y0, 4);
     for (double y = ceil(a->y0 / step) * step; y <= a->y1; y += step)
-        strbuf_printf(out, "<line class=grid x1=%d y1=%.1f x2=%d y2=%.1f /><text x=%d y=%.1f text-anchor=end>%.6g</text>", LEFT,
-                      place_y(a, y), WIDTH - RIGHT, place_y(a, y), LEFT - 6, place_y(a, y) + 4, fabs(y) < step * 1e-6 ? 0.0 : y);
+        strbuf_printf(
+            out,
+            "<line class=grid x1=%d y1=%.1f x2=%d y2=%.1f /><text x=%d y=%.1f text-anchor=end>%.6g</text>",
+            LEFT, place_y(a, y), WIDTH - RIGHT, place_y(a, y), LEFT - 6, place_y(a, y) + 4,
+            fabs(y) < step * 1e-6 ? 0.0 : y);
     step = tick_step(a->x1 - a->x0, 5);
     for (double x = ceil(a->x0 / step) * step; x <= a->x1; x += step)
         strbuf_printf(out, "<text x=%.1f y=%d text-anchor=middle>%.6g</text>", place_x(a, x), HEIGHT - 10, x);
-    strbuf_printf(out, "<line class=axis x1=%d y1=%d x2=%d y2=%d />", LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM);
+    strbuf_printf(out, "<line class=axis x1=%d y1=%d x2=%d y2=%d />", LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT,
+                  HEIGHT - BOTTOM);
 }
 
 static void draw_series(struct strbuf *out, const struct series *s) {
     struct axes a = axes_of(s);
     strbuf_puts(out, "<figure><figcaption>");
     put_escaped(out, s->name);
-    strbuf_printf(out, " <b>%.6g</b></figcaption><svg viewBox='0 0 %d %d'>", VEC_LAST(&s->points).value, WIDTH, HEIGHT);
+    strbuf_printf(out, " <b>%.6g</b></figcaption><svg viewBox='0 0 %d %d'>", VEC_LAST(&s->points).value,
+                  WIDTH, HEIGHT);
     draw_axes(out, &a);
     strbuf_puts(out, "<polyline points='");
     for (int i = 0; i < s->points.count; i++) {
@@ -173,30 +185,33 @@ static void draw_series(struct strbuf *out, const struct series *s) {
     for (int i = 0; s->points.count < 30 && i < s->points.count; i++) {
         const struct point p = s->points.at[i];
         if (isfinite(p.value) && p.value >= a.y0 && p.value <= a.y1)
-            strbuf_printf(out, "<circle cx=%.1f cy=%.1f r=3><title>step %.0f: %.6g</title></circle>", place_x(&a, p.step),
-                          place_y(&a, p.value), p.step, p.value);
+            strbuf_printf(out, "<circle cx=%.1f cy=%.1f r=3><title>step %.0f: %.6g</title></circle>",
+                          place_x(&a, p.step), place_y(&a, p.value), p.step, p.value);
     }
     strbuf_puts(out, "</svg></figure>\n");
 }
 
-static void draw_picture(struct strbuf *out, struct arena *arena, const char *folder, const struct picture *picture) {
+static void draw_picture(struct strbuf *out, struct arena *arena, const char *folder,
+                         const struct picture *picture) {
     const char *why;
     const struct source *file = source_read(arena, arena_printf(arena, "%s/%s", folder, picture->file), &why);
     if (!file)
         return; /* someone tidied the folder */
     strbuf_puts(out, "<figure><figcaption>");
     put_escaped(out, picture->name);
-    strbuf_printf(out, ", step %lld</figcaption><img alt='samples at step %lld' src='data:image/png;base64,", (long long)picture->step,
-                  (long long)picture->step);
+    strbuf_printf(out, ", step %lld</figcaption><img alt='samples at step %lld' src='data:image/png;base64,",
+                  (long long)picture->step, (long long)picture->step);
     put_base64(out, (const unsigned char *)file->text, file->length);
     strbuf_puts(out, "'></figure>\n");
 }
 
 static const char style[] =
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:1240px;margin:2em auto;padding:0 1em;color:#1c2430;background:#fff}"
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:1240px;margin:2em auto;padding:0 "
+    "1em;color:#1c2430;background:#fff}"
     "h1{font-weight:600}h2{margin-top:2em;font-weight:600;border-bottom:1px solid #dde3ea}"
     ".row{display:flex;flex-wrap:wrap;gap:1.5em}figure{margin:0}figure svg{width:560px;max-width:100%}"
-    "figcaption{color:#5a6675}figcaption b{color:#1c2430}img{image-rendering:pixelated;min-width:260px;max-width:560px}"
+    "figcaption{color:#5a6675}figcaption "
+    "b{color:#1c2430}img{image-rendering:pixelated;min-width:260px;max-width:560px}"
     "svg text{font:12px system-ui,sans-serif;fill:#5a6675}.grid{stroke:#e8ecf1}.axis{stroke:#9aa5b1}"
     "polyline{fill:none;stroke:#2563a8;stroke-width:1.8;stroke-linejoin:round}circle{fill:#2563a8}"
     "table{border-collapse:collapse}td{padding:.15em 1.2em .15em 0}td:first-child{color:#5a6675}"
@@ -234,7 +249,8 @@ static void draw_text(struct strbuf *out, const char *title, const char *text) {
     strbuf_puts(out, "</pre>\n");
 }
 
-const char *report_text(struct arena *arena, const char *folder, const char *log_text, const struct report_facts *facts) {
+const char *report_text(struct arena *arena, const char *folder, const char *log_text,
+                        const struct report_facts *facts) {
     struct run_log log = {.arena = arena};
     read_log(&log, log_text);
     struct strbuf out;
@@ -243,7 +259,8 @@ const char *report_text(struct arena *arena, const char *folder, const char *log
     put_escaped(&out, facts->title);
     strbuf_printf(&out, "</title><style>%s</style>\n<h1>", style);
     put_escaped(&out, facts->title);
-    strbuf_printf(&out, "</h1><table><tr><td>steps<td>%.0f<tr><td>time<td>%.1f s", log.last_step, log.seconds);
+    strbuf_printf(&out, "</h1><table><tr><td>steps<td>%.0f<tr><td>time<td>%.1f s", log.last_step,
+                  log.seconds);
     for (int i = 0; i < facts->fact_count; i++) {
         strbuf_puts(&out, "<tr><td>");
         put_escaped(&out, facts->facts[i][0]);
@@ -261,7 +278,8 @@ const char *report_text(struct arena *arena, const char *folder, const char *log
     return out.text;
 }
 
-bool report_write(struct arena *arena, const char *folder, const char *json, const char *html, const struct report_facts *facts, struct weft_error *error) {
+bool report_write(struct arena *arena, const char *folder, const char *json, const char *html,
+                  const struct report_facts *facts, struct weft_error *error) {
     const char *why;
     const struct source *log = source_read(arena, json, &why);
     const char *text = report_text(arena, folder, log ? log->text : "", facts);

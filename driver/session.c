@@ -23,7 +23,8 @@ static const char *default_cache(struct arena *arena) {
     return home && *home == '/' ? arena_printf(arena, "%s/.cache/weft", home) : NULL;
 }
 
-/* NAME=VALUE options as settings; their places are in a source of their own, so that messages can show them. */
+/* NAME=VALUE options as settings; their places are in a source of their own, so that messages can show them.
+ */
 static bool take_settings(struct session *session, struct invocation *invocation) {
     for (int i = 0; i < invocation->values[OPT_set].count; i++) {
         const char *word = invocation->values[OPT_set].at[i], *equals = strchr(word, '=');
@@ -42,9 +43,13 @@ static bool take_settings(struct session *session, struct invocation *invocation
 
 bool session_open(struct session *session, struct invocation *invocation) {
     struct arena *arena = invocation->arena;
-    *session = (struct session){.arena = arena, .types = types_create(arena), .names = interner_create(arena), .diags = diags_create(arena)};
+    *session = (struct session){.arena = arena,
+                                .types = types_create(arena),
+                                .names = interner_create(arena),
+                                .diags = diags_create(arena)};
     int64_t seed, threads;
-    if (!option_integer(invocation, OPT_seed, 0, INT64_MAX, 0, &seed) || !option_integer(invocation, OPT_threads, 1, 1024, 0, &threads))
+    if (!option_integer(invocation, OPT_seed, 0, INT64_MAX, 0, &seed) ||
+        !option_integer(invocation, OPT_threads, 1, 1024, 0, &threads))
         return false;
     session->seed = (uint64_t)seed;
     session->threads = (int)threads;
@@ -97,8 +102,11 @@ enum exit_status session_finish(struct session *session, bool ok) {
         print_times(session);
     bool defect = diags_has_defect(session->diags);
     if (defect)
-        fprintf(stderr, "\nThis is a defect of weft %s, not of your model. Please report it with the lines above, the command\n"
-                        "and the model text.\n", WEFT_VERSION);
+        fprintf(stderr,
+                "\nThis is a defect of weft %s, not of your model. Please report it with the lines above, "
+                "the command\n"
+                "and the model text.\n",
+                WEFT_VERSION);
     weft_pool_destroy(session->pool);
     session->pool = NULL;
     if (defect)
@@ -133,7 +141,8 @@ bool session_make_folder(struct session *session, const char *path, bool of_file
             *c = '/';
         }
     struct stat status;
-    if (!*folder || mkdir(folder, 0777) == 0 || (errno == EEXIST && stat(folder, &status) == 0 && S_ISDIR(status.st_mode)))
+    if (!*folder || mkdir(folder, 0777) == 0 ||
+        (errno == EEXIST && stat(folder, &status) == 0 && S_ISDIR(status.st_mode)))
         return true;
     return session_fail(session, E_FILE, "the folder %s cannot be made: %s", folder, strerror(errno));
 }
@@ -173,8 +182,8 @@ bool session_load(struct session *session, const char *word, struct model_name *
     return true;
 }
 
-struct instance *session_instantiate(struct session *session, const struct model_name *name, const struct setting *settings,
-                                     int setting_count) {
+struct instance *session_instantiate(struct session *session, const struct model_name *name,
+                                     const struct setting *settings, int setting_count) {
     VEC(struct setting) all = {0};
     for (int i = 0; i < setting_count; i++) {
         bool overridden = false;
@@ -185,21 +194,23 @@ struct instance *session_instantiate(struct session *session, const struct model
     }
     for (int k = 0; k < session->settings.count; k++)
         VEC_PUSH(session->arena, &all, session->settings.at[k]);
-    return frontend_instantiate(session->frontend, name->path, name->model, all.at, all.count, session->arena);
+    return frontend_instantiate(session->frontend, name->path, name->model, all.at, all.count,
+                                session->arena);
 }
 
 /* ---- programs ---- */
 
 /* The copy's function of one of the graph: by its place, for one fn may be there with several settings. */
-static struct function *copied_function(const struct graph *graph, const struct graph *copy, const struct function *function) {
+static struct function *copied_function(const struct graph *graph, const struct graph *copy,
+                                        const struct function *function) {
     for (int i = 0; i < graph->functions.count; i++)
         if (graph->functions.at[i] == function)
             return copy->functions.at[i];
     return NULL;
 }
 
-struct graph *session_bind(struct session *session, const struct graph *graph, const struct request *requests, int count,
-                           struct arena *arena) {
+struct graph *session_bind(struct session *session, const struct graph *graph, const struct request *requests,
+                           int count, struct arena *arena) {
     struct graph *copy = graph_copy(graph, arena);
     int had = copy->functions.count;
     for (int i = 0; i < count; i++)
@@ -221,7 +232,8 @@ struct graph *session_bind(struct session *session, const struct graph *graph, c
     return copy;
 }
 
-bool session_run_passes(struct session *session, struct graph *graph, struct pass_context *context, const char *until) {
+bool session_run_passes(struct session *session, struct graph *graph, struct pass_context *context,
+                        const char *until) {
     context->arena = graph->arena;
     context->diags = session->diags;
     bool ok = pipeline_run(graph, context, until);
@@ -258,7 +270,8 @@ static bool compile_program(struct session *session, struct program *p, bool lin
     for (int i = 0; i < p->entry_count; i++)
         functions[i] = graph_find_function(p->graph, p->entries[i].name);
     struct pass_context context = {.functions = functions, .function_count = p->entry_count};
-    if (!session_run_passes(session, p->graph, &context, NULL) || !need_codegen(session) || !need_pool(session))
+    if (!session_run_passes(session, p->graph, &context, NULL) || !need_codegen(session) ||
+        !need_pool(session))
         return false;
     p->plan = context.plan;
     const struct codegen_options options = {.cpu = session->cpu,
@@ -266,7 +279,8 @@ static bool compile_program(struct session *session, struct program *p, bool lin
                                             .use_openblas = session->use_openblas,
                                             .explain = session->explain,
                                             .no_jit = !link};
-    p->compiled = session->codegen->compile(p->graph, functions, p->entry_count, p->plan, &options, p->arena, session->diags);
+    p->compiled = session->codegen->compile(p->graph, functions, p->entry_count, p->plan, &options, p->arena,
+                                            session->diags);
     if (!p->compiled)
         return false;
     if (link && !(p->loaded = session->codegen->load(p->compiled, session->diags)))
@@ -276,8 +290,8 @@ static bool compile_program(struct session *session, struct program *p, bool lin
     return true;
 }
 
-struct program *program_create(struct session *session, const struct graph *graph, const struct request *requests, int count,
-                               bool link) {
+struct program *program_create(struct session *session, const struct graph *graph,
+                               const struct request *requests, int count, bool link) {
     struct arena *arena = arena_create();
     if (!arena) {
         session_fail(session, E_COMPILE, "no memory to compile with");
@@ -324,13 +338,15 @@ static void *aligned_block(size_t bytes) {
 }
 
 bool memory_create(struct session *session, const struct plan *plan, struct memory *memory) {
-    *memory = (struct memory){.weights_bytes = (size_t)plan->weights_bytes, .state_bytes = (size_t)plan->state_bytes};
+    *memory = (struct memory){.weights_bytes = (size_t)plan->weights_bytes,
+                              .state_bytes = (size_t)plan->state_bytes};
     memory->weights = aligned_block(memory->weights_bytes);
     memory->state = aligned_block(memory->state_bytes);
     if (memory->weights && memory->state)
         return true;
     memory_destroy(memory);
-    return session_fail(session, E_COMPILE, "no memory for %zu bytes of weights and state", memory->weights_bytes + memory->state_bytes);
+    return session_fail(session, E_COMPILE, "no memory for %zu bytes of weights and state",
+                        memory->weights_bytes + memory->state_bytes);
 }
 
 void memory_destroy(struct memory *memory) {
@@ -351,7 +367,8 @@ static bool grow_workspace(struct session *session, struct memory *memory, size_
     free(memory->workspace);
     memory->workspace = aligned_block(bytes);
     memory->workspace_bytes = memory->workspace ? bytes : 0;
-    return memory->workspace || session_fail(session, E_COMPILE, "no memory for a workspace of %zu bytes", bytes);
+    return memory->workspace ||
+           session_fail(session, E_COMPILE, "no memory for a workspace of %zu bytes", bytes);
 }
 
 /* ---- calls ---- */
@@ -361,19 +378,21 @@ uint64_t session_seed(const struct session *session, uint32_t purpose) {
     return key.word[0] | (uint64_t)key.word[1] << 32;
 }
 
-static bool report_check(struct session *session, const struct program *program, const char *entry, int code) {
+static bool report_check(struct session *session, const struct program *program, const char *entry,
+                         int code) {
     if (code == WEFT_BAD_CPU)
         return session_fail(session, E_TARGET, "this machine lacks an instruction set that --cpu names");
     const struct site *site = session->codegen->error_site(program->compiled, code);
     if (!site)
         return session_fail(session, E_ASSERT, "a check of `%s` failed (code %d)", entry, code);
-    diag_error_at(session->diags, site, E_ASSERT, "%s", session->codegen->error_text(program->compiled, code));
+    diag_error_at(session->diags, site, E_ASSERT, "%s",
+                  session->codegen->error_text(program->compiled, code));
     return false;
 }
 
-/* Note [Interrupting a call]: compiled code has no way out but its end. A session that may be interrupted hands it an
- * exec that, once the flag is set, leaves every parallel phase undone and stops its loops: what remains is little, and
- * its results are thrown away. */
+/* Note [Interrupting a call]: compiled code has no way out but its end. A session that may be interrupted
+ * hands it an exec that, once the flag is set, leaves every parallel phase undone and stops its loops: what
+ * remains is little, and its results are thrown away. */
 struct interruptible {
     const weft_exec *inner;
     int32_t *stop; /* the first word of the workspace */
@@ -388,7 +407,8 @@ static void interruptible_for(void *context, weft_body *body, void *data, int64_
         i->inner->parallel_for(i->inner->context, body, data, tasks);
 }
 
-static int call_entry(struct session *session, const struct program_entry *entry, void **values, void *workspace) {
+static int call_entry(struct session *session, const struct program_entry *entry, void **values,
+                      void *workspace) {
     const weft_exec *pool = weft_pool_exec(session->pool);
     struct interruptible context = {pool, workspace, session->interrupted};
     weft_exec exec = *pool;
@@ -401,7 +421,8 @@ static int call_entry(struct session *session, const struct program_entry *entry
     return entry->call(values, workspace, &exec);
 }
 
-bool program_call(struct session *session, struct program *program, int index, struct memory *memory, void **values, uint64_t seed) {
+bool program_call(struct session *session, struct program *program, int index, struct memory *memory,
+                  void **values, uint64_t seed) {
     struct program_entry *entry = &program->entries[index];
     if (!grow_workspace(session, memory, entry->workspace_bytes))
         return false;
@@ -429,8 +450,8 @@ bool program_call(struct session *session, struct program *program, int index, s
 int entry_argument(const struct program_entry *entry, const char *name, bool is_input) {
     for (int i = 0; i < entry->plan->arguments.count; i++) {
         const struct plan_argument *a = &entry->plan->arguments.at[i];
-        if ((a->role == WEFT_INPUT) == is_input && (is_input || a->role == WEFT_RESULT || a->role == WEFT_REPORT) &&
-            strcmp(a->name, name) == 0)
+        if ((a->role == WEFT_INPUT) == is_input &&
+            (is_input || a->role == WEFT_RESULT || a->role == WEFT_REPORT) && strcmp(a->name, name) == 0)
             return i;
     }
     return -1;

@@ -1,5 +1,6 @@
-/* driver/session.h: one model through all layers, for every command: text, instance, functions, passes, native code,
- * memory, calls. A session owns its arenas and its diagnostics; nothing here prints but session_finish. */
+/* driver/session.h: one model through all layers, for every command: text, instance, functions, passes,
+ * native code, memory, calls. A session owns its arenas and its diagnostics; nothing here prints but
+ * session_finish. */
 #ifndef DRIVER_SESSION_H
 #define DRIVER_SESSION_H
 
@@ -17,24 +18,30 @@ struct session {
     struct interner *names;
     struct diags *diags;
     struct frontend *frontend;
-    const struct codegen_api *codegen; /* NULL until something compiles */
-    struct weft_pool *pool;            /* NULL until something runs */
+    const struct codegen_api *codegen;        /* NULL until something compiles */
+    struct weft_pool *pool;                   /* NULL until something runs */
     const volatile sig_atomic_t *interrupted; /* set: calls give up early and report nothing; NULL: never */
     uint64_t seed;
     int threads; /* 0: as many as cores */
     const char *cpu, *cache;
     bool quiet, json, show_times, explain, use_openblas;
     VEC(struct setting) settings; /* --set */
-    VEC(struct timing { const char *what; double seconds; }) times;
+    VEC(struct timing {
+        const char *what;
+        double seconds;
+    })
+    times;
 };
 
 /* false: a wrong use, printed. */
 bool session_open(struct session *session, struct invocation *invocation);
-/* Prints what was reported and gives the exit status: EXIT_OK, EXIT_USER, or EXIT_DEFECT with what to report. Closes. */
+/* Prints what was reported and gives the exit status: EXIT_OK, EXIT_USER, or EXIT_DEFECT with what to report.
+ * Closes. */
 enum exit_status session_finish(struct session *session, bool ok);
 void session_add_time(struct session *session, const char *what, double seconds); /* adds up under one name */
 /* An error without a place. */
-bool session_fail(struct session *session, enum diag_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool session_fail(struct session *session, enum diag_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Of a file that could not be read: E_FILE where it does not open, E_DATA where what it holds is wrong. */
 bool session_fail_read(struct session *session, const char *path, const char *message);
@@ -50,8 +57,8 @@ struct model_name {
 };
 bool session_load(struct session *session, const char *word, struct model_name *name);
 /* An instance of it under the session's --set, and `settings` (a recipe's) below them. NULL: reported. */
-struct instance *session_instantiate(struct session *session, const struct model_name *name, const struct setting *settings,
-                                     int setting_count);
+struct instance *session_instantiate(struct session *session, const struct model_name *name,
+                                     const struct setting *settings, int setting_count);
 
 /* ---- programs: compiled functions of one graph ---- */
 
@@ -78,13 +85,14 @@ struct program {
     int entry_count;
 };
 /* A copy of the graph with the requests' functions alone, bound. NULL: reported. */
-struct graph *session_bind(struct session *session, const struct graph *graph, const struct request *requests, int count,
-                           struct arena *arena);
+struct graph *session_bind(struct session *session, const struct graph *graph, const struct request *requests,
+                           int count, struct arena *arena);
 /* Through the passes up to `until` (NULL: all). */
-bool session_run_passes(struct session *session, struct graph *graph, struct pass_context *context, const char *until);
+bool session_run_passes(struct session *session, struct graph *graph, struct pass_context *context,
+                        const char *until);
 /* Compiles and, where `link` is set, makes it callable. NULL: reported. */
-struct program *program_create(struct session *session, const struct graph *graph, const struct request *requests, int count,
-                               bool link);
+struct program *program_create(struct session *session, const struct graph *graph,
+                               const struct request *requests, int count, bool link);
 void program_destroy(struct session *session, struct program *program); /* NULL is fine */
 
 /* The memory of one model instance. Blocks are 64-byte aligned; a workspace grows to the largest call. */
@@ -97,13 +105,14 @@ void memory_destroy(struct memory *memory);
 /* The bytes of one weight, buffer or counter. */
 void *memory_of_state(const struct memory *memory, const struct plan *plan, const struct state *state);
 
-/* The seed of a call: the run's seed with the purpose of the call folded in, so that training, sampling and evaluation
- * draw from streams of their own. */
+/* The seed of a call: the run's seed with the purpose of the call folded in, so that training, sampling and
+ * evaluation draw from streams of their own. */
 uint64_t session_seed(const struct session *session, uint32_t purpose);
 
-/* Calls an entry. values[i] belongs to the plan's i-th argument; those of weights, state and the seed are filled in. A
- * failed check of the model is reported with its message and line. */
-bool program_call(struct session *session, struct program *program, int entry, struct memory *memory, void **values, uint64_t seed);
+/* Calls an entry. values[i] belongs to the plan's i-th argument; those of weights, state and the seed are
+ * filled in. A failed check of the model is reported with its message and line. */
+bool program_call(struct session *session, struct program *program, int entry, struct memory *memory,
+                  void **values, uint64_t seed);
 /* Index of the argument of this name among inputs (is_input) or results and reports; -1: none. */
 int entry_argument(const struct program_entry *entry, const char *name, bool is_input);
 

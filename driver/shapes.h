@@ -15,12 +15,14 @@ struct sizes {
 /* NAME=SIZE options. */
 bool sizes_from_options(struct session *session, struct invocation *invocation, struct sizes *sizes);
 /* Binds name to value; false: it has another value already (reported with both origins). */
-bool sizes_bind(struct session *session, struct sizes *sizes, const char *name, int64_t value, const char *origin);
-/* Matches the shape of an array against a type with variables: a variable alone is bound, everything else is checked
- * once all are known. origin names the array in messages ("x=digit.png"). false: reported. */
-bool sizes_match(struct session *session, struct sizes *sizes, const struct type *type, int rank, const int64_t *shape,
-                 const char *origin);
+bool sizes_bind(struct session *session, struct sizes *sizes, const char *name, int64_t value,
+                const char *origin);
+/* Matches the shape of an array against a type with variables: a variable alone is bound, everything else is
+ * checked once all are known. origin names the array in messages ("x=digit.png"). false: reported. */
+bool sizes_match(struct session *session, struct sizes *sizes, const struct type *type, int rank,
+                 const int64_t *shape, const char *origin);
 /* Whether every dim of the type is known; the sizes go to shape (of the type's rank). */
-bool sizes_of_type(struct session *session, const struct sizes *sizes, const struct type *type, int64_t *shape);
+bool sizes_of_type(struct session *session, const struct sizes *sizes, const struct type *type,
+                   int64_t *shape);
 
 #endif

@@ -85,8 +85,8 @@ struct training {
     const char *json_path, *html_path;
     enum progress_style style;
     struct progress progress;
-    double begun; /* clock at the start, less the seconds of earlier sessions */
-    double *sums; /* of the reports since the last line of the log, by argument */
+    double begun;        /* clock at the start, less the seconds of earlier sessions */
+    double *sums;        /* of the reports since the last line of the log, by argument */
     int64_t *sum_counts; /* how many times each ran: one under a `when` does not in every call */
     int64_t summed;
     double best; /* the value that best.safetensors has; -inf: there is none */

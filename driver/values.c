@@ -15,8 +15,8 @@ static bool ends_in(const char *text, const char *ending) {
 
 /* ---- literals ---- */
 
-/* A list such as [[1, 2], [3, 4]]: the numbers in order, the shape by the first of each depth, and every other list
- * checked against it. */
+/* A list such as [[1, 2], [3, 4]]: the numbers in order, the shape by the first of each depth, and every
+ * other list checked against it. */
 struct literal {
     struct session *session;
     const char *text, *at;
@@ -105,7 +105,8 @@ static bool read_picture(struct session *session, const char *path, struct weft_
             return session_fail(session, E_DATA, "%s", error.message);
     }
     const int64_t shape[] = {1, image.channels, image.height, image.width};
-    bool ok = weft_array_create(array, WEFT_F32, 4, shape, &error) || session_fail(session, E_DATA, "%s", error.message);
+    bool ok = weft_array_create(array, WEFT_F32, 4, shape, &error) ||
+              session_fail(session, E_DATA, "%s", error.message);
     if (ok)
         weft_image_to_chw(&image, 0.0f, 1.0f, array->data);
     weft_image_destroy(&image);
@@ -127,7 +128,8 @@ bool given_read(struct session *session, const char *word, struct given *given) 
     const char *value = word + strlen(given->name) + 1;
     struct weft_error error;
     if (ends_in(value, ".npy"))
-        return weft_npy_read(value, &given->array, &error) || session_fail_read(session, value, error.message);
+        return weft_npy_read(value, &given->array, &error) ||
+               session_fail_read(session, value, error.message);
     if (ends_in(value, ".png") || ends_in(value, ".jpg") || ends_in(value, ".jpeg"))
         return read_picture(session, value, &given->array);
     given->is_literal = true;
@@ -135,7 +137,8 @@ bool given_read(struct session *session, const char *word, struct given *given) 
 }
 
 bool given_default(struct session *session, const struct entry_param *param, struct given *given) {
-    bool has_value = param->kind == PARAM_TENSOR && param->has_default && param->type->rank == 0 && !isnan(param->default_value);
+    bool has_value = param->kind == PARAM_TENSOR && param->has_default && param->type->rank == 0 &&
+                     !isnan(param->default_value);
     *given = (struct given){.name = param->name, .is_literal = true};
     if (!has_value || !weft_array_create(&given->array, WEFT_F64, 0, NULL, NULL))
         return false;
@@ -184,7 +187,8 @@ bool given_convert(struct session *session, struct given *given, enum dtype dtyp
     if (a->dtype == (weft_dtype)dtype)
         return true;
     if (!given->is_literal)
-        return session_fail(session, E_DTYPE, "%s is %s; the model wants %s", given->text, weft_dtype_name(a->dtype), dtype_text(dtype));
+        return session_fail(session, E_DTYPE, "%s is %s; the model wants %s", given->text,
+                            weft_dtype_name(a->dtype), dtype_text(dtype));
     struct weft_array converted;
     struct weft_error error;
     if (!weft_array_create(&converted, (weft_dtype)dtype, a->rank, a->shape, &error))
@@ -192,7 +196,8 @@ bool given_convert(struct session *session, struct given *given, enum dtype dtyp
     for (int64_t i = 0; i < weft_array_count(a); i++)
         if (!store_number(converted.data, i, dtype, ((double *)a->data)[i])) {
             weft_array_destroy(&converted);
-            return session_fail(session, E_DTYPE, "%s: %.9g is no %s", given->text, ((double *)a->data)[i], dtype_text(dtype));
+            return session_fail(session, E_DTYPE, "%s: %.9g is no %s", given->text, ((double *)a->data)[i],
+                                dtype_text(dtype));
         }
     weft_array_destroy(a);
     *a = converted;
@@ -233,7 +238,8 @@ static void print_element(struct strbuf *out, const struct type *type, const voi
         strbuf_printf(out, "%.0f", x);
 }
 
-static void print_nested(struct strbuf *out, const struct type *type, const void *bytes, int axis, int64_t *at) {
+static void print_nested(struct strbuf *out, const struct type *type, const void *bytes, int axis,
+                         int64_t *at) {
     if (axis == type->rank) {
         print_element(out, type, bytes, (*at)++);
         return;
@@ -298,18 +304,20 @@ static bool image_grid_of(const struct type *type, struct weft_grid *grid) {
     grid->channels = r > 2 ? (int)type_size(type, r - 3) : 1;
     grid->height = (int)type_size(type, r - 2);
     grid->width = (int)type_size(type, r - 1);
-    return grid->count > 0 && grid->height > 0 && grid->width > 0 && (grid->channels == 1 || grid->channels == 3);
+    return grid->count > 0 && grid->height > 0 && grid->width > 0 &&
+           (grid->channels == 1 || grid->channels == 3);
 }
 
-bool value_write(struct session *session, const char *path, const struct type *type, const void *bytes, int64_t rows, int64_t columns,
-                 double lo, double hi) {
+bool value_write(struct session *session, const char *path, const struct type *type, const void *bytes,
+                 int64_t rows, int64_t columns, double lo, double hi) {
     if (ends_in(path, ".npy"))
         return write_npy(session, path, type, bytes);
     struct weft_grid grid = {.lo = (float)lo, .hi = (float)hi};
     if (!ends_in(path, ".png"))
         return session_fail(session, E_FILE, "%s: the name must end in .npy or .png", path);
     if (!image_grid_of(type, &grid))
-        return session_fail(session, E_FILE, "%s: %s is no image; f32[B,C,H,W] with 1 or 3 channels is one", path, type_text(session->types, type));
+        return session_fail(session, E_FILE, "%s: %s is no image; f32[B,C,H,W] with 1 or 3 channels is one",
+                            path, type_text(session->types, type));
     grid.columns = columns ? (int)columns : (int)ceil(sqrt((double)grid.count));
     grid.rows = rows ? (int)rows : (int)((grid.count + grid.columns - 1) / grid.columns);
     grid.border = grid.count > 1 ? 2 : 0;

@@ -20,7 +20,8 @@ static uint32_t mark_offset(const struct source *source, yaml_mark_t mark) {
     if (mark.line >= source->line_count)
         return source->length;
     uint32_t at = source->line_start[mark.line];
-    for (size_t column = 0; column < mark.column && at < source->length && source->text[at] != '\n'; column++) {
+    for (size_t column = 0; column < mark.column && at < source->length && source->text[at] != '\n';
+         column++) {
         at++;
         while (at < source->length && ((unsigned char)source->text[at] & 0xC0) == 0x80)
             at++;
@@ -52,8 +53,9 @@ static bool place_node(struct reader *r, struct yaml *node) {
             return refuse(r, node->span, "a key must be a plain text");
         for (const struct yaml *c = parent->children; c; c = c->next)
             if (strcmp(c->key->text, node->text) == 0) {
-                diag_label(diag_error(r->diags, node->span, E_RECIPE, "the key `%s` is given twice", node->text), c->key->span,
-                           "it is here already");
+                diag_label(
+                    diag_error(r->diags, node->span, E_RECIPE, "the key `%s` is given twice", node->text),
+                    c->key->span, "it is here already");
                 return false;
             }
         r->key = node;
@@ -66,7 +68,8 @@ static bool place_node(struct reader *r, struct yaml *node) {
     return true;
 }
 
-/* A recipe has three levels. The bounds keep libyaml's time, which grows with the square of the depth, in hand. */
+/* A recipe has three levels. The bounds keep libyaml's time, which grows with the square of the depth, in
+ * hand. */
 enum { DEPTH_MOST = 64, BYTES_MOST = 1 << 20 };
 
 static bool open_node(struct reader *r, enum yaml_kind kind, struct span span) {
@@ -122,9 +125,11 @@ static bool take_event(struct reader *r, const yaml_event_t *event) {
 static void report_syntax(struct reader *r, const yaml_parser_t *parser) {
     uint32_t at = mark_offset(r->source, parser->problem_mark);
     if (parser->error == YAML_READER_ERROR) /* bytes that are no text: these are counted */
-        at = parser->problem_offset < r->source->length ? (uint32_t)parser->problem_offset : r->source->length;
+        at =
+            parser->problem_offset < r->source->length ? (uint32_t)parser->problem_offset : r->source->length;
     struct span span = {r->source, at, at + (at < r->source->length)};
-    struct diag *d = diag_error(r->diags, span, E_RECIPE, "not YAML: %s", parser->problem ? parser->problem : "unreadable");
+    struct diag *d = diag_error(r->diags, span, E_RECIPE, "not YAML: %s",
+                                parser->problem ? parser->problem : "unreadable");
     if (parser->context)
         diag_note(d, "%s", parser->context);
 }

@@ -1,4 +1,5 @@
-/* driver/yaml.h: a YAML text as a tree in which every node knows its place. One document, no aliases, no tags. */
+/* driver/yaml.h: a YAML text as a tree in which every node knows its place. One document, no aliases, no
+ * tags. */
 #ifndef DRIVER_YAML_H
 #define DRIVER_YAML_H
 
@@ -9,10 +10,10 @@ enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };
 struct yaml {
     enum yaml_kind kind;
     struct span span;
-    const char *text;     /* SCALAR */
-    bool is_quoted;       /* SCALAR: "12" is a text, 12 a number */
-    const struct yaml *key;    /* a child of a MAP: its key, a scalar */
-    struct yaml *children; /* LIST, MAP: in order */
+    const char *text;       /* SCALAR */
+    bool is_quoted;         /* SCALAR: "12" is a text, 12 a number */
+    const struct yaml *key; /* a child of a MAP: its key, a scalar */
+    struct yaml *children;  /* LIST, MAP: in order */
     struct yaml *next;
 };
 

@@ -32,8 +32,8 @@ static bool is_doc_line(const struct comment *comment) {
     return comment->is_doc && comment->owns_line;
 }
 
-/* Doc comments [first, last) as one text: without slashes, the blank behind them and blanks at their ends, joined by
- * line ends. */
+/* Doc comments [first, last) as one text: without slashes, the blank behind them and blanks at their ends,
+ * joined by line ends. */
 static const char *join_lines(struct parser *parser, int first, int last) {
     struct strbuf text;
     strbuf_init(&text, parser->arena);

@@ -51,12 +51,12 @@ struct datum datum_list_join(struct arena *arena, const struct list *a, const st
     return (struct datum){.kind = DATUM_LIST, .list = list};
 }
 
-struct datum datum_copy(struct arena *arena, struct datum d) {
+struct datum datum_copy(struct arena *arena, struct datum sequence) {
     struct list *list = ARENA_NEW(arena, struct list);
-    *list = (struct list){.count = d.list->count, .names = d.list->names};
-    list->at = arena_memdup(arena, d.list->at, sizeof *list->at * (size_t)list->count);
-    d.list = list;
-    return d;
+    *list = (struct list){.count = sequence.list->count, .names = sequence.list->names};
+    list->at = arena_memdup(arena, sequence.list->at, sizeof *list->at * (size_t)list->count);
+    sequence.list = list;
+    return sequence;
 }
 
 int tuple_find(const struct list *tuple, const char *name) {

@@ -368,7 +368,8 @@ static bool bind_tensor(struct elab *e, const struct binder *b, const struct typ
     struct match m = {e, b, type, settled->type, span, 0, settled};
     if (!match_dims(&m))
         return false;
-    /* A module's parameter outlives the function that it is made in: a constant stays one, for each that reads it. */
+    /* A module's parameter outlives the function that it is made in: a constant stays one, for each that
+     * reads it. */
     const struct attr *data = settled->def ? op_attr(settled->def, ATTR_data) : NULL;
     if (b->keeps_numbers && d->kind == DATUM_CONSTANT && data)
         *d = (struct datum){.kind = DATUM_CONSTANT, .constant = data->data};
@@ -515,7 +516,8 @@ static bool bind_fields(struct elab *e, const struct binder *b, const struct typ
 
 bool bind_type(struct elab *e, const struct binder *binder, const struct type_expr *type, struct datum *d,
                struct span span) {
-    if (datum_is_error(*d) || !type) /* no type: what stands there could not be read (an editor goes on all the same) */
+    if (datum_is_error(*d) ||
+        !type) /* no type: what stands there could not be read (an editor goes on all the same) */
         return false;
     if (datum_is_none(*d) && type->optional)
         return true;

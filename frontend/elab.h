@@ -86,7 +86,7 @@ struct frame {
     bool returned;
     struct datum result;
     struct span result_span; /* of what was returned */
-    int barrier; /* regions entered in this call: `return` cannot leave one */
+    int barrier;             /* regions entered in this call: `return` cannot leave one */
     int depth;
     struct dtype_binding { /* dtype variables of the signature: float, num, any */
         const char *word;
@@ -123,7 +123,7 @@ struct region {
     bool is_loop;
     VEC(struct current) states;
     struct map places; /* of a state: its place in `states`, counted from 1 */
-    bool yields; /* a loop as a value */
+    bool yields;       /* a loop as a value */
     VEC(struct datum) yielded;
     struct span yield_span;
 };
@@ -141,7 +141,8 @@ struct reported {
     struct span span;
 };
 
-/* An index of run time that a `check` holds inside of an axis from its place on, in its block and those within. */
+/* An index of run time that a `check` holds inside of an axis from its place on, in its block and those
+ * within. */
 struct checked {
     const struct value *index;
     const struct dim *size;
@@ -175,8 +176,8 @@ struct elab {
     VEC(struct site *) spare_sites;
     int64_t evaluations; /* of expressions, in this function */
     bool gave_up;        /* it goes on without end: reported, and everything is a mistake from now on */
-    bool names_places;   /* the REPL: an instance without a place gets one where its weights are read, and a `train` can be
-                            called */
+    bool names_places;   /* the REPL: an instance without a place gets one where its weights are read, and a
+                            `train` can be   called */
     bool in_constant;    /* tensors are made in f64, to be evaluated */
     bool in_init;        /* the init function: reading a weight gives its first value */
 
@@ -228,9 +229,10 @@ void hint_parameter(struct diag *diag, const char *name, const char *const *name
 void hint_tensor_member(struct elab *e, struct diag *diag, const char *name);
 /* zeros(2, 3): `first` is what stands in the place of the shape. */
 void hint_shape(struct diag *diag, const char *name, struct datum first);
-void hint_call(struct diag *diag, const char *name); /* of a call with too many arguments */
+void hint_call(struct diag *diag, const char *name);     /* of a call with too many arguments */
 void hint_argument(struct diag *diag, const char *name); /* of a call with an argument of another kind */
-void hint_instance_member(struct arena *arena, struct diag *diag, const char *name, const struct scope *scope);
+void hint_instance_member(struct arena *arena, struct diag *diag, const char *name,
+                          const struct scope *scope);
 void hint_library_name(struct arena *arena, struct diag *diag, const char *name, const struct scope *scope);
 /* A word in the place of a type or dtype that is none; and whether it is one. */
 void unknown_type(struct diags *diags, const char *word, struct span span);

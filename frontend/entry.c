@@ -272,8 +272,8 @@ static bool is_of_elaboration(const struct type_expr *type) {
     return type->kind == TYPE_FN || (type->kind == TYPE_NAME && strcmp(type->name.text, "module") == 0);
 }
 
-/* f32[...N, D], [f32[B]]: of an input the number of axes is known, and of inputs how many they are. Such a fn is there
- * for others to call. */
+/* f32[...N, D], [f32[B]]: of an input the number of axes is known, and of inputs how many they are. Such a fn
+ * is there for others to call. */
 static bool is_open(const struct type_expr *type) {
     if (type && type->kind == TYPE_LIST)
         return type_is_tensor(type->inner);

@@ -27,7 +27,8 @@ struct facts {
 
 struct facts *facts_create(struct arena *arena, const struct source *source);
 void facts_note_expr(struct facts *facts, const struct expr *x, struct datum d);
-/* Of a name that stands at its span: sizes are bound at the argument that tells them, which is none of their business. */
+/* Of a name that stands at its span: sizes are bound at the argument that tells them, which is none of their
+ * business. */
 void facts_note_binding(struct facts *facts, const char *name, struct span span, struct datum d);
 /* NULL: it was never evaluated, or was a mistake. */
 const struct fact *facts_of_expr(const struct facts *facts, const struct expr *x);

@@ -324,7 +324,8 @@ static const struct token *word_at(const struct inspection *in, uint32_t offset)
 
 static bool hover_word(struct inspection *in, uint32_t offset, struct strbuf *out, struct span *span) {
     const struct token *token = word_at(in, offset);
-    const char *text = token ? text_of_span(in->arena, token->span, 16) : NULL, *doc = text ? word_doc(text) : NULL;
+    const char *text = token ? text_of_span(in->arena, token->span, 16) : NULL,
+               *doc = text ? word_doc(text) : NULL;
     if (!doc)
         return false;
     *span = token->span;

@@ -330,7 +330,8 @@ static void add_ambients(struct completer *c) {
 
 static void add_words(struct completer *c) {
     for (const char *const *word = language_words; *word; word++)
-        add(c, *word, word_token(*word) == DTYPE ? CANDIDATE_TYPE : CANDIDATE_WORD, NULL, word_doc(*word), RANK_WORD);
+        add(c, *word, word_token(*word) == DTYPE ? CANDIDATE_TYPE : CANDIDATE_WORD, NULL, word_doc(*word),
+            RANK_WORD);
     static const char *const ambients[] = {"training", "step", "epoch", "precision", "rng"};
     for (size_t i = 0; i < sizeof ambients / sizeof *ambients; i++)
         add(c, ambients[i], CANDIDATE_VARIABLE, "an ambient", builtin_doc(ambients[i]), RANK_BUILTIN);

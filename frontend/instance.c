@@ -22,8 +22,8 @@ struct instance *instance_create(struct elab *e, const struct module *module, st
 
 /* ---- the body ---- */
 
-/* A body runs once, whichever entry asks first: its members cannot hold values of that entry's graph, nor be made
- * with one. */
+/* A body runs once, whichever entry asks first: its members cannot hold values of that entry's graph, nor be
+ * made with one. */
 static bool holds_tensor(struct datum d) {
     if (d.kind == DATUM_TENSOR)
         return true;
@@ -198,7 +198,8 @@ static struct datum no_member(struct elab *e, const struct instance *instance, c
     return datum_error();
 }
 
-/* A weight by the last part of its name, where that is not what the body calls it (`param b ... as "bias"`). */
+/* A weight by the last part of its name, where that is not what the body calls it (`param b ... as "bias"`).
+ */
 static struct weight *weight_by_path(const struct instance *instance, const char *name) {
     for (int i = 0; i < instance->members.count; i++) {
         struct weight *w = instance->members.at[i].weight;
@@ -208,7 +209,8 @@ static struct weight *weight_by_path(const struct instance *instance, const char
     return NULL;
 }
 
-/* The member of this name. From outside, the weight `bias` of a layer goes before its parameter `bias: true`. */
+/* The member of this name. From outside, the weight `bias` of a layer goes before its parameter `bias: true`.
+ */
 static struct datum find_member(struct instance *instance, const char *name) {
     struct binding *found = scope_find_here(instance->scope, name);
     struct weight *w = weight_by_path(instance, name);

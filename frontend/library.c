@@ -28,7 +28,8 @@ void frontend_set_resolver(struct frontend *fe, struct file_resolver resolver) {
 
 static const struct source *read_source(struct frontend *fe, const char *path, const char **why) {
     const struct file_resolver *resolver = &fe->resolver;
-    return resolver->read ? resolver->read(resolver->context, fe->arena, path, why) : source_read(fe->arena, path, why);
+    return resolver->read ? resolver->read(resolver->context, fe->arena, path, why)
+                          : source_read(fe->arena, path, why);
 }
 
 void frontend_set_facts(struct frontend *fe, struct facts *facts) {

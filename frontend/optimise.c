@@ -53,7 +53,8 @@ static bool is_loss(struct elab *e, struct value *y, struct span span) {
         return true;
     struct diag *diag = report_error(e, span, E_GRAD, "a gradient is taken of a float scalar, this is %s",
                                      type_text(e->types, y->type));
-    diag_hint(diag, y->type->rank > 0 ? "mean(x) or sum(x) makes a scalar" : "f32(x) casts, but nothing is learnt through it");
+    diag_hint(diag, y->type->rank > 0 ? "mean(x) or sum(x) makes a scalar"
+                                      : "f32(x) casts, but nothing is learnt through it");
     return false;
 }
 

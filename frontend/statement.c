@@ -26,8 +26,9 @@ void assign_place(struct elab *e, const struct stmt *s, struct datum value) {
         return;
     }
     if (place->kind != EXPR_NAME) {
-        struct diag *diag = report_error(e, place->span, E_TYPE,
-                                         "a value is assigned to a name or to name[...]; `update` changes a member");
+        struct diag *diag =
+            report_error(e, place->span, E_TYPE,
+                         "a value is assigned to a name or to name[...]; `update` changes a member");
         if (place->kind == EXPR_CALL && place->a->kind == EXPR_NAME)
             diag_hint(diag, "a function is defined with `fn %s(...) = ...`", place->a->name.text);
         return;
@@ -377,15 +378,17 @@ static const char *report_name(struct elab *e, const struct arg *arg) {
 static void run_report_of(struct elab *e, const struct arg *arg) {
     struct datum d = evaluate(e, arg->value);
     if (d.kind == DATUM_STRING || datum_is_sequence(d)) {
-        diag_hint(report_error(e, arg->value->span, E_TYPE, "a tensor is reported, this is %s", describe(e, d)),
-                  "write `report loss`, or with another name `report error = loss`");
+        diag_hint(
+            report_error(e, arg->value->span, E_TYPE, "a tensor is reported, this is %s", describe(e, d)),
+            "write `report loss`, or with another name `report error = loss`");
         return;
     }
     struct value *x = to_tensor(e, d, DTYPE_ANY, arg->value->span);
     if (!x)
         return;
     if (arg->value->kind == EXPR_NUMBER || arg->value->kind == EXPR_BOOL)
-        diag_hint(diag_warning(e->diags, arg->value->span, W_UNUSED, "this report is dead: it is the same in every step"),
+        diag_hint(diag_warning(e->diags, arg->value->span, W_UNUSED,
+                               "this report is dead: it is the same in every step"),
                   "`report loss`, or with another name `report error = loss`, reports what is computed");
     const char *name = report_name(e, arg);
     for (int i = 0; i < e->reported.count; i++)

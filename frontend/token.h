@@ -53,13 +53,14 @@ struct tokens newlines_filter(struct arena *arena, const struct tokens *balanced
 /* newline.c: whether a statement may end after, or go on with, a token of this kind. */
 bool token_ends_statement(int kind);
 bool token_continues_statement(int kind);
-/* Whether tokens->at[at] begins a member (let, fn NAME ...) or a statement whose word no expression contains. */
+/* Whether tokens->at[at] begins a member (let, fn NAME ...) or a statement whose word no expression contains.
+ */
 bool token_begins_member(const struct tokens *tokens, int at);
 bool token_begins_statement(const struct tokens *tokens, int at);
 bool token_begins_assignment(const struct tokens *tokens, int at); /* NAME = */
-bool token_opens(int kind);  /* ( [ { */
-bool token_closes(int kind); /* ) ] } */
-int token_partner(int kind); /* ')' for '(' and so on, both ways */
+bool token_opens(int kind);                                        /* ( [ { */
+bool token_closes(int kind);                                       /* ) ] } */
+int token_partner(int kind);                                       /* ')' for '(' and so on, both ways */
 
 /* The keyword or dtype that `text` is, or 0 for a name. */
 int word_token(const char *text);

@@ -23,10 +23,11 @@ struct tensor *eval_state(const struct eval *eval, const struct state *state); /
  * of another type, a state without value, an index out of range, a dim that is not bound). */
 bool eval_function(struct eval *eval, const struct function *function, struct tensor *const *inputs,
                    int input_count, struct tensor **results, struct tensor **reports);
-/* Called after each op of each block, in order of execution; false ends the run, whose eval_function then returns false
- * without a report. NULL: nobody watches. A `print` is an op like any other: whoever wants to see prints watches for
- * them. */
-typedef bool eval_observer(void *context, const struct op *op, struct tensor *const *in, struct tensor *const *out);
+/* Called after each op of each block, in order of execution; false ends the run, whose eval_function then
+ * returns false without a report. NULL: nobody watches. A `print` is an op like any other: whoever wants to
+ * see prints watches for them. */
+typedef bool eval_observer(void *context, const struct op *op, struct tensor *const *in,
+                           struct tensor *const *out);
 void eval_set_observer(struct eval *eval, eval_observer *observer, void *context);
 /* One op on given operands: constant folding and operator tests. */
 bool eval_op(struct eval *eval, const struct op *op, struct tensor *const *in, struct tensor **out);

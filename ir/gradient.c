@@ -17,7 +17,8 @@ bool gradient_exists(enum opcode code) {
 }
 
 bool gradient_passes(enum opcode code) {
-    return code == OP_grad || (rules[code] != grad_none && rules[code] != grad_zero && rules[code] != grad_leaf);
+    return code == OP_grad ||
+           (rules[code] != grad_none && rules[code] != grad_zero && rules[code] != grad_leaf);
 }
 
 bool grad_leaf(struct gradient *g) {

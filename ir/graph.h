@@ -84,8 +84,8 @@ struct function {
     struct graph *graph;
 };
 
-/* An entry precondition: `dim` must be a multiple of n (H % 8 == 0), or, where that is 0, not be negative (H - 8 for
- * H >= 8); with the model's message or NULL. */
+/* An entry precondition: `dim` must be a multiple of n (H % 8 == 0), or, where that is 0, not be negative (H
+ * - 8 for H >= 8); with the model's message or NULL. */
 struct precondition {
     const struct dim *dim;
     int64_t multiple;

@@ -67,7 +67,8 @@ static const struct type *conv_type(struct graph *graph, struct op *op, struct d
         struct diag *diag = infer_error(
             graph, op, diags, E_SHAPE, "a kernel of %s does not fit an image of %s in %lld group%s",
             type_text(types, w), type_text(types, x), (long long)c.groups, c.groups == 1 ? "" : "s");
-        diag_hint(diag, "an image is [batch, channels, sizes ...], a kernel [out, channels / groups, sizes ...]");
+        diag_hint(diag,
+                  "an image is [batch, channels, sizes ...], a kernel [out, channels / groups, sizes ...]");
         return NULL;
     }
     if (dim_is_const(w->dims[0]) && dim_value(w->dims[0]) % c.groups != 0) {
@@ -87,7 +88,8 @@ static const struct type *conv_type(struct graph *graph, struct op *op, struct d
             dim_name(graph, w->dims[i + 2]), (long long)c.dilation[i], i + 2, type_text(types, x),
             dim_name(graph, extent));
         if (looks_channels_last(x))
-            diag_hint(diag, "images are [B, C, H, W]: transpose(x, [0, 3, 1, 2]) brings the channels in front");
+            diag_hint(diag,
+                      "images are [B, C, H, W]: transpose(x, [0, 3, 1, 2]) brings the channels in front");
         return NULL;
     }
     return type_with_dims(types, x, x->rank, dims);

@@ -3,8 +3,8 @@
  * Note [Gradients of regions]: the backward op of a region computes the forward region again, from the same
  * captures, and then its gradient. So a forward op need not hand out what happens inside it, and `remat`
  * keeps its meaning: what was not stored is not stored for the gradient either. Only `loop` hands out one
- * thing more, its carried values at the start of each turn, as stacks. Recomputed effects (reports, checks, prints)
- * are dropped: they have happened. */
+ * thing more, its carried values at the start of each turn, as stacks. Recomputed effects (reports, checks,
+ * prints) are dropped: they have happened. */
 #include "ir/gradient_rules.h"
 
 #include <assert.h>

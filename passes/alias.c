@@ -446,7 +446,8 @@ static int site_depth(const struct site *site) {
     return depth;
 }
 
-/* Whether a reader who follows the calls comes to a before b: the outermost places decide, then those within. */
+/* Whether a reader who follows the calls comes to a before b: the outermost places decide, then those within.
+ */
 static bool is_earlier(const struct site *a, const struct site *b) {
     int depth_a = site_depth(a), depth_b = site_depth(b);
     for (int k = 0; k <= depth_a && k <= depth_b; k++) {
@@ -465,7 +466,8 @@ struct reports {
     VEC(const struct op *) at;
 };
 
-/* In the order of the text, regions included; `schedule` may have moved them. Those of one place, from a `for`, stay. */
+/* In the order of the text, regions included; `schedule` may have moved them. Those of one place, from a
+ * `for`, stay. */
 static void list_reports(struct plan *plan, struct reports *reports, const struct block *block) {
     FOR_EACH_OP (op, block) {
         for (int r = 0; op->code != OP_kernel && r < op->region_count; r++)

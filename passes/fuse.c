@@ -1,9 +1,9 @@
 /* passes/fuse.c: groups the ops that one kernel computes. After it a block holds sources, free views
  * (reshape), kernels, loops, conds and effects.
  *
- * First each contraction takes what follows it element by element (its epilogue), and the block's order is made
- * such that its ops stand together. Then the other ops are visited from the last to the first, so that an op
- * finds its users grouped, and whatever lies between two groups is grouped already:
+ * First each contraction takes what follows it element by element (its epilogue), and the block's order is
+ * made such that its ops stand together. Then the other ops are visited from the last to the first, so that
+ * an op finds its users grouped, and whatever lies between two groups is grouped already:
  *   - all users in one kernel: it goes there, if it fits;
  *   - cheap ops go into every kernel that uses them, and are computed again in each;
  *   - else its users' kernels become one, if they may; or one of them hands the value on to the others;

@@ -41,8 +41,8 @@ static bool is_same_type(const struct match *m) {
     return m->op->in[0]->type == m->op->out[0]->type;
 }
 
-/* Constants wait for folding: a sign turned over from one to the other, or three that change places, would go on for
- * ever. */
+/* Constants wait for folding: a sign turned over from one to the other, or three that change places, would go
+ * on for ever. */
 static bool x_varies(const struct match *m) {
     double number;
     return !value_is_splat(match_value(m, 'x'), &number);

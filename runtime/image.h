@@ -1,4 +1,5 @@
-/* runtime/image.h: pictures of 8 bits a channel, PNG and JPEG in, PNG out, and their way to and from float tensors. */
+/* runtime/image.h: pictures of 8 bits a channel, PNG and JPEG in, PNG out, and their way to and from float
+ * tensors. */
 #ifndef WEFT_IMAGE_H
 #define WEFT_IMAGE_H
 
@@ -13,9 +14,9 @@ struct weft_image {
     unsigned char *pixels; /* malloc'ed; owned */
 };
 
-/* Reads a PNG or JPEG of any kind: palettes are looked up, 16 bits are rounded to 8. channels 0 takes the file's; 1
- * and 3 convert (grey = 0.299 R + 0.587 G + 0.114 B, ITU-R 601-2) and drop alpha; 2 and 4 add an opaque alpha
- * where there is none. */
+/* Reads a PNG or JPEG of any kind: palettes are looked up, 16 bits are rounded to 8. channels 0 takes the
+ * file's; 1 and 3 convert (grey = 0.299 R + 0.587 G + 0.114 B, ITU-R 601-2) and drop alpha; 2 and 4 add an
+ * opaque alpha where there is none. */
 bool weft_image_read(const char *path, int channels, struct weft_image *image, struct weft_error *error);
 bool weft_image_decode(const char *name, const void *bytes, size_t size, int channels,
                        struct weft_image *image, struct weft_error *error);

@@ -16,7 +16,8 @@ void weft_prefetch_destroy(struct weft_prefetch *prefetch); /* NULL is fine */
 /* Begins to read a batch; the items are copied. What was begun before and not taken is lost. */
 void weft_prefetch_begin(struct weft_prefetch *prefetch, const int64_t *items,
                          const struct weft_draws *draws);
-/* Waits until the thread is done with what was begun, which is kept: the set may be read by the caller then. */
+/* Waits until the thread is done with what was begun, which is kept: the set may be read by the caller then.
+ */
 void weft_prefetch_wait(struct weft_prefetch *prefetch);
 /* As weft_dataset_read: hands out the batch that was begun, if it is this one, or reads it now. */
 bool weft_prefetch_read(struct weft_prefetch *prefetch, const int64_t *items, const struct weft_draws *draws,

@@ -89,8 +89,8 @@ enum {
     WEFT_FIRST_CHECK = 16
 };
 
-/* A call can be given up from outside: whoever stores WEFT_STOP into the first int32_t of its workspace while it runs (a
- * parallel_for, another thread) makes it return WEFT_STOPPED before the next turn of a loop. */
+/* A call can be given up from outside: whoever stores WEFT_STOP into the first int32_t of its workspace while
+ * it runs (a parallel_for, another thread) makes it return WEFT_STOPPED before the next turn of a loop. */
 #define WEFT_STOP (-2)
 
 /* The message of a runtime failure (file readers of libweft_rt). */

@@ -22,7 +22,11 @@ struct model {
     size_t name##_step_workspace(int64_t, const weft_exec *);                                                \
     weft_call name##_step_call;                                                                              \
     extern const weft_arg_info name##_step_args[];
-#define ROW(name) {#name, name##_weights_size, name##_state_size, name##_step_workspace, name##_init, name##_step_call, name##_step_args}
+#define ROW(name)                                                                                            \
+    {                                                                                                        \
+#name, name##_weights_size, name##_state_size, name##_step_workspace, name##_init, name##_step_call, \
+            name##_step_args                                                                                 \
+    }
 DECLARE(lenet)
 DECLARE(vae)
 DECLARE(ddpm)

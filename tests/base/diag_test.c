@@ -294,8 +294,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(long_chains_are_cut_in_the_middle, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_lines_are_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(equal_calls_are_counted, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_mistake_in_the_library_is_the_users_line, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_mistake_in_the_library_is_the_users_line, set_up, tear_down),
         cmocka_unit_test(slips_have_a_near_name),
         cmocka_unit_test(every_code_has_its_own_number),
     };

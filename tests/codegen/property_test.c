@@ -379,7 +379,7 @@ static void call_twice(struct batch *b, int i, struct call *c) {
             size_t bytes = k < 2 ? c->sizes[k] : c->fences[k].size;
             if (is_output && turn == 0)
                 first[k] = arena_memdup(b->arena, c->args[k], bytes);
-            else if (is_output && memcmp(first[k], c->args[k], bytes))
+            else if (is_output && memcmp(first[k], c->args[k], bytes) != 0)
                 fail_case(b, i, "other bits on two threads");
         }
     }

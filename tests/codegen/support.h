@@ -8,8 +8,8 @@
 struct machine; /* kernels linked into this process */
 
 /* Emits and links all phases; fails the test where LLVM refuses. */
-struct machine *machine_create(struct arena *arena, const struct target *target, const struct loop_kernel *kernel,
-                               int argument_count);
+struct machine *machine_create(struct arena *arena, const struct target *target,
+                               const struct loop_kernel *kernel, int argument_count);
 /* Emits an object for a target that need not be this machine; fails the test where LLVM refuses. */
 void machine_compiles(struct arena *arena, const struct target *target, const struct loop_kernel *kernel,
                       int argument_count);

@@ -1,7 +1,7 @@
 /* Broken model texts and their whole messages: tests/frontend/diagnostics/NAME.test. A text that parses is
- * elaborated too: what its first line asks for, or every entry of every model. Behind a line "---- file x.weft"
- * stands another file, beside the first. `--rewrite` (or WEFT_GOLDEN=1) puts in the messages that are given
- * now. */
+ * elaborated too: what its first line asks for, or every entry of every model. Behind a line "---- file
+ * x.weft" stands another file, beside the first. `--rewrite` (or WEFT_GOLDEN=1) puts in the messages that are
+ * given now. */
 #include "support_elaborate.h"
 #include "support_golden.h"
 

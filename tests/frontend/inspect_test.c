@@ -154,7 +154,10 @@ static const struct {
 #define WORD(text, token) {text, #token[0] == 'D' && #token[1] == 'T'},
 #include "frontend/words.def"
 #undef WORD
-    {"model", false}, {"module", false}, {"optimizer", false}, {"train", false},
+    {"model", false},
+    {"module", false},
+    {"optimizer", false},
+    {"train", false},
 };
 
 static void every_word_has_a_sentence(void **state) {
@@ -190,8 +193,9 @@ static void every_builtin_has_a_sentence(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(whole_texts_answer),
-                                       cmocka_unit_test(broken_texts_answer), cmocka_unit_test(broken_types_answer),
-                                       cmocka_unit_test(every_builtin_has_a_sentence), cmocka_unit_test(every_word_has_a_sentence)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whole_texts_answer), cmocka_unit_test(broken_texts_answer),
+        cmocka_unit_test(broken_types_answer), cmocka_unit_test(every_builtin_has_a_sentence),
+        cmocka_unit_test(every_word_has_a_sentence)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -294,7 +294,8 @@ static void mutants_are_reported_where_they_are(void **state) {
         printf("%u %s%s", counts[i], outcome_text[i], i + 1 < OUTCOMES ? ", " : "\n");
     arena_destroy(arena);
     assert_int_equal(counts[DEFECT] + counts[CRASH] + counts[SLOW], 0);
-    /* Some tell of a value where it is used: a name that was left out in `2.0 * x - 1.0`, a size in a list of layers. */
+    /* Some tell of a value where it is used: a name that was left out in `2.0 * x - 1.0`, a size in a list of
+     * layers. */
     assert_true(counts[FAR] <= options.count / (options.is_long ? 200 : 100));
     assert_true(options.is_one || counts[NEAR] > options.count / 2);
 }

@@ -167,11 +167,13 @@ struct prints {
     struct strbuf text;
 };
 
-static bool see_print(void *context, const struct op *op, struct tensor *const *in, struct tensor *const *out) {
+static bool see_print(void *context, const struct op *op, struct tensor *const *in,
+                      struct tensor *const *out) {
     struct prints *prints = context;
     (void)out;
     if (op->code == OP_print)
-        print_tensor(prints->session, &prints->text, arena_printf(prints->session->arena, "print %s", op_string(op, ATTR_name)), in[0]);
+        print_tensor(prints->session, &prints->text,
+                     arena_printf(prints->session->arena, "print %s", op_string(op, ATTR_name)), in[0]);
     return true;
 }
 

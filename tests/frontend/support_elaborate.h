@@ -16,8 +16,8 @@ struct session {
 };
 struct session session_start(struct arena *arena, const char *name, const char *text, size_t length);
 
-/* Elaborates what the first line of the session's text says, "// run: NAME..." with NAME an entry or `init` and
- * k=v a hyper-parameter; without such a line every entry of every model and init. Prints the functions to
+/* Elaborates what the first line of the session's text says, "// run: NAME..." with NAME an entry or `init`
+ * and k=v a hyper-parameter; without such a line every entry of every model and init. Prints the functions to
  * `printed`. The graphs are verified. */
 void elaborate_asked(struct session *s, const char *text, struct strbuf *printed);
 /* Loads the text and does that; `out` gets the functions, or the messages in place of them. */

@@ -115,7 +115,8 @@ static void wrong_options(void **state) {
     put_idx(*state, "train", false);
     struct weft_dataset_options o = {.kind = "idx", .path = *state};
     o.kind = "idz";
-    assert_refused(&o, "no data of kind \"idz\": idx, mnist, cifar10, npz, npy, images, folders, unpaired and pairs are known");
+    assert_refused(&o, "no data of kind \"idz\": idx, mnist, cifar10, npz, npy, images, folders, unpaired "
+                       "and pairs are known");
     o.kind = "idx";
     o.split = "valid";
     assert_refused(&o, "no split \"valid\": train, test and held are known");
