@@ -13,21 +13,6 @@
 #include <sys/stat.h>
 #include <zlib.h>
 
-static struct weft_dataset *open_set(const struct weft_dataset_options *options) {
-    struct weft_error error = {""};
-    struct weft_dataset *set = weft_dataset_open(options, &error);
-    if (!set)
-        fail_msg("%s", error.message);
-    return set;
-}
-
-static void assert_refused(const struct weft_dataset_options *options, const char *why) {
-    struct weft_error error = {""};
-    assert_null(weft_dataset_open(options, &error));
-    if (!strstr(error.message, why))
-        fail_msg("\"%s\" expected in \"%s\"", why, error.message);
-}
-
 static void put_png(const char *folder, const char *name, int width, int height, unsigned char value) {
     struct weft_image image;
     assert_true(weft_image_create(&image, width, height, 1, NULL));
@@ -44,21 +29,21 @@ static void pictures_of_any_size(void **state) {
     put_png(*state, "a.png", 8, 6, 50);
     put_png(*state, "b.png", 5, 9, 100);
     struct weft_dataset_options o = {.kind = "images", .path = *state, .steps = {.resize = {4}}};
-    struct weft_dataset *set = open_set(&o);
+    struct weft_dataset *set = dataset_opened(&o);
     float pixels[2][16];
     struct weft_error error;
     assert_false(weft_dataset_read(set, (int64_t[]){1}, 1, NULL, (void *[]){pixels}, &error));
     assert_non_null(strstr(error.message, "b.png: 4 x 7 pixels: 5 x 4 are expected, as in "));
     weft_dataset_close(set);
     o.steps.center_crop[0] = o.steps.center_crop[1] = 4;
-    set = open_set(&o);
+    set = dataset_opened(&o);
     assert_true(weft_dataset_is_costly(set));
     assert_memory_equal(weft_dataset_field(set, 0)->shape, ((int64_t[]){1, 4, 4}), 24);
     assert_true(weft_dataset_read(set, (int64_t[]){1, 0}, 2, NULL, (void *[]){pixels}, NULL));
     assert_true(pixels[0][15] == 100 / 255.0f && pixels[1][0] == 50 / 255.0f);
     weft_dataset_close(set);
     o.steps = (struct weft_picture_steps){.random_crop = {7, 7}};
-    assert_refused(&o, "a.png: 8 x 6 pixels are too few for random_crop of 7 x 7");
+    dataset_refused(&o, "a.png: 8 x 6 pixels are too few for random_crop of 7 x 7");
 }
 
 static void broken_files_are_named_or_skipped(void **state) {
@@ -67,9 +52,9 @@ static void broken_files_are_named_or_skipped(void **state) {
     put_file(in_folder(*state, "c.jpg"), "\xff\xd8\xff", 3);
     put_png(*state, "d.png", 4, 4, 200);
     struct weft_dataset_options o = {.kind = "images", .path = *state};
-    assert_refused(&o, "a.png: neither a PNG nor a JPEG");
+    dataset_refused(&o, "a.png: neither a PNG nor a JPEG");
     o.skip_broken = true;
-    struct weft_dataset *set = open_set(&o);
+    struct weft_dataset *set = dataset_opened(&o);
     float pixels[4][16];
     assert_true(weft_dataset_read(set, (int64_t[]){0, 1, 2, 3}, 4, NULL, (void *[]){pixels}, NULL));
     assert_true(pixels[0][0] == 100 / 255.0f && pixels[1][0] == 100 / 255.0f && pixels[2][0] == 200 / 255.0f);
@@ -90,7 +75,7 @@ static void a_folder_for_each_class(void **state) {
     put_png(*state, "ant/1.png", 3, 3, 20);
     put_png(*state, "ant/2.png", 3, 3, 30);
     struct weft_dataset_options o = {.kind = "folders", .path = *state};
-    struct weft_dataset *set = open_set(&o);
+    struct weft_dataset *set = dataset_opened(&o);
     float pixels[3][9];
     int32_t labels[3];
     assert_true(weft_dataset_read(set, (int64_t[]){0, 1, 2}, 3, NULL, (void *[]){pixels, labels}, NULL));
@@ -102,9 +87,9 @@ static void a_folder_for_each_class(void **state) {
     assert_int_equal(zebras, 1);
     weft_dataset_close(set);
     mkdir(in_folder(*state, "bear"), 0700);
-    assert_refused(&o, "bear: *.png, *.jpg, *.jpeg expected, no such file found");
+    dataset_refused(&o, "bear: *.png, *.jpg, *.jpeg expected, no such file found");
     o.path = in_folder(*state, "bear");
-    assert_refused(&o, "bear: a folder for each class expected, none found");
+    dataset_refused(&o, "bear: a folder for each class expected, none found");
 }
 
 static void two_folders(void **state) {
@@ -115,7 +100,7 @@ static void two_folders(void **state) {
                 (unsigned char)(10 * i));
     struct weft_dataset_options o = {
         .kind = "unpaired", .path = strdup(in_folder(*state, "a")), .other = in_folder(*state, "b")};
-    struct weft_dataset *set = open_set(&o);
+    struct weft_dataset *set = dataset_opened(&o);
     assert_int_equal(weft_dataset_count(set), 4);
     assert_string_equal(weft_dataset_field(set, 1)->name, "b");
     float a[4][4], b[4][4], again[4][4];
@@ -147,14 +132,14 @@ static void pictures_and_their_texts(void **state) {
     put_file(in_folder(*state, "t.tsv"), table, sizeof table - 1);
     struct weft_dataset_options o = {
         .kind = "pairs", .path = in_folder(*state, "t.tsv"), .merges = merges_path, .text_length = 4};
-    struct weft_dataset *set = open_set(&o);
+    struct weft_dataset *set = dataset_opened(&o);
     int32_t text[2][4];
     assert_int_equal(weft_dataset_count(set), 2);
     assert_true(weft_dataset_read(set, (int64_t[]){0, 1}, 2, NULL, (void *[]){NULL, text}, NULL));
     assert_memory_equal(text, ((int32_t[]){514, 513, 515, 515, 514, 513, 513, 515}), 32);
     weft_dataset_close(set);
     put_file(in_folder(*state, "t.tsv"), "x.png\tlow\nlow\n", 14);
-    assert_refused(&o, "t.tsv: line 2: a path, a tab and a text are expected");
+    dataset_refused(&o, "t.tsv: line 2: a path, a tab and a text are expected");
 }
 
 /* ---- .npz ---- */
@@ -248,7 +233,7 @@ static const char *put_npz(const char *folder) {
 
 static void npz_by_name(void **state) {
     struct weft_dataset_options o = {.kind = "npz", .path = put_npz(*state)};
-    struct weft_dataset *set = open_set(&o);
+    struct weft_dataset *set = dataset_opened(&o);
     int32_t tokens[3];
     float image[6], c;
     assert_int_equal(weft_dataset_field_count(set), 3);
@@ -261,17 +246,17 @@ static void npz_by_name(void **state) {
     weft_dataset_close(set);
     const struct weft_wanted_field fields[] = {{"c", WEFT_F32}, {"tokens", WEFT_F32}};
     o.fields = fields, o.field_count = 2;
-    set = open_set(&o);
+    set = dataset_opened(&o);
     float numbers[3];
     assert_true(weft_dataset_read(set, (int64_t[]){1}, 1, NULL, (void *[]){&c, numbers}, NULL));
     assert_true(c == -1 && numbers[2] == 6);
     weft_dataset_close(set);
     o.fields = (const struct weft_wanted_field[]){{"d", WEFT_F32}}, o.field_count = 1;
-    assert_refused(&o, "there is no array \"d\" in it; it has tokens, image, c");
+    dataset_refused(&o, "there is no array \"d\" in it; it has tokens, image, c");
     o.fields = (const struct weft_wanted_field[]){{"c", WEFT_I32}};
-    assert_refused(&o, "set.npz:c: whole numbers are wanted, f64 found");
+    dataset_refused(&o, "set.npz:c: whole numbers are wanted, f64 found");
     o.fields = (const struct weft_wanted_field[]){{"c", WEFT_U8}};
-    assert_refused(&o, "set.npz:c: pictures (u8 [N,H,W], [N,C,H,W] or [N,H,W,C]) are wanted");
+    dataset_refused(&o, "set.npz:c: pictures (u8 [N,H,W], [N,C,H,W] or [N,H,W,C]) are wanted");
 }
 
 static bool read_npz(const char *path) {
@@ -303,7 +288,7 @@ static void pictures_of_an_item_take_the_same_draws(void **state) {
     put_archive(&z, in_folder(*state, "two.npz"));
     struct weft_dataset_options o = {
         .kind = "npz", .path = in_folder(*state, "two.npz"), .steps = {.random_crop = {3, 3}, .flip = true}};
-    struct weft_dataset *set = open_set(&o);
+    struct weft_dataset *set = dataset_opened(&o);
     float image[9], mask[9], first = 0;
     int moved = 0;
     for (uint32_t epoch = 0; epoch < 20; epoch++) {
@@ -322,7 +307,8 @@ static void pictures_of_an_item_take_the_same_draws(void **state) {
 static void what_was_begun_is_handed_out(void **state) {
     for (int i = 0; i < 4; i++)
         put_png(*state, (char[]){(char)('0' + i), '.', 'p', 'n', 'g', 0}, 2, 2, (unsigned char)(10 * i));
-    struct weft_dataset *set = open_set(&(struct weft_dataset_options){.kind = "images", .path = *state});
+    struct weft_dataset *set =
+        dataset_opened(&(struct weft_dataset_options){.kind = "images", .path = *state});
     const bool wanted[] = {true};
     const struct weft_draws draws = {0, 3}, later = {0, 4};
     struct weft_prefetch *p = weft_prefetch_create(set, wanted, 2, NULL);

@@ -37,28 +37,13 @@ static void put_idx(const char *folder, const char *set, bool is_gzip) {
              : put_file(in_folder(folder, name), labels, sizeof labels));
 }
 
-static struct weft_dataset *open_set(const struct weft_dataset_options *options) {
-    struct weft_error error = {""};
-    struct weft_dataset *set = weft_dataset_open(options, &error);
-    if (!set)
-        fail_msg("%s", error.message);
-    return set;
-}
-
-static void assert_refused(const struct weft_dataset_options *options, const char *why) {
-    struct weft_error error = {""};
-    assert_null(weft_dataset_open(options, &error));
-    if (!strstr(error.message, why))
-        fail_msg("\"%s\" expected in \"%s\"", why, error.message);
-}
-
 static void idx_plain_and_in_gzip(void **state) {
     put_idx(*state, "train", false);
     put_idx(*state, "t10k", true);
     static const char *const splits[] = {NULL, "train", "test"};
     for (int i = 0; i < 3; i++) {
-        struct weft_dataset *set =
-            open_set(&(struct weft_dataset_options){.kind = "mnist", .path = *state, .split = splits[i]});
+        struct weft_dataset *set = dataset_opened(
+            &(struct weft_dataset_options){.kind = "mnist", .path = *state, .split = splits[i]});
         assert_int_equal(weft_dataset_count(set), COUNT);
         assert_int_equal(weft_dataset_field_count(set), 2);
         const struct weft_field *image = weft_dataset_field(set, 0), *label = weft_dataset_field(set, 1);
@@ -87,13 +72,13 @@ static void splits_limits_ranges_and_channels(void **state) {
     put_idx(*state, "train", false);
     struct weft_dataset_options options = {
         .kind = "idx", .path = *state, .hold_out = 3, .lo = -1, .hi = 1, .channels = 3};
-    struct weft_dataset *train = open_set(&options);
+    struct weft_dataset *train = dataset_opened(&options);
     assert_int_equal(weft_dataset_count(train), 4);
     options.split = "held";
-    struct weft_dataset *held = open_set(&options);
+    struct weft_dataset *held = dataset_opened(&options);
     assert_int_equal(weft_dataset_count(held), 3);
     options.limit = 2;
-    struct weft_dataset *limited = open_set(&options);
+    struct weft_dataset *limited = dataset_opened(&options);
     assert_int_equal(weft_dataset_count(limited), 2);
     float pixels[3 * PLANE];
     int32_t label;
@@ -115,27 +100,27 @@ static void wrong_options(void **state) {
     put_idx(*state, "train", false);
     struct weft_dataset_options o = {.kind = "idx", .path = *state};
     o.kind = "idz";
-    assert_refused(&o, "no data of kind \"idz\": idx, mnist, cifar10, npz, npy, images, folders, unpaired "
-                       "and pairs are known");
+    dataset_refused(&o, "no data of kind \"idz\": idx, mnist, cifar10, npz, npy, images, folders, unpaired "
+                        "and pairs are known");
     o.kind = "idx";
     o.split = "valid";
-    assert_refused(&o, "no split \"valid\": train, test and held are known");
+    dataset_refused(&o, "no split \"valid\": train, test and held are known");
     o.split = "held";
-    assert_refused(&o, "the split \"held\" is empty: hold_out says how many items it has");
+    dataset_refused(&o, "the split \"held\" is empty: hold_out says how many items it has");
     o.hold_out = COUNT;
-    assert_refused(&o, "hold_out is 7 of 7 items: nothing is left to train on");
+    dataset_refused(&o, "hold_out is 7 of 7 items: nothing is left to train on");
     o.hold_out = 0, o.split = NULL, o.channels = 2;
-    assert_refused(&o, "pictures of 2 channels: 1 (grey) and 3 (RGB) are possible");
+    dataset_refused(&o, "pictures of 2 channels: 1 (grey) and 3 (RGB) are possible");
     o.channels = 0, o.split = "test";
-    assert_refused(&o, "t10k-images-idx3-ubyte or t10k-images-idx3-ubyte.gz expected, neither found");
+    dataset_refused(&o, "t10k-images-idx3-ubyte or t10k-images-idx3-ubyte.gz expected, neither found");
     o.kind = "images";
-    assert_refused(&o, "data of kind \"images\" have no split \"test\"");
+    dataset_refused(&o, "data of kind \"images\" have no split \"test\"");
     o.split = NULL;
-    assert_refused(&o, "*.png, *.jpg, *.jpeg expected, no such file found");
+    dataset_refused(&o, "*.png, *.jpg, *.jpeg expected, no such file found");
     o.path = "/nowhere";
-    assert_refused(&o, "/nowhere: cannot be read: No such file or directory");
+    dataset_refused(&o, "/nowhere: cannot be read: No such file or directory");
     o.path = NULL;
-    assert_refused(&o, "data of kind \"images\" need a path");
+    dataset_refused(&o, "data of kind \"images\" need a path");
 }
 
 static void sets_that_do_not_fit_together(void **state) {
@@ -143,17 +128,17 @@ static void sets_that_do_not_fit_together(void **state) {
     struct weft_dataset_options o = {.kind = "idx", .path = *state};
     const char *labels = in_folder(*state, "train-labels-idx1-ubyte");
     put_file(labels, (unsigned char[]){0, 0, 8, 1, 0, 0, 0, 2, 1, 1}, 10);
-    assert_refused(&o, "7 items expected, as in \"image\", 2 found");
+    dataset_refused(&o, "7 items expected, as in \"image\", 2 found");
     put_file(labels, (unsigned char[]){0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 1, 1}, 13);
-    assert_refused(&o, "1 dimensions expected, 2 found");
+    dataset_refused(&o, "1 dimensions expected, 2 found");
     put_file(labels, (unsigned char[]){0, 0, 13, 1, 0, 0, 0, 1, 0, 0, 0, 0}, 12);
-    assert_refused(&o, "IDX type 0x0d: unsigned bytes (0x08) are expected");
+    dataset_refused(&o, "IDX type 0x0d: unsigned bytes (0x08) are expected");
     put_file(labels, (unsigned char[]){0, 0, 8, 3, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 1}, 16);
-    assert_refused(&o, "the shape in the header is impossible");
+    dataset_refused(&o, "the shape in the header is impossible");
     put_file(labels, (unsigned char[]){0, 0, 8, 1, 255, 255, 255, 255}, 8);
-    assert_refused(&o, "4294967303 bytes expected, 8 found");
+    dataset_refused(&o, "4294967303 bytes expected, 8 found");
     put_file(labels, "PK\3\4", 4);
-    assert_refused(&o, "train-labels-idx1-ubyte: not an IDX file");
+    dataset_refused(&o, "train-labels-idx1-ubyte: not an IDX file");
 }
 
 static bool read_idx(const char *path) {
@@ -180,7 +165,7 @@ static void cifar10(void **state) {
     put_file(in_folder(*state, "data_batch_2.bin"), records[1], sizeof records[1]);
     put_file(in_folder(*state, "batches.meta.txt"), "", 0);
     struct weft_dataset_options o = {.kind = "cifar10", .path = *state};
-    struct weft_dataset *set = open_set(&o);
+    struct weft_dataset *set = dataset_opened(&o);
     assert_int_equal(weft_dataset_count(set), 3);
     assert_memory_equal(weft_dataset_field(set, 0)->shape, ((int64_t[]){3, 32, 32}), 24);
     float pixels[3072];
@@ -191,18 +176,18 @@ static void cifar10(void **state) {
         assert_true(pixels[p] == records[1][1 + p] / 255.0f);
     weft_dataset_close(set);
     o.channels = 1;
-    set = open_set(&o);
+    set = dataset_opened(&o);
     assert_true(weft_dataset_read(set, (int64_t[]){0}, 1, NULL, (void *[]){pixels, &label}, NULL));
     assert_true(pixels[5] == weft_luma(records[0][6], records[0][6 + 1024], records[0][6 + 2048]) / 255.0f);
     weft_dataset_close(set);
     o.split = "test";
-    assert_refused(&o, "test_batch*.bin expected, no such file found");
+    dataset_refused(&o, "test_batch*.bin expected, no such file found");
     o.split = NULL;
     put_file(in_folder(*state, "data_batch_2.bin"), records[1], 3072);
-    assert_refused(&o, "data_batch_2.bin: records of 3073 bytes expected, 3072 bytes found");
+    dataset_refused(&o, "data_batch_2.bin: records of 3073 bytes expected, 3072 bytes found");
     records[1][0] = 10;
     put_file(in_folder(*state, "data_batch_2.bin"), records[1], 3073);
-    assert_refused(&o, "record 2 has class 10: 0 to 9 are expected");
+    dataset_refused(&o, "record 2 has class 10: 0 to 9 are expected");
 }
 
 static void put_array(const char *path, weft_dtype dtype, int32_t rank, const int64_t *shape,
@@ -220,7 +205,7 @@ static void npy_files(void **state) {
     put_array(in_folder(*state, "label.npy"), WEFT_I64, 1, (int64_t[]){2}, (int64_t[]){-4, 70000});
     put_array(in_folder(*state, "z.npy"), WEFT_F64, 2, (int64_t[]){2, 2}, (double[]){0.5, 1, 2, -3});
     struct weft_dataset_options o = {.kind = "npy", .path = *state};
-    struct weft_dataset *set = open_set(&o);
+    struct weft_dataset *set = dataset_opened(&o);
     assert_int_equal(weft_dataset_field_count(set), 3);
     assert_string_equal(weft_dataset_field(set, 2)->name, "z");
     assert_int_equal(weft_dataset_field(set, 2)->rank, 1);
@@ -232,15 +217,15 @@ static void npy_files(void **state) {
     assert_true(z[0] == 2 && z[1] == -3);
     weft_dataset_close(set);
     put_array(in_folder(*state, "label.npy"), WEFT_I64, 1, (int64_t[]){2}, (int64_t[]){1, (int64_t)1 << 40});
-    assert_refused(&o, "label.npy: 1099511627776 does not fit int32");
+    dataset_refused(&o, "label.npy: 1099511627776 does not fit int32");
     put_array(in_folder(*state, "label.npy"), WEFT_F16, 1, (int64_t[]){2}, (uint16_t[]){0x3c00, 0xc100});
-    set = open_set(&o);
+    set = dataset_opened(&o);
     float halves[2];
     assert_true(weft_dataset_read(set, (int64_t[]){0, 1}, 2, NULL, (void *[]){NULL, halves, NULL}, NULL));
     assert_true(halves[0] == 1.0f && halves[1] == -2.5f);
     weft_dataset_close(set);
     o.path = in_folder(*state, "image.npy");
-    set = open_set(&o);
+    set = dataset_opened(&o);
     assert_string_equal(weft_dataset_field(set, 0)->name, "image");
     assert_int_equal(weft_dataset_field(set, 0)->shape[0], 1);
     weft_dataset_close(set);
@@ -259,7 +244,7 @@ static void a_folder_of_images(void **state) {
     put_png(in_folder(*state, "a.PNG"), 3, 4, 200);
     put_file(in_folder(*state, "notes.txt"), "", 0);
     struct weft_dataset_options o = {.kind = "images", .path = *state};
-    struct weft_dataset *set = open_set(&o);
+    struct weft_dataset *set = dataset_opened(&o);
     assert_int_equal(weft_dataset_count(set), 2);
     assert_memory_equal(weft_dataset_field(set, 0)->shape, ((int64_t[]){3, 2, 3}), 24);
     float pixels[2][18];
@@ -275,7 +260,7 @@ static void a_folder_of_images(void **state) {
     assert_non_null(strstr(error.message, "b.png: neither a PNG nor a JPEG"));
     weft_dataset_close(set);
     put_file(in_folder(*state, "a.PNG"), "", 0);
-    assert_refused(&o, "a.PNG: neither a PNG nor a JPEG");
+    dataset_refused(&o, "a.PNG: neither a PNG nor a JPEG");
 }
 
 static void an_epoch_is_a_permutation_of_its_numbers(void **state) {
@@ -329,7 +314,7 @@ static void check_real(const char *folder, const char *kind, const char *split, 
         return;
     }
     struct weft_dataset *set =
-        open_set(&(struct weft_dataset_options){.kind = kind, .path = folder, .split = split});
+        dataset_opened(&(struct weft_dataset_options){.kind = kind, .path = folder, .split = split});
     assert_int_equal(weft_dataset_count(set), count);
     int32_t label;
     assert_true(weft_dataset_read(set, (int64_t[]){0}, 1, NULL, (void *[]){NULL, &label}, NULL));

@@ -1,5 +1,7 @@
 #include "support.h"
 
+#include "runtime/dataset.h"
+
 #include <dirent.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -81,4 +83,19 @@ void assert_cut_is_refused(const char *path, bool (*read)(const char *path)) {
     }
     put_file(path, bytes, size);
     free(bytes);
+}
+
+struct weft_dataset *dataset_opened(const struct weft_dataset_options *options) {
+    struct weft_error error = {""};
+    struct weft_dataset *set = weft_dataset_open(options, &error);
+    if (!set)
+        fail_msg("%s", error.message);
+    return set;
+}
+
+void dataset_refused(const struct weft_dataset_options *options, const char *why) {
+    struct weft_error error = {""};
+    assert_null(weft_dataset_open(options, &error));
+    if (!strstr(error.message, why))
+        fail_msg("\"%s\" expected in \"%s\"", why, error.message);
 }

@@ -23,4 +23,10 @@ int count_files(const char *folder);
  * false for every cut one and must survive every changed one. */
 void assert_cut_is_refused(const char *path, bool (*read)(const char *path));
 
+struct weft_dataset_options;
+struct weft_dataset *
+dataset_opened(const struct weft_dataset_options *options); /* fails the test otherwise */
+void dataset_refused(const struct weft_dataset_options *options,
+                     const char *why); /* with a message that has `why` */
+
 #endif
