@@ -70,14 +70,6 @@ void writer_if(struct writer *w, const struct loop_expr *condition) {
     open_level(w, stmt);
 }
 
-void writer_else(struct writer *w) {
-    struct loop_stmt *stmt = w->level[w->depth].stmt;
-    assert(stmt && stmt->kind == LSTMT_IF);
-    stmt->body = current_list(w)->first;
-    *current_list(w) = (struct loop_list){0};
-    w->level[w->depth].is_otherwise = true;
-}
-
 static void splice(struct loop_list *into, const struct loop_list *list) {
     if (!list->first)
         return;
@@ -88,18 +80,28 @@ static void splice(struct loop_list *into, const struct loop_list *list) {
     into->last = list->last;
 }
 
+void writer_else(struct writer *w) {
+    struct loop_stmt *stmt = w->level[w->depth].stmt;
+    if (stmt)
+        stmt->body = current_list(w)->first;
+    else /* the condition was known to hold */
+        splice(&w->level[w->depth - 1].list, current_list(w));
+    *current_list(w) = (struct loop_list){0};
+    w->level[w->depth].is_otherwise = true;
+}
+
 void writer_end(struct writer *w) {
     assert(w->depth > 0);
     struct loop_stmt *stmt = w->level[w->depth].stmt;
     struct loop_list list = *current_list(w);
     bool is_otherwise = w->level[w->depth].is_otherwise;
     w->depth--;
-    if (!stmt)
-        splice(current_list(w), &list);
-    else if (is_otherwise)
+    if (stmt && is_otherwise)
         stmt->otherwise = list.first;
-    else
+    else if (stmt)
         stmt->body = list.first;
+    else if (!is_otherwise)
+        splice(current_list(w), &list);
 }
 
 void writer_store(struct writer *w, struct buffer *buffer, const struct loop_expr *index,

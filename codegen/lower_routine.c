@@ -155,6 +155,28 @@ static expr combined(struct writer *w, const char *kind, expr old, expr update) 
     return lexpr_binary(w->f, combining(kind, old->dtype), old->dtype, old, update);
 }
 
+static expr converted(struct writer *w, expr x, enum dtype dtype) {
+    return x->dtype == dtype ? x : lexpr_op(w->f, OP_cast, dtype, &x, 1);
+}
+
+static void copy_line(struct writer *w, struct buffer *to, struct buffer *from, expr line,
+                      const struct lines *n) {
+    expr at = plus(w, line, times(w, writer_count(w, "k", n->axis), n->inner));
+    writer_store(w, to, at, converted(w, lexpr_load(w->f, from, at), to->dtype));
+    writer_end(w);
+}
+
+/* Where rows are added up: the result itself, or numbers of f32 that are rounded to 16 bits once at the end.
+ */
+static struct buffer *scatter_sums(struct writer *w, const struct op *op, struct buffer *y) {
+    const struct type *type = op->out[0]->type;
+    if (strcmp(op_string(op, ATTR_kind), "add") != 0 || !dtype_is_float(type->dtype) ||
+        dtype_bytes(type->dtype) != 2)
+        return y;
+    int64_t count = type_elements(type);
+    return writer_memory(w, SPACE_SHARED, kernel_shared(w->kernel, 4 * count), DTYPE_f32, count, "sums");
+}
+
 /* x as [batch * outer, axis, inner], the rows as [batch * outer, indices, inner]: a task copies its lines of
  * x and then takes the indices in order. An index that is out of range moves nothing. */
 static bool lower_scatter(struct writer *w, const struct op *op) {
@@ -166,12 +188,10 @@ static bool lower_scatter(struct writer *w, const struct op *op) {
         outer *= type_size(type, i);
     struct lines n = lines_of(type, axis);
     struct buffer *x = operand(w, op, 0), *index = operand(w, op, 1), *u = operand(w, op, 2);
-    struct buffer *y = writer_argument(w, w->op->in_count);
+    struct buffer *y = writer_argument(w, w->op->in_count), *sums = scatter_sums(w, op, y);
     int64_t tasks;
     expr line = open_lines(w, &n, &tasks);
-    expr copied = plus(w, line, times(w, writer_count(w, "k", n.axis), n.inner));
-    writer_store(w, y, copied, lexpr_load(w->f, x, copied));
-    writer_end(w);
+    copy_line(w, sums, x, line, &n);
     expr k = writer_count(w, "k", indices);
     int64_t whole = n.axis * n.inner;
     expr slab = whole ? lexpr_div(w->f, line, whole) : line,
@@ -183,10 +203,13 @@ static bool lower_scatter(struct writer *w, const struct op *op) {
     expr at = plus(w, line, lexpr_binary(w->f, OP_mul, DTYPE_i64, place, index_of(w, n.inner)));
     expr good = lexpr_and(w->f, lexpr_binary(w->f, OP_le, DTYPE_bool, index_of(w, 0), place),
                           lexpr_binary(w->f, OP_lt, DTYPE_bool, place, index_of(w, n.axis)));
-    expr old = lexpr_load_masked(w->f, y, at, good, writer_zero(w, type->dtype));
-    writer_store(w, y, at, combined(w, op_string(op, ATTR_kind), old, lexpr_load(w->f, u, row)));
+    expr old = lexpr_load_masked(w->f, sums, at, good, writer_zero(w, sums->dtype));
+    expr update = converted(w, lexpr_load(w->f, u, row), sums->dtype);
+    writer_store(w, sums, at, combined(w, op_string(op, ATTR_kind), old, update));
     here(w)->last->mask = good;
     writer_end(w);
+    if (sums != y)
+        copy_line(w, y, sums, line, &n);
     close_lines(w);
     writer_finish(w, tasks);
     return true;

@@ -50,7 +50,7 @@ struct batch {
 };
 
 static int failures, most_failures = 8, cases_run;
-static bool is_quiet, is_shrinking;
+static bool is_quiet, is_shrinking, shows; /* shows: each function before it is compiled */
 
 static const char *kind_text(int kind) {
     return kind == GRAPH_EXACT ? "exact" : kind == GRAPH_SMOOTH ? "smooth" : opcode_text((enum opcode)kind);
@@ -128,6 +128,12 @@ static bool make_functions(struct batch *b) {
         }
     }
     b->plain = graph_copy(b->graph, b->arena);
+    if (shows && !is_quiet) {
+        struct strbuf text;
+        strbuf_init(&text, b->arena);
+        graph_print(b->plain, &text);
+        fprintf(stderr, "%s\n", text.text);
+    }
     return true;
 }
 
@@ -518,6 +524,24 @@ static const char *const texts[] = {
     "lhs_dilation = [1, 1], groups = 1} : f32[32,24,1,5]\n"
     "  yield(%2)\n"
     "}\n",
+    /* a row of padding alone, of which it is known where it lies between the spread ones */
+    "fn f(y) {\n"
+    "  %0 = input {name = \"x\"} : bf16[3,2,1,15]\n"
+    "  %1 = input {name = \"dy\"} : bf16[3,4,1,14]\n"
+    "  %2 = conv_wgrad(%0, %1) {dilation = [1, 1], stride = [1, 2], pad_lo = [0, 2], pad_hi = [0, 0], "
+    "lhs_dilation = [2, 2], groups = 2} : bf16[4,1,1,4]\n"
+    "  yield(%2)\n"
+    "}\n",
+    /* rows of 16 bits are added up in 32 */
+    "fn f(y) {\n"
+    "  %0 = input {name = \"x\"} : bf16[16]\n"
+    "  %1 = input {name = \"at\"} : i32[24,40]\n"
+    "  %2 = input {name = \"u\"} : bf16[24,40]\n"
+    "  %3 = const {data = 16} : i32[]\n"
+    "  %4 = mod(%1, %3) : i32[24,40]\n"
+    "  %5 = scatter(%0, %4, %2) {axis = 0, kind = \"add\", batch = 0} : bf16[16]\n"
+    "  yield(%5)\n"
+    "}\n",
     /* lanes of an `or` begin with false */
     "fn f(y) {\n"
     "  %0 = input {name = \"x\"} : f32[]\n"
@@ -687,6 +711,8 @@ int main(int argc, char **argv) {
             times = atoi(value);
         if (strcmp(name, "--seeds") == 0 && sscanf(value, "%d..%d", &first, &end) != 2)
             return fprintf(stderr, "--seeds wants A..B\n"), 2;
+        if (strcmp(name, "--show") == 0) /* 1: print each function */
+            shows = atoi(value) > 0;
         if (strcmp(name, "--failures") == 0) /* after how many it stops; 8 */
             most_failures = atoi(value);
     }
