@@ -211,8 +211,10 @@ static struct datum check_result(struct elab *e, const struct item *item, const 
 /* The body of the instance runs now if it has not: with the dimensions that the arguments tell (S12). */
 static bool prepare_self(struct elab *e, const struct closure *closure, const struct arguments *args,
                          const int *of, struct binder *binder, struct span span) {
-    if (!closure->self || closure->self->body != BODY_WAITING)
-        return !closure->self || closure->self->body != BODY_BROKEN;
+    if (!closure->self)
+        return true;
+    if (closure->self->body != BODY_WAITING)
+        return instance_run_body(e, closure->self, span);
     binder->quiet = true;
     bind_formals(e, closure->item, args, of, binder, "");
     binder->quiet = false;

@@ -290,6 +290,8 @@ void require_multiple(struct elab *e, const struct dim *dim, int64_t n, const ch
                       struct span span);
 /* Records that every caller of the entry has a dim of 0 or more: of H >= 8 the difference. */
 void require_not_negative(struct elab *e, const struct dim *dim, const char *message, struct span span);
+/* What an instance's body has asked of sizes, asked of the callers of the entry that uses it now. */
+void require_again(struct elab *e, const struct instance *instance);
 struct value *build_matmul(struct elab *e, struct value *x, struct value *y, struct span span);
 
 /* ---- index.c ---- */

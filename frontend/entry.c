@@ -22,9 +22,11 @@ void building_begin(struct elab *e, struct building *building, const char *name,
     e->loops = NULL;
     e->evaluations = 0;
     e->gave_up = false;
+    dim_forget_assumptions(e->types);
     region_push(e, &building->base, e->function->body, false);
     stream_push(e, &building->stream);
     frame_push(e, &building->frame, e->root->scope, e->root, NULL);
+    require_again(e, e->root);
 }
 
 /* In the order of the states, which is that of the declarations. */
@@ -377,6 +379,8 @@ static bool describe_entry(struct elab *e, const struct item *item) {
     entry.params = ARENA_ARRAY(e->arena, struct entry_param, entry.param_count);
     struct frame frame; /* its dtype variables are its own */
     frame_push(e, &frame, e->root->scope, e->root, NULL);
+    dim_forget_assumptions(e->types);
+    require_again(e, e->root);
     struct scope *scope = entry_scope(e, item, NULL);
     bool good = true;
     struct entry_param *next = entry.params;

@@ -126,8 +126,11 @@ static void run_member(struct elab *e, struct instance *instance, const struct i
 }
 
 bool instance_run_body(struct elab *e, struct instance *instance, struct span span) {
-    if (instance->body != BODY_WAITING)
+    if (instance->body != BODY_WAITING) {
+        if (instance->body == BODY_DONE)
+            require_again(e, instance);
         return instance->body != BODY_BROKEN;
+    }
     instance->body = BODY_RUNNING;
     int errors = diags_error_count(e->diags);
     struct site *site = site_of_call(e, instance->site->span, instance->module->name);

@@ -54,6 +54,7 @@ struct instance {
     const struct site *site; /* of its making */
     VEC(struct member) members;
     VEC(struct anonymous) anonymous;
+    precondition_list preconditions; /* what its body asks of the sizes of whoever uses it */
     struct datum
         *arguments;    /* the formals' values, to tell whether a place asks for the same instance again */
     struct elab *elab; /* of the root alone */

@@ -24,21 +24,31 @@ static struct datum mismatch(struct elab *e, enum binary_op op, const struct ope
 
 /* ---- sizes ---- */
 
+/* Note [Whose precondition]: what an entry's text asks of its sizes is asked of its callers alone; another
+ * entry with an H of its own asks nothing. What a module's body asks (it runs once, for whoever comes first)
+ * is asked by every entry that uses the instance, and is kept with it. */
+static void require(struct elab *e, const struct precondition *p) {
+    if (p->multiple)
+        dim_assume_multiple(e->types, p->dim, p->multiple);
+    if (e->function)
+        function_require(e->function, p);
+    for (struct frame *frame = e->frame; frame; frame = frame->caller)
+        if (frame->is_body && frame->self && frame->self->body == BODY_RUNNING)
+            VEC_PUSH(e->arena, &frame->self->preconditions, *p);
+}
+
+void require_again(struct elab *e, const struct instance *instance) {
+    for (int i = 0; i < instance->preconditions.count; i++)
+        require(e, &instance->preconditions.at[i]);
+}
+
 void require_not_negative(struct elab *e, const struct dim *dim, const char *message, struct span span) {
-    struct precondition p = {dim, 0, message, site_here(e, span)};
-    VEC_PUSH(e->graph->arena, &e->graph->preconditions, p);
+    require(e, &(struct precondition){dim, 0, message, site_here(e, span)});
 }
 
 void require_multiple(struct elab *e, const struct dim *dim, int64_t n, const char *message,
                       struct span span) {
-    for (int i = 0; i < e->graph->preconditions.count; i++) {
-        const struct precondition *p = &e->graph->preconditions.at[i];
-        if (p->dim == dim && p->multiple && p->multiple % n == 0)
-            return;
-    }
-    struct precondition p = {dim, n, message, site_here(e, span)};
-    VEC_PUSH(e->graph->arena, &e->graph->preconditions, p);
-    dim_assume_multiple(e->types, dim, n);
+    require(e, &(struct precondition){dim, n, message, site_here(e, span)});
 }
 
 enum { MOST_DIVISOR = 4096 }; /* that a size is asked to be a multiple of */

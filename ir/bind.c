@@ -97,13 +97,6 @@ static bool bind_block(struct binder *b, struct block *block, const struct site 
     return true;
 }
 
-static bool bind_function(struct binder *b, struct function *function) {
-    if (map_has(&b->done, function))
-        return true;
-    map_put(&b->done, function, function);
-    return bind_block(b, function->body, function->site);
-}
-
 static bool holds(const struct precondition *p, int64_t size) {
     return p->multiple ? size % p->multiple == 0 : size >= 0;
 }
@@ -123,10 +116,10 @@ static void refuse_sizes(struct binder *b, const struct precondition *p, int64_t
     diag_note(diag, "%s is %lld, and may not be negative", text, (long long)size);
 }
 
-static bool check_preconditions(struct binder *b) {
+static bool check_preconditions(struct binder *b, const struct function *function) {
     bool ok = true;
-    for (int i = 0; i < b->graph->preconditions.count; i++) {
-        const struct precondition *p = &b->graph->preconditions.at[i];
+    for (int i = 0; i < function->preconditions.count; i++) {
+        const struct precondition *p = &function->preconditions.at[i];
         const struct dim *bound = dim_bind(b->graph->types, p->dim, b->bindings, b->count);
         if (!bound || !dim_is_const(bound) || holds(p, dim_value(bound)))
             continue;
@@ -136,11 +129,18 @@ static bool check_preconditions(struct binder *b) {
     return ok;
 }
 
+static bool bind_function(struct binder *b, struct function *function) {
+    if (map_has(&b->done, function))
+        return true;
+    map_put(&b->done, function, function);
+    return check_preconditions(b, function) && bind_block(b, function->body, function->site);
+}
+
 bool graph_bind(struct graph *graph, struct function *function, const struct dim_binding *bindings, int count,
                 struct diags *diags) {
     struct binder b = {graph, bindings, count, diags, {0}, ARENA_ARRAY(graph->arena, bool, count + 1)};
     map_init(&b.done, graph->arena);
-    if (!check_preconditions(&b) || !bind_function(&b, function))
+    if (!bind_function(&b, function))
         return false;
     for (int i = 0; i < count; i++) {
         struct dim_binding used = {intern(graph->names, bindings[i].name), bindings[i].value};

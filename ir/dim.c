@@ -408,6 +408,8 @@ void dim_assume_multiple(struct types *types, const struct dim *dim, int64_t n) 
     if (dim->count == 1 && t->count == 1 && t->degree == 1) {
         /* p/q * H a multiple of n: H a multiple of n*q / gcd(n*q, p). */
         struct atom *atom = t->factors[0].atom;
+        if (atom->multiple == 1)
+            VEC_PUSH(types->arena, &types->assumed, atom);
         atom->multiple =
             lcm(atom->multiple, ratio_make((wide)n * t->coefficient.den, t->coefficient.num).num);
         if (atom->multiple < 0)
@@ -415,6 +417,12 @@ void dim_assume_multiple(struct types *types, const struct dim *dim, int64_t n) 
         return;
     }
     VEC_PUSH(types->arena, &types->assumptions, ((struct assumption){dim, n}));
+}
+
+void dim_forget_assumptions(struct types *types) {
+    for (int i = 0; i < types->assumed.count; i++)
+        types->assumed.at[i]->multiple = 1;
+    types->assumed.count = types->assumptions.count = 0;
 }
 
 /* ---- floor ---- */

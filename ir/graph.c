@@ -39,6 +39,27 @@ struct function *graph_find_function(const struct graph *graph, const char *name
     return NULL;
 }
 
+void function_assume(const struct function *function) {
+    struct types *types = function->graph->types;
+    dim_forget_assumptions(types);
+    for (int i = 0; i < function->preconditions.count; i++) {
+        const struct precondition *p = &function->preconditions.at[i];
+        if (p->multiple)
+            dim_assume_multiple(types, p->dim, p->multiple);
+    }
+}
+
+void function_require(struct function *function, const struct precondition *precondition) {
+    for (int i = 0; i < function->preconditions.count; i++) {
+        const struct precondition *p = &function->preconditions.at[i];
+        bool is_stronger = precondition->multiple && p->multiple % precondition->multiple == 0;
+        if (p->dim == precondition->dim &&
+            (p->multiple == precondition->multiple || (p->multiple && is_stronger)))
+            return;
+    }
+    VEC_PUSH(function->graph->arena, &function->preconditions, *precondition);
+}
+
 struct state *graph_add_state(struct graph *graph, const char *name, enum state_kind kind,
                               const struct type *type, const struct site *site) {
     struct state *state = ARENA_NEW(graph->arena, struct state);
@@ -580,6 +601,12 @@ static void copy_function(struct copier *c, const struct function *from, struct 
     into->doc = from->doc ? arena_strdup(arena, from->doc) : NULL;
     for (int i = 0; i < from->sizes.count; i++)
         VEC_PUSH(arena, &into->sizes, from->sizes.at[i]);
+    for (int i = 0; i < from->preconditions.count; i++) {
+        struct precondition p = from->preconditions.at[i];
+        p.message = p.message ? arena_strdup(arena, p.message) : NULL;
+        p.site = copy_site(c, p.site);
+        VEC_PUSH(arena, &into->preconditions, p);
+    }
     copy_body(c, from->body, into->body);
     struct op *yield = block_yield(into->body);
     if (!from->result_names || !yield)
@@ -597,12 +624,6 @@ struct graph *graph_copy(const struct graph *graph, struct arena *arena) {
     for (int i = 0; i < graph->states.count; i++) {
         const struct state *s = graph->states.at[i];
         graph_add_state(c.graph, s->name, s->kind, s->type, copy_site(&c, s->site))->trainable = s->trainable;
-    }
-    for (int i = 0; i < graph->preconditions.count; i++) {
-        struct precondition p = graph->preconditions.at[i];
-        p.message = p.message ? arena_strdup(arena, p.message) : NULL;
-        p.site = copy_site(&c, p.site);
-        VEC_PUSH(arena, &c.graph->preconditions, p);
     }
     for (int i = 0; i < graph->functions.count; i++) {
         const struct function *f = graph->functions.at[i];

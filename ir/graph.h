@@ -69,6 +69,16 @@ struct state {
 
 enum function_kind { FUNCTION_FN, FUNCTION_TRAIN, FUNCTION_INIT, FUNCTION_COMPOSITE, FUNCTION_EXPRESSION };
 
+/* What a function demands of its sizes: `dim` must be a multiple of n (H % 8 == 0), or, where that is 0, not
+ * be negative (H - 8 for H >= 8); with the model's message or NULL. */
+struct precondition {
+    const struct dim *dim;
+    int64_t multiple;
+    const char *message;
+    const struct site *site;
+};
+typedef VEC(struct precondition) precondition_list;
+
 /* An entry (or composite). Its inputs are `input` ops, its states `read` ops, at the head of the body; the
  * body's yield gives the results, named by result_names ("" where it has no name). The hidden seed is an
  * input named "seed" of type u32[2]. `report`, `check` and `write` are effects in the body. A composite has
@@ -79,18 +89,10 @@ struct function {
     struct block *body;
     const char **result_names;
     const struct site *site;
-    const char *doc;               /* the doc comment, or NULL */
+    const char *doc; /* the doc comment, or NULL */
+    precondition_list preconditions;
     VEC(struct dim_binding) sizes; /* the dimension variables that graph_bind gave values, in its order */
     struct graph *graph;
-};
-
-/* An entry precondition: `dim` must be a multiple of n (H % 8 == 0), or, where that is 0, not be negative (H
- * - 8 for H >= 8); with the model's message or NULL. */
-struct precondition {
-    const struct dim *dim;
-    int64_t multiple;
-    const char *message;
-    const struct site *site;
 };
 
 struct graph {
@@ -101,7 +103,6 @@ struct graph {
     VEC(struct function *) functions;
     VEC(struct state *) states; /* in order of declaration (N3) */
     struct map state_names;     /* of an interned name: the state */
-    VEC(struct precondition) preconditions;
     int next_value, next_op;
 };
 
@@ -112,6 +113,11 @@ struct graph *graph_create(struct arena *arena, struct types *types, struct inte
 struct function *graph_add_function(struct graph *graph, const char *name, enum function_kind kind,
                                     const struct site *site);
 struct function *graph_find_function(const struct graph *graph, const char *name); /* NULL: none */
+/* From here on the types know of sizes what this function demands of its own, and nothing else: for whoever
+ * infers types in it while its sizes are open. */
+void function_assume(const struct function *function);
+/* One more demand, unless it is there. */
+void function_require(struct function *function, const struct precondition *precondition);
 struct state *graph_add_state(struct graph *graph, const char *name, enum state_kind kind,
                               const struct type *type, const struct site *site);
 struct state *graph_find_state(const struct graph *graph, const char *name); /* NULL: none */
@@ -187,7 +193,7 @@ void region_close(struct graph *graph, struct op *op, struct block *region);
 struct graph *graph_copy(const struct graph *graph, struct arena *arena);
 /* Substitutes sizes for dimension variables, in every type and attribute of the function and of what it
  * calls, in place, and types it again. false: reported (a precondition that fails, a variable that stays,
- * shapes that do not fit at these sizes). Preconditions over other variables are left alone. */
+ * shapes that do not fit at these sizes). */
 bool graph_bind(struct graph *graph, struct function *function, const struct dim_binding *bindings, int count,
                 struct diags *diags);
 

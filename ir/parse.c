@@ -472,7 +472,8 @@ static bool parse_state(struct parser *p) {
     return reader_fail(&p->r, p->r.at, "weight, buffer or run is wanted, not %s", other);
 }
 
-static bool parse_precondition(struct parser *p) {
+/* `require` is behind us: of the function whose body begins. */
+static bool parse_precondition(struct parser *p, struct function *function) {
     const char *begin = p->r.at;
     struct precondition precondition = {.dim = reader_dim(&p->r, "%>")};
     bool is_sign = precondition.dim && reader_peek(&p->r, '>');
@@ -489,7 +490,7 @@ static bool parse_precondition(struct parser *p) {
         return false;
     if (!is_sign)
         dim_assume_multiple(p->graph->types, precondition.dim, precondition.multiple);
-    VEC_PUSH(p->r.arena, &p->graph->preconditions, precondition);
+    VEC_PUSH(p->r.arena, &function->preconditions, precondition);
     return true;
 }
 
@@ -526,6 +527,10 @@ static bool parse_function(struct parser *p, enum function_kind kind) {
         (reader_take_word(&p->r, "region") && !parse_params(p, function->body)) ||
         !reader_expect(&p->r, '{', "before a function's body"))
         return false;
+    dim_forget_assumptions(p->graph->types);
+    while (reader_take_word(&p->r, "require"))
+        if (!parse_precondition(p, function))
+            return false;
     parse_block(p, function->body);
     const struct op *yield = block_yield(function->body);
     if (p->r.errors == 0 && names > 0 && names != yield->in_count)
@@ -537,8 +542,6 @@ static bool parse_function(struct parser *p, enum function_kind kind) {
 static bool parse_item(struct parser *p) {
     if (reader_take_word(&p->r, "state"))
         return parse_state(p);
-    if (reader_take_word(&p->r, "require"))
-        return parse_precondition(p);
     for (int kind = FUNCTION_FN; kind <= FUNCTION_EXPRESSION; kind++)
         if (reader_take_word(&p->r, function_kind_text((enum function_kind)kind)))
             return parse_function(p, (enum function_kind)kind);

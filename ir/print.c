@@ -198,8 +198,25 @@ static void print_indent(struct printer *p) {
 
 static void print_op(struct printer *p, const struct op *op);
 
+static void print_precondition(struct strbuf *out, const struct precondition *p) {
+    strbuf_puts(out, "  require ");
+    dim_print(out, p->dim);
+    if (p->multiple)
+        strbuf_printf(out, " %% %lld", (long long)p->multiple);
+    else
+        strbuf_puts(out, " >= 0");
+    if (p->message) {
+        strbuf_putc(out, ' ');
+        print_string(out, p->message);
+    }
+    strbuf_putc(out, '\n');
+}
+
 static void print_block(struct printer *p, const struct block *block) {
     strbuf_puts(p->out, "{\n");
+    const struct function *function = block->owner ? NULL : block->function;
+    for (int i = 0; function && i < function->preconditions.count; i++)
+        print_precondition(p->out, &function->preconditions.at[i]);
     p->depth++;
     FOR_EACH_OP (op, block) {
         print_indent(p);
@@ -284,20 +301,6 @@ void graph_print(const struct graph *graph, struct strbuf *out) {
     strbuf_puts(out, "graph ");
     print_name(out, graph->name);
     strbuf_putc(out, '\n');
-    for (int i = 0; i < graph->preconditions.count; i++) {
-        const struct precondition *p = &graph->preconditions.at[i];
-        strbuf_puts(out, "require ");
-        dim_print(out, p->dim);
-        if (p->multiple)
-            strbuf_printf(out, " %% %lld", (long long)p->multiple);
-        else
-            strbuf_puts(out, " >= 0");
-        if (p->message) {
-            strbuf_putc(out, ' ');
-            print_string(out, p->message);
-        }
-        strbuf_putc(out, '\n');
-    }
     for (int i = 0; i < graph->states.count; i++) {
         const struct state *state = graph->states.at[i];
         strbuf_puts(out, "state @");

@@ -51,6 +51,9 @@ const struct dim *dim_div(struct types *types, const struct dim *a, const struct
 const struct dim *dim_floordiv(struct types *types, const struct dim *a, int64_t b); /* b != 0 */
 /* From now on `dim` counts as a multiple of n in this `types`. */
 void dim_assume_multiple(struct types *types, const struct dim *dim, int64_t n);
+/* Nothing is known to divide any more: what was assumed belongs to one function, whose sizes may have names
+ * that others use as well (function_assume). */
+void dim_forget_assumptions(struct types *types);
 bool dim_is_multiple(struct types *types, const struct dim *dim,
                      int64_t n); /* provably, from what is assumed */
 

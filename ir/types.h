@@ -51,6 +51,7 @@ struct types {
     struct arena *arena;
     struct table atoms, dims, types;
     VEC(struct assumption) assumptions;
+    VEC(struct atom *) assumed; /* those with a `multiple` above 1 */
     const struct dim
         *numbers[1024]; /* the dims 0, 1, ..., where they were asked for: most of what is asked for */
 };

@@ -191,6 +191,7 @@ static void check_function(struct verifier *v, struct function *function) {
     if (function->body->function != function || function->body->owner || function->graph != v->graph)
         fail(v, function->site, "the body of `%s` does not know its function", function->name);
     v->operands = v->uses = 0;
+    function_assume(function);
     check_block(v, function->body, function->site);
     if (v->ok && v->operands != v->uses)
         fail(v, function->site, "`%s` has %lld operands, but %lld uses are linked", function->name,

@@ -70,8 +70,11 @@ static bool visit_block(struct differentiate *d, struct block *block) {
         for (int r = 0; r < op->region_count; r++)
             if (!visit_block(d, op->regions[r]))
                 return false;
-        if (op->code == OP_call && !visit_function(d, op_attr(op, ATTR_function)->function))
-            return false;
+        if (op->code == OP_call) {
+            if (!visit_function(d, op_attr(op, ATTR_function)->function))
+                return false;
+            function_assume(block->function);
+        }
         if (op->code == OP_grad && !replace_grad(d, op))
             return false;
     }
@@ -85,6 +88,7 @@ static bool visit_function(struct differentiate *d, const struct function *funct
                 return true;
             d->done[k] = true;
         }
+    function_assume(function);
     return visit_block(d, function->body);
 }
 

@@ -35,6 +35,8 @@ static struct op *open_call(struct graph *graph, struct op *call, struct arena *
     map_init(&sites, scratch);
     for (int i = 0; i < call->in_count; i++)
         map_put(&values, callee->body->params[i], call->in[i]);
+    for (int i = 0; i < callee->preconditions.count; i++)
+        function_require(call->block->function, &callee->preconditions.at[i]);
     struct op *before = call->prev;
     block_clone_into(graph, callee->body, call->block, call, &values);
     struct op *first = before ? before->next : call->block->first;

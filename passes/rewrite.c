@@ -352,6 +352,7 @@ int rewrite_graph(struct graph *graph, const struct rule_set *sets, int set_coun
     /* Each op costs a few rewrites; rules that undo each other cost without end. */
     int64_t fuel = 50 * (int64_t)r.work.count + 1000;
     int rewrites = 0;
+    const struct function *at = NULL; /* whose op was the last */
     for (int next = 0; next < r.work.count; next++) {
         struct op *op = r.work.at[next];
         map_erase(&r.queued, op);
@@ -360,6 +361,10 @@ int rewrite_graph(struct graph *graph, const struct rule_set *sets, int set_coun
         if (is_dead(op)) {
             erase(&r, op);
             continue;
+        }
+        if (op->block->function != at) {
+            at = op->block->function;
+            function_assume(at);
         }
         rewrites += rewrite_op(&r, &b, op);
         if (rewrites > fuel) {

@@ -194,9 +194,9 @@ static void binding_types_everything_again(void **state) {
     struct value *x = build_input(&f->b, "x", type_get(types, DTYPE_f32, 1, &H));
     struct value *y = build_reshape(&f->b, x, 2, (const struct dim *[]){half, dim_const(types, 2)});
     build_yield(&f->b, &y, 1);
-    VEC_PUSH(f->arena, &f->graph->preconditions,
-             ((struct precondition){
-                 .dim = H, .multiple = 2, .message = "images come in pairs", .site = &site_unknown}));
+    const struct precondition even = {
+        .dim = H, .multiple = 2, .message = "images come in pairs", .site = &site_unknown};
+    function_require(f->function, &even);
     assert_false(graph_bind(f->graph, f->function, &(struct dim_binding){"H", 7}, 1, f->diags));
     assert_string_equal(diag_message(f->diags, 0), "H must be a multiple of 2, but is 7");
     diags_clear(f->diags);

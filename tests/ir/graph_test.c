@@ -173,12 +173,38 @@ static void operands_results_and_parameters_can_be_taken_away(void **state) {
                 "}\n");
 }
 
+/* H of f is even; H of g is any size, also where both are typed in one go, and in a copy. */
+static void a_function_demands_of_its_own_sizes(void **state) {
+    struct fixture *f = *state;
+    static const char text[] = "graph g\n"
+                               "fn f() {\n"
+                               "  require H % 2 \"an even one\"\n"
+                               "  %0 = input {name = \"x\"} : f32[H]\n"
+                               "  %1 = slice(%0) {start = [0], step = [2]} : f32[1/2*H]\n"
+                               "  yield(%1)\n"
+                               "}\n"
+                               "fn g() {\n"
+                               "  %0 = input {name = \"x\"} : f32[H]\n"
+                               "  %1 = slice(%0) {start = [0], step = [2]} : f32[floor((H + 1)/2)]\n"
+                               "  yield(%1)\n"
+                               "}\n";
+    struct graph *graph = parse(f, text);
+    assert_true(graph_verify(graph, f->diags, "test"));
+    expect_text(f, graph, text);
+    struct graph *copy = graph_copy(graph, f->arena);
+    assert_true(graph_verify(copy, f->diags, "test"));
+    const struct dim_binding odd = {"H", 7};
+    assert_true(graph_bind(copy, copy->functions.at[1], &odd, 1, f->diags));
+    assert_false(graph_bind(copy, copy->functions.at[0], &odd, 1, f->diags));
+    assert_string_equal(diag_message(f->diags, 0), "H must be a multiple of 2, but is 7");
+}
+
 static void binding_reaches_regions_attributes_and_callees(void **state) {
     struct fixture *f = *state;
     struct graph *graph = parse(
         f, "graph g\n"
-           "require H % 2\n"
            "fn f() {\n"
+           "  require H % 2\n"
            "  %0 = input {name = \"x\"} : f32[B,H]\n"
            "  %1 = remat(%0) : f32[B,1/2*H] region(%2: f32[B,H]) {\n"
            "    %3 = slice(%2) {start = [0, 1/2*H], step = [1, 1]} : f32[B,1/2*H]\n"
@@ -196,8 +222,8 @@ static void binding_reaches_regions_attributes_and_callees(void **state) {
     assert_true(graph_bind(graph, graph->functions.at[0], bindings, 2, f->diags));
     expect_text(f, graph,
                 "graph g\n"
-                "require H % 2\n"
                 "fn f() {\n"
+                "  require H % 2\n"
                 "  %0 = input {name = \"x\"} : f32[2,8]\n"
                 "  %1 = remat(%0) : f32[2,4] region(%2: f32[2,8]) {\n"
                 "    %3 = slice(%2) {start = [0, 4], step = [1, 1]} : f32[2,4]\n"
@@ -246,6 +272,7 @@ int main(void) {
         TEST(a_block_is_cloned_with_its_regions),
         TEST(nested_regions_are_closed_through_each_other),
         TEST(operands_results_and_parameters_can_be_taken_away),
+        TEST(a_function_demands_of_its_own_sizes),
         TEST(binding_reaches_regions_attributes_and_callees),
         TEST(sizes_that_do_not_fit_are_reported),
     };

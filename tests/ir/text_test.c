@@ -108,12 +108,13 @@ static void a_program_with_everything_prints_as_it_was_written(void **state) {
     struct fixture *f = *state;
     static const char text[] =
         "graph vae\n"
-        "require H % 8 \"images come in \\\"blocks\\\"\"\n"
         "state @encoder.0.weight : f32[4,3] weight\n"
         "state @encoder.0.bias : f32[4] weight frozen\n"
         "state @run.step : i32[] run\n"
         "state @\"odd name\" : f32[] buffer\n"
         "fn encode(mean, _) {\n"
+        "  require H % 8 \"images come in \\\"blocks\\\"\"\n"
+        "  require H - 16 >= 0\n"
         "  %0 = input {name = \"x\"} : f32[B,1/8*H,3]\n"
         "  %1 = read {state = @encoder.0.weight} : f32[4,3]\n"
         "  %2 = dot(%0, %1) {lhs_batch = [], rhs_batch = [], lhs_contract = [2], rhs_contract = [1]} : "
