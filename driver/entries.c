@@ -24,36 +24,133 @@ const struct entry *entries_find(struct session *session, const struct instance 
     return NULL;
 }
 
-/* An fn that takes a number or a list of the elaboration, and has no default for it, is there for other fns.
- */
-static bool needs_a_value(const struct entry *entry) {
-    for (int i = 0; i < entry->param_count; i++)
-        if (entry->params[i].kind == PARAM_OTHER && !entry->params[i].has_default &&
-            !entry->params[i].optional)
-            return true;
+/* ---- --arg ---- */
+
+/* "scale" or, of one entry alone, "sample.scale". */
+static bool is_meant(const struct setting *argument, const struct entry *entry, const char *param) {
+    size_t length = strlen(entry->name);
+    const char *name = argument->name;
+    return strcmp(name, param) == 0 || (strncmp(name, entry->name, length) == 0 && name[length] == '.' &&
+                                        strcmp(name + length + 1, param) == 0);
+}
+
+/* The last one that is meant, as --set's; NULL: none. */
+static const struct setting *find_argument(const struct session *session, const struct entry *entry,
+                                           const char *param) {
+    const struct setting *found = NULL;
+    for (int i = 0; i < session->arguments.count; i++)
+        if (is_meant(&session->arguments.at[i], entry, param))
+            found = &session->arguments.at[i];
+    return found;
+}
+
+/* Each --arg has a parameter in one of the entries. */
+static bool check_arguments(struct session *session, const struct entry *const *entries, int count) {
+    VEC(const char *) names = {0};
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < entries[i]->param_count; k++)
+            VEC_PUSH(session->arena, &names, entries[i]->params[k].name);
+    bool ok = true;
+    for (int a = 0; a < session->arguments.count; a++) {
+        const struct setting *argument = &session->arguments.at[a];
+        bool found = false;
+        for (int i = 0; i < count; i++)
+            for (int k = 0; k < entries[i]->param_count; k++)
+                found |= is_meant(argument, entries[i], entries[i]->params[k].name);
+        if (found)
+            continue;
+        struct span name = {argument->span.source, 0, (uint32_t)strlen(argument->name)};
+        diag_nearest(diag_error(session->diags, name, E_ARGUMENT,
+                                "no entry that is compiled has a parameter `%s`", argument->name),
+                     argument->name, names.at, names.count);
+        ok = false;
+    }
+    return ok;
+}
+
+/* A tensor is the caller's to give; one that may be left out is an input where its value is `given`.
+ * *wanted: it becomes a setting. false: reported. */
+static bool read_tensor(struct session *session, const struct entry_param *param, struct setting *setting,
+                        bool *wanted) {
+    *wanted = param->optional && strcmp(setting->value, "given") == 0;
+    if (*wanted)
+        setting->value = "true";
+    else if (param->optional && strcmp(setting->value, "none") != 0)
+        diag_error(session->diags, setting->span, E_ARGUMENT,
+                   "`%s` is a tensor that may be left out: given or none", param->name);
+    else if (!param->optional)
+        diag_hint(diag_error(session->diags, setting->span, E_ARGUMENT,
+                             "`%s` is a tensor: who calls the object gives it", param->name),
+                  "--shape gives its dims their sizes");
+    else
+        return true;
+    return *wanted;
+}
+
+/* ---- elaborating ---- */
+
+/* An fn that takes a number or a list of the elaboration, and has neither a default nor an --arg for it, is
+ * there for other fns. NULL: it wants nothing. */
+static const struct entry_param *wanted_value(const struct session *session, const struct entry *entry) {
+    for (int i = 0; i < entry->param_count; i++) {
+        const struct entry_param *p = &entry->params[i];
+        if (p->kind == PARAM_OTHER && !p->has_default && !p->optional &&
+            !find_argument(session, entry, p->name))
+            return p;
+    }
+    return NULL;
+}
+
+static const struct dim_binding *find_size(const struct sizes *sizes, const char *name) {
+    for (int i = 0; i < sizes->bindings.count; i++)
+        if (strcmp(sizes->bindings.at[i].name, name) == 0)
+            return &sizes->bindings.at[i];
+    return NULL;
+}
+
+/* An int parameter with a default (`steps: int = 100`) is a choice of the model's text, fixed by --shape, by
+ * --arg or its default; one without (`n: int`) stays a dimension variable, which --shape binds later and C
+ * callers pass, unless --arg fixes it. */
+static struct function *elaborate_one(struct session *session, struct instance *instance,
+                                      const struct entry *entry, const struct sizes *sizes) {
+    setting_list settings = {0};
+    for (int i = 0; i < entry->param_count; i++) {
+        const struct entry_param *param = &entry->params[i];
+        const struct setting *argument = find_argument(session, entry, param->name);
+        struct setting setting = {param->name, argument ? argument->value : NULL,
+                                  argument ? argument->span : param->span};
+        const struct dim_binding *size =
+            param->kind == PARAM_INT && param->has_default ? find_size(sizes, param->name) : NULL;
+        bool wanted = argument != NULL;
+        if (argument && param->kind == PARAM_TENSOR && !read_tensor(session, param, &setting, &wanted))
+            return NULL;
+        if (!argument && size)
+            setting.value = arena_printf(session->arena, "%lld", (long long)size->value);
+        if (wanted || (!argument && size))
+            VEC_PUSH(session->arena, &settings, setting);
+    }
+    double begun = clock_seconds();
+    struct function *function = instance_elaborate(instance, entry->name, settings.at, settings.count, 1);
+    session_add_time(session, "elaborate", clock_seconds() - begun);
+    return function;
+}
+
+static bool refuse_incomplete(struct session *session, const struct entry *entry,
+                              const struct entry_param *param, const char *message) {
+    diag_hint(diag_error(session->diags, param->span, E_ARGUMENT, message, entry->name, param->name),
+              "give one with --arg %s=VALUE, or a default here; `f32` in place of `float` takes a value of "
+              "run time",
+              param->name);
     return false;
 }
 
-/* An int parameter with a default (`steps: int = 100`) is a choice of the model's text, fixed by --shape or
- * its default; one without (`n: int`) stays a dimension variable, which --shape binds later and C callers
- * pass. */
-static struct function *elaborate_one(struct session *session, struct instance *instance,
-                                      const struct entry *entry, const struct sizes *sizes) {
-    VEC(struct setting) arguments = {0};
+static const char needs_value[] = "`%s` needs a value for `%s`";
+
+static bool has_argument(const struct session *session, const struct entry *entry) {
     for (int i = 0; i < entry->param_count; i++)
-        for (int k = 0;
-             entry->params[i].kind == PARAM_INT && entry->params[i].has_default && k < sizes->bindings.count;
-             k++)
-            if (strcmp(sizes->bindings.at[k].name, entry->params[i].name) == 0) {
-                const char *value =
-                    arena_printf(session->arena, "%lld", (long long)sizes->bindings.at[k].value);
-                struct setting setting = {entry->params[i].name, value, entry->params[i].span};
-                VEC_PUSH(session->arena, &arguments, setting);
-            }
-    double begun = clock_seconds();
-    struct function *function = instance_elaborate(instance, entry->name, arguments.at, arguments.count, 1);
-    session_add_time(session, "elaborate", clock_seconds() - begun);
-    return function;
+        if (find_argument(session, entry, entry->params[i].name))
+            return true;
+    return false;
 }
 
 /* Nothing of the model can be run: it has nothing, or all of it wants values that only its text can give. */
@@ -63,27 +160,30 @@ static void refuse_empty(struct session *session, const struct instance *instanc
         return;
     }
     const struct entry *entry = instance_entry(instance, 0);
-    const struct entry_param *param = entry->params;
-    while (param->kind != PARAM_OTHER || param->has_default || param->optional)
-        param++;
-    struct diag *diag = diag_error(session->diags, param->span, E_NAME,
-                                   "nothing of this model runs by itself: `%s` needs a value for `%s`",
-                                   entry->name, param->name);
-    diag_hint(diag, "a default makes it an entry; `f32` in place of `float` takes a value of run time");
+    refuse_incomplete(session, entry, wanted_value(session, entry),
+                      "nothing of this model runs by itself: `%s` needs a value for `%s`");
 }
 
 /* The names of a comma-separated list, or of all entries. NULL: one is unknown; reported. */
 static const struct entry **choose(struct session *session, struct instance *instance, const char *list,
                                    int *count) {
     VEC(const struct entry *) chosen = {0};
-    for (int i = 0; !list && i < instance_entry_count(instance); i++)
-        if (!needs_a_value(instance_entry(instance, i)))
-            VEC_PUSH(session->arena, &chosen, instance_entry(instance, i));
+    for (int i = 0; !list && i < instance_entry_count(instance); i++) {
+        const struct entry *entry = instance_entry(instance, i);
+        const struct entry_param *param = wanted_value(session, entry);
+        if (!param)
+            VEC_PUSH(session->arena, &chosen, entry);
+        else if (has_argument(session, entry) && !refuse_incomplete(session, entry, param, needs_value))
+            return NULL;
+    }
     for (const char *at = list; at && *at;) {
         size_t length = strcspn(at, ",");
         const struct entry *entry =
             entries_find(session, instance, arena_strndup(session->arena, at, length));
         if (!entry)
+            return NULL;
+        const struct entry_param *param = wanted_value(session, entry);
+        if (param && !refuse_incomplete(session, entry, param, needs_value))
             return NULL;
         VEC_PUSH(session->arena, &chosen, entry);
         at += length + (at[length] == ',');
@@ -97,7 +197,7 @@ static const struct entry **choose(struct session *session, struct instance *ins
 bool entries_elaborate(struct session *session, struct instance *instance, const char *list,
                        const struct sizes *sizes, struct function ***functions, int *count) {
     const struct entry **chosen = choose(session, instance, list, count);
-    if (!chosen)
+    if (!chosen || !check_arguments(session, chosen, *count))
         return false;
     *functions = ARENA_ARRAY(session->arena, struct function *, *count);
     bool ok = true;

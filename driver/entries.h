@@ -6,7 +6,8 @@
 #include "driver/shapes.h"
 
 /* A comma-separated list of entries (NULL: all of them), elaborated into the instance's graph. Int parameters
- * with a default take the size that is bound under their name; others stay open as dimension variables.
+ * with a default take the size that is bound under their name; others stay open as dimension variables. What
+ * --arg gives goes to the parameters of its name, in every entry that has one.
  * false: reported. */
 bool entries_elaborate(struct session *session, struct instance *instance, const char *list,
                        const struct sizes *sizes, struct function ***functions, int *count);

@@ -25,18 +25,19 @@ static const char *default_cache(struct arena *arena) {
 
 /* NAME=VALUE options as settings; their places are in a source of their own, so that messages can show them.
  */
-static bool take_settings(struct session *session, struct invocation *invocation) {
-    for (int i = 0; i < invocation->values[OPT_set].count; i++) {
-        const char *word = invocation->values[OPT_set].at[i], *equals = strchr(word, '=');
+static bool take_settings(struct session *session, struct invocation *invocation, enum option_id id,
+                          const char *option, setting_list *out) {
+    for (int i = 0; i < invocation->values[id].count; i++) {
+        const char *word = invocation->values[id].at[i], *equals = strchr(word, '=');
         if (!equals || equals == word) {
-            usage_error(invocation, "--set wants NAME=VALUE, not `%s`", word);
+            usage_error(invocation, "%s wants NAME=VALUE, not `%s`", option, word);
             return false;
         }
-        const struct source *source = source_create(session->arena, "--set", word, strlen(word));
+        const struct source *source = source_create(session->arena, option, word, strlen(word));
         struct setting setting = {.name = arena_strndup(session->arena, word, (size_t)(equals - word)),
                                   .value = equals + 1,
                                   .span = {source, (uint32_t)(equals + 1 - word), source->length}};
-        VEC_PUSH(session->arena, &session->settings, setting);
+        VEC_PUSH(session->arena, out, setting);
     }
     return true;
 }
@@ -71,7 +72,8 @@ bool session_open(struct session *session, struct invocation *invocation) {
     session->show_times = option_given(invocation, OPT_time);
     session->frontend = frontend_create(arena, session->types, session->names, session->diags);
     frontend_set_library(session->frontend, option_text(invocation, OPT_lib, NULL));
-    return take_settings(session, invocation);
+    return take_settings(session, invocation, OPT_set, "--set", &session->settings) &&
+           take_settings(session, invocation, OPT_arg, "--arg", &session->arguments);
 }
 
 void session_add_time(struct session *session, const char *what, double seconds) {

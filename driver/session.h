@@ -12,6 +12,8 @@
 
 #include <signal.h>
 
+typedef VEC(struct setting) setting_list;
+
 struct session {
     struct arena *arena;
     struct types *types;
@@ -25,7 +27,8 @@ struct session {
     int threads; /* 0: as many as cores */
     const char *cpu, *cache;
     bool quiet, json, show_times, explain, use_openblas;
-    VEC(struct setting) settings; /* --set */
+    setting_list settings;  /* --set */
+    setting_list arguments; /* --arg: of entries, perhaps with the name of one: "sample.scale" */
     VEC(struct timing {
         const char *what;
         double seconds;

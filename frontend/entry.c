@@ -104,21 +104,37 @@ struct datum evaluate_setting(struct elab *e, const struct setting *setting, con
     return x ? evaluate(e, x) : datum_error();
 }
 
+/* It may be meant for an fn of the model. */
+static void hint_fn_with(struct diag *diag, const struct module *module, const char *name) {
+    for (const struct item *item = module->item->members; item; item = item->next)
+        for (const struct formal *f = item->kind == ITEM_FN ? item->formals : NULL; f; f = f->next)
+            if (strcmp(f->name.text, name) == 0) {
+                diag_hint(
+                    diag,
+                    "`%s` is a parameter of the fn `%s`: NAME=VALUE for `weft run`, --arg NAME=VALUE for "
+                    "`weft build`",
+                    name, item->name.text);
+                return;
+            }
+}
+
 static void unknown_setting(struct elab *e, const struct formal *formals, const struct setting *setting,
-                            const char *what) {
+                            const char *what, const struct module *module) {
     struct diag *diag =
         diag_error(e->diags, setting->span, E_ARGUMENT, "`%s` has no parameter `%s`", what, setting->name);
     VEC(const char *) names = {0};
     for (; formals; formals = formals->next)
         VEC_PUSH(e->arena, &names, formals->name.text);
+    if (module)
+        hint_fn_with(diag, module, setting->name);
     diag_note(diag, "its parameters are %s", names_text(e->arena, names.at, names.count));
     diag_nearest(diag, setting->name, names.at, names.count);
 }
 
-/* The arguments that the settings give to the formals. false: reported. */
+/* The arguments that the settings give to the formals; module: where they are a model's. false: reported. */
 static bool settings_as_arguments(struct elab *e, const struct formal *formals,
                                   const struct setting *settings, int count, const char *what,
-                                  struct arguments *args) {
+                                  const struct module *module, struct arguments *args) {
     int errors = diags_error_count(e->diags);
     for (int i = 0; i < count; i++) {
         const char *name = intern(e->names, settings[i].name);
@@ -126,7 +142,7 @@ static bool settings_as_arguments(struct elab *e, const struct formal *formals,
         while (formal && formal->name.text != name)
             formal = formal->next;
         if (!formal) {
-            unknown_setting(e, formals, &settings[i], what);
+            unknown_setting(e, formals, &settings[i], what, module);
             continue;
         }
         struct datum d = evaluate_setting(e, &settings[i], formal->type);
@@ -249,7 +265,8 @@ struct instance *frontend_instantiate(struct frontend *fe, const char *path, con
     frame.is_body = frame.is_entry = true;
     struct arguments args = {0};
     struct datum root = datum_error();
-    if (settings_as_arguments(e, module->item->formals, settings, setting_count, module->name, &args) &&
+    if (settings_as_arguments(e, module->item->formals, settings, setting_count, module->name, module,
+                              &args) &&
         has_settings(e, module, &args))
         root = make_instance(e, module, &args, NULL, module->item->name.span);
     bool good = root.kind == DATUM_INSTANCE;
@@ -519,7 +536,13 @@ static bool make_inputs(struct elab *e, const struct item *item, struct argument
             struct datum d = scope_find_here(scope, f->name.text)->datum;
             VEC_PUSH(e->arena, &args->at, ((struct argument){f->name.text, d, f->name.span, f->name.span}));
         }
-        if (!is_input || (f->type->optional ? !is_wanted : given != NULL))
+        bool is_left_out = f->type && f->type->optional && !is_wanted;
+        if (is_input && is_left_out && given)
+            given->datum = datum_none();
+        if (is_left_out && !given && !f->init)
+            VEC_PUSH(e->arena, &args->at,
+                     ((struct argument){f->name.text, datum_none(), f->name.span, f->name.span}));
+        if (!is_input || is_left_out || (!f->type->optional && given))
             continue;
         binder.what = f->name.text;
         struct datum d = make_inputs_of(e, &binder, f, f->type, f->name.text);
@@ -582,7 +605,7 @@ struct function *instance_elaborate(struct instance *instance, const char *entry
     frame_push(e, &frame, e->root->scope, e->root, NULL);
     frame.is_body = true;
     struct arguments args = {0};
-    bool good = settings_as_arguments(e, item->formals, arguments, argument_count, entry, &args);
+    bool good = settings_as_arguments(e, item->formals, arguments, argument_count, entry, NULL, &args);
     frame_pop(e, &frame);
     if (!good)
         return NULL;

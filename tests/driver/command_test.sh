@@ -89,6 +89,40 @@ expect 1 "unknown name \`many\`" run "$model:f" x=[[1,2,3,4]] --set hidden=many
 expect 1 "\`[\` is not closed" run "$model:f" x=[[1,2,3,4]] --set "hidden=[1,"
 expect 1 "--shape NAME=SIZE gives a size its value" build "$model" --entry f -o "$work/m.o"
 
+# What the text fixes of a fn is its default or what --arg says, of one fn or of all that have such a parameter; a tensor
+# that may be left out is an input where it is given.
+cat >"$work/arg.weft" <<'END'
+model M {
+  fn sample(n: int, scale: float = 3.0) -> f32[n] = full([n], scale)
+  fn draw(n: int, scale: float, how: string) -> f32[n] = full([n], if how == "twice" { 2.0 * scale } else { scale })
+  fn opt(x: f32[4], c: f32[4]?) -> f32[4] = if c == none { x } else { x + c }
+}
+END
+arg() { # arg STATUS TEXT words...: an object of the model
+    local status=$1 text=$2
+    shift 2
+    expect "$status" "$text" build "$work/arg.weft" --shape n=3 -o "$work/arg.o" "$@"
+}
+arg 0 "arg.o"
+grep -q "m_draw" "$work/arg.h" && { echo "an fn without its values is in the object"; failures=$((failures + 1)); }
+grep -q "int m_opt(const float \*x, float" "$work/arg.h" || { echo "what is left out is no parameter"; failures=$((failures + 1)); }
+arg 0 "arg.o" --arg draw.scale=2 --arg how=twice --arg c=given
+grep -q "int m_opt(const float \*x, const float \*c, float" "$work/arg.h" || { echo "--arg c=given"; failures=$((failures + 1)); }
+expect 0 "data = 4" dump "$work/arg.weft:draw" --after elaborate --arg scale=2 --arg how=twice
+expect 0 "data = 3" dump "$work/arg.weft:sample" --after elaborate
+expect 0 "data = 0.5" dump "$work/arg.weft:sample" --after elaborate --arg sample.scale=0.5
+arg 1 "\`draw\` needs a value for \`scale\`" --entry draw
+arg 1 "\`draw\` needs a value for \`how\`" --arg scale=1
+arg 1 "no entry that is compiled has a parameter \`scal\`" --arg scal=2
+arg 1 "did you mean \`scale\`?" --arg scal=2
+arg 1 "must be a number, this is the string \"x\"" --arg sample.scale='"x"'
+arg 1 "\`c\` is a tensor that may be left out: given or none" --arg c=2
+arg 1 "\`x\` is a tensor: who calls the object gives it" --arg x=2
+arg 2 "--arg wants NAME=VALUE" --arg scale
+arg 1 "\`scale\` is a parameter of the fn \`sample\`" --set scale=2
+expect 0 "f32[4] = [1, 2, 3, 4]" run "$work/arg.weft:opt" x=[1,2,3,4]
+expect 0 "f32[4] = [2, 3, 4, 5]" run "$work/arg.weft:opt" x=[1,2,3,4] c=[1,1,1,1]
+
 # A gradient that does not exist is found by check, with both places.
 cat >"$work/loop.weft" <<'END'
 use nn
