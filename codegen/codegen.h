@@ -54,7 +54,8 @@ struct codegen_api {
      * PREFIX_weights, or NULL. NULL: reported. */
     const void *(*object)(struct compiled *compiled, const char *prefix, const void *weights, size_t *size,
                           struct diags *diags);
-    const char *(*header)(struct compiled *compiled, const char *prefix, bool holds_weights);
+    const char *(*header)(struct compiled *compiled, const char *prefix, bool holds_weights,
+                          struct diags *diags);            /* NULL: reported */
     const char *(*loops)(const struct compiled *compiled); /* loop IR of all kernels, for dump */
     const char *(*assembly)(struct compiled *compiled, struct diags *diags); /* for :asm and dump */
     const char *(*explain)(const struct compiled *compiled);

@@ -42,15 +42,52 @@ static void print_param(struct strbuf *out, const struct c_param *p) {
     }
 }
 
-/* Shapes and sizes, a line each: what the prototype cannot say. */
-static void print_param_note(struct strbuf *out, const struct c_param *p) {
-    if (p->kind == PARAM_SIZE)
-        strbuf_printf(out, " *   %s: %lld in this object\n", p->name, (long long)p->size);
-    if (p->kind != PARAM_TENSOR && p->kind != PARAM_OUTPUT)
-        return;
+/* "where B is 8": what tells a variant from the others. */
+static void print_condition(struct strbuf *out, const struct c_function *f, const struct c_variant *variant) {
+    const char *before = " where ";
+    for (int i = 0; i < f->params.count; i++) {
+        const struct c_param *p = &f->params.at[i];
+        if (p->kind != PARAM_SIZE)
+            continue;
+        strbuf_printf(out, "%s%s is %lld", before, p->name, (long long)c_size(variant, p));
+        before = " and ";
+    }
+}
+
+/* "B: 1, 8 or 64 in this object": each value once. */
+static void print_size_note(struct strbuf *out, const struct c_function *f, const struct c_param *p) {
+    strbuf_printf(out, " *   %s:", p->name);
+    for (int i = 0; i < f->variants.count; i++) {
+        bool is_new = true;
+        for (int k = 0; k < i; k++)
+            is_new = is_new && c_size(&f->variants.at[k], p) != c_size(&f->variants.at[i], p);
+        if (is_new)
+            strbuf_printf(out, "%s %lld", i ? " or" : "", (long long)c_size(&f->variants.at[i], p));
+    }
+    strbuf_puts(out, " in this object\n");
+}
+
+/* The tensor's type, or where it depends on the sizes one for each variant. */
+static void print_type_note(struct strbuf *out, const struct c_function *f, const struct c_param *p) {
+    bool differs = false;
+    for (int i = 1; i < f->variants.count; i++)
+        differs |= f->variants.at[i].function->plan->arguments.at[p->argument].type != p->type;
     strbuf_printf(out, " *   %s: ", p->name);
-    type_print(out, p->type);
+    for (int i = 0; i < (differs ? f->variants.count : 1); i++) {
+        strbuf_puts(out, i ? ",\n *     " : "");
+        type_print(out, f->variants.at[i].function->plan->arguments.at[p->argument].type);
+        if (differs)
+            print_condition(out, f, &f->variants.at[i]);
+    }
     strbuf_puts(out, "\n");
+}
+
+/* Shapes and sizes, a line each: what the prototype cannot say. */
+static void print_param_note(struct strbuf *out, const struct c_function *f, const struct c_param *p) {
+    if (p->kind == PARAM_SIZE)
+        print_size_note(out, f, p);
+    if (p->kind == PARAM_TENSOR || p->kind == PARAM_OUTPUT)
+        print_type_note(out, f, p);
 }
 
 /* The model's words must not end the comment. */
@@ -67,13 +104,24 @@ static void print_doc(struct strbuf *out, const char *doc) {
     strbuf_puts(out, "\n");
 }
 
+/* The form that all entries share, for each variant. */
+static void print_calls(struct strbuf *out, const struct c_function *f) {
+    for (int i = 0; i < f->variants.count; i++) {
+        const struct c_variant *v = &f->variants.at[i];
+        strbuf_printf(out, "int %s_call(void *const *args, void *workspace, const weft_exec *exec);\n",
+                      v->name);
+        strbuf_printf(out, "enum { %s_arg_count = %d };\n", v->name, v->function->plan->arguments.count);
+        strbuf_printf(out, "extern const weft_arg_info %s_args[];\n", v->name);
+    }
+}
+
 static void print_function(struct strbuf *out, const struct c_function *f) {
-    const struct function *function = f->function->function;
-    strbuf_printf(out, "/* %s %s\n", function->kind == FUNCTION_TRAIN ? "train" : "fn", function->name);
-    if (function->doc)
-        print_doc(out, function->doc);
+    strbuf_printf(out, "/* %s %s\n", f->entry->kind == FUNCTION_TRAIN ? "train" : "fn",
+                  f->entry->entry ? f->entry->entry : f->entry->name);
+    if (f->entry->doc)
+        print_doc(out, f->entry->doc);
     for (int i = 0; i < f->params.count; i++)
-        print_param_note(out, &f->params.at[i]);
+        print_param_note(out, f, &f->params.at[i]);
     strbuf_printf(out, " */\nint %s(", f->name);
     for (int i = 0; i < f->params.count; i++) {
         strbuf_puts(out, i ? ", " : "");
@@ -91,9 +139,8 @@ static void print_function(struct strbuf *out, const struct c_function *f) {
             strbuf_puts(out, ", ");
         }
     strbuf_puts(out, "const weft_exec *exec);\n");
-    strbuf_printf(out, "int %s_call(void *const *args, void *workspace, const weft_exec *exec);\n", f->name);
-    strbuf_printf(out, "enum { %s_arg_count = %d };\n", f->name, f->function->plan->arguments.count);
-    strbuf_printf(out, "extern const weft_arg_info %s_args[];\n\n", f->name);
+    print_calls(out, f);
+    strbuf_puts(out, "\n");
 }
 
 static void print_states(struct strbuf *out, const struct compiled *c, const char *prefix) {
@@ -113,7 +160,11 @@ static void print_states(struct strbuf *out, const struct compiled *c, const cha
         prefix);
 }
 
-const char *header_write(struct compiled *compiled, const char *prefix, bool holds_weights) {
+const char *header_write(struct compiled *compiled, const char *prefix, bool holds_weights,
+                         struct diags *diags) {
+    struct c_interface interface;
+    if (!c_interface_of(compiled, prefix, &interface, diags))
+        return NULL;
     struct strbuf out;
     strbuf_init(&out, compiled->arena);
     const char *guard = upper(compiled->arena, prefix);
@@ -142,10 +193,8 @@ const char *header_write(struct compiled *compiled, const char *prefix, bool hol
             "/* The weights block that the object holds, %lld bytes, for entries that only read it. */\n"
             "extern const unsigned char %s_weights[];\n\n",
             (long long)compiled->plan->weights_bytes, prefix);
-    for (int i = 0; i < compiled->functions.count; i++) {
-        struct c_function f = c_function_of(compiled, &compiled->functions.at[i], prefix);
-        print_function(&out, &f);
-    }
+    for (int i = 0; i < interface.functions.count; i++)
+        print_function(&out, &interface.functions.at[i]);
     strbuf_printf(&out,
                   "/* What an entry's code means, in the model text's words. Never NULL. */\n"
                   "const char *%s_error(int code);\n\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n",

@@ -53,8 +53,12 @@ static void add_param(struct arena *arena, struct c_function *f, struct c_param 
     VEC_PUSH(arena, &f->params, param);
 }
 
+static const struct function_plan *plan_of_first(const struct c_function *f) {
+    return f->variants.at[0].function->plan;
+}
+
 static void add_blocks(struct arena *arena, struct c_function *f) {
-    const struct function_plan *plan = f->function->plan;
+    const struct function_plan *plan = plan_of_first(f);
     if (plan->reads_weights || plan->writes_weights || f->is_init)
         add_param(arena, f,
                   (struct c_param){.kind = PARAM_WEIGHTS,
@@ -75,7 +79,7 @@ static enum c_param_kind input_kind(const struct type *type) {
 }
 
 static void add_arguments(struct arena *arena, struct c_function *f, int role) {
-    const struct function_plan *plan = f->function->plan;
+    const struct function_plan *plan = plan_of_first(f);
     for (int i = 0; i < plan->arguments.count; i++) {
         const struct plan_argument *arg = &plan->arguments.at[i];
         if (arg->role != role)
@@ -92,33 +96,92 @@ static void add_arguments(struct arena *arena, struct c_function *f, int role) {
 }
 
 static void add_sizes(struct arena *arena, struct c_function *f) {
-    const struct function *function = f->function->function;
-    for (int i = 0; i < function->sizes.count; i++)
+    for (int i = 0; i < f->entry->sizes.count; i++)
         add_param(arena, f,
-                  (struct c_param){.kind = PARAM_SIZE,
-                                   .name = function->sizes.at[i].name,
-                                   .argument = -1,
-                                   .size = function->sizes.at[i].value});
+                  (struct c_param){
+                      .kind = PARAM_SIZE, .name = f->entry->sizes.at[i].name, .argument = -1, .size = i});
 }
 
-struct c_function c_function_of(const struct compiled *compiled, const struct compiled_function *function,
-                                const char *prefix) {
+static void add_params(struct arena *arena, struct c_function *f) {
+    add_blocks(arena, f);
+    add_arguments(arena, f, WEFT_INPUT);
+    add_sizes(arena, f);
+    add_arguments(arena, f, WEFT_SEED);
+    add_arguments(arena, f, WEFT_RESULT);
+    add_arguments(arena, f, WEFT_REPORT);
+    if (f->is_init && f->params.count == 2) /* an init that draws nothing has the same form */
+        add_param(arena, f, (struct c_param){.kind = PARAM_SEED, .name = "seed", .argument = -1});
+    if (f->is_init)
+        return;
+    add_param(arena, f, (struct c_param){.kind = PARAM_WORKSPACE, .name = "workspace", .argument = -1});
+    add_param(arena, f, (struct c_param){.kind = PARAM_EXEC, .name = "exec", .argument = -1});
+}
+
+int64_t c_size(const struct c_variant *variant, const struct c_param *param) {
+    return variant->function->function->sizes.at[param->size].value;
+}
+
+/* ---- variants ---- */
+
+static bool same_argument(const struct plan_argument *a, const struct plan_argument *b) {
+    if (strcmp(a->name, b->name) != 0 || a->role != b->role || !a->type != !b->type)
+        return false;
+    return !a->type || (a->type->dtype == b->type->dtype && a->type->rank == b->type->rank);
+}
+
+/* One prototype is for both: they differ in sizes alone. */
+static bool have_one_form(const struct c_variant *a, const struct c_variant *b) {
+    const struct function_plan *p = a->function->plan, *q = b->function->plan;
+    const struct function *f = a->function->function, *g = b->function->function;
+    if (p->arguments.count != q->arguments.count || f->sizes.count != g->sizes.count ||
+        p->reads_weights != q->reads_weights || p->writes_weights != q->writes_weights ||
+        p->reads_state != q->reads_state || p->writes_state != q->writes_state)
+        return false;
+    for (int i = 0; i < p->arguments.count; i++)
+        if (!same_argument(&p->arguments.at[i], &q->arguments.at[i]))
+            return false;
+    for (int i = 0; i < f->sizes.count; i++)
+        if (strcmp(f->sizes.at[i].name, g->sizes.at[i].name) != 0)
+            return false;
+    return true;
+}
+
+static struct c_function *find_entry(struct c_interface *c, const char *entry) {
+    for (int i = 0; entry && i < c->functions.count; i++)
+        if (c->functions.at[i].entry->entry && strcmp(c->functions.at[i].entry->entry, entry) == 0)
+            return &c->functions.at[i];
+    return NULL;
+}
+
+bool c_interface_of(const struct compiled *compiled, const char *prefix, struct c_interface *out,
+                    struct diags *diags) {
     struct arena *arena = compiled->arena;
-    struct c_function f = {.function = function, .is_init = function->function->kind == FUNCTION_INIT};
-    f.name = arena_printf(arena, "%s_%s", prefix, c_identifier(arena, function->function->name));
-    add_blocks(arena, &f);
-    add_arguments(arena, &f, WEFT_INPUT);
-    add_sizes(arena, &f);
-    add_arguments(arena, &f, WEFT_SEED);
-    add_arguments(arena, &f, WEFT_RESULT);
-    add_arguments(arena, &f, WEFT_REPORT);
-    if (f.is_init && f.params.count == 2) /* an init that draws nothing has the same form */
-        add_param(arena, &f, (struct c_param){.kind = PARAM_SEED, .name = "seed", .argument = -1});
-    if (f.is_init)
-        return f;
-    add_param(arena, &f, (struct c_param){.kind = PARAM_WORKSPACE, .name = "workspace", .argument = -1});
-    add_param(arena, &f, (struct c_param){.kind = PARAM_EXEC, .name = "exec", .argument = -1});
-    return f;
+    *out = (struct c_interface){0};
+    for (int i = 0; i < compiled->functions.count; i++) {
+        const struct function *function = compiled->functions.at[i].function;
+        const char *name = arena_printf(arena, "%s_%s", prefix, c_identifier(arena, function->name));
+        struct c_variant variant = {&compiled->functions.at[i], name};
+        struct c_function *known = find_entry(out, function->entry);
+        if (known && !have_one_form(&known->variants.at[0], &variant)) {
+            diag_error_at(
+                diags, function->site, E_ARGUMENT,
+                "`%s` has other inputs or results at other sizes: no one C function is for all of them",
+                function->entry);
+            return false;
+        }
+        if (!known) {
+            struct c_function f = {
+                .entry = function, .name = name, .is_init = function->kind == FUNCTION_INIT};
+            if (function->entry)
+                f.name = arena_printf(arena, "%s_%s", prefix, c_identifier(arena, function->entry));
+            VEC_PUSH(arena, &out->functions, f);
+            known = &out->functions.at[out->functions.count - 1];
+        }
+        VEC_PUSH(arena, &known->variants, variant);
+    }
+    for (int i = 0; i < out->functions.count; i++)
+        add_params(arena, &out->functions.at[i]);
+    return true;
 }
 
 const char *check_text(const struct compiled *compiled, int row) {

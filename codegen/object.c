@@ -101,7 +101,7 @@ static int emit_tensor_list(const struct object *o, const char *suffix, bool wei
     return count;
 }
 
-static void emit_argument_list(const struct object *o, const struct c_function *f) {
+static void emit_argument_list(const struct object *o, const struct c_variant *f) {
     const struct function_plan *plan = f->function->plan;
     LLVMValueRef *rows = ARENA_ARRAY(o->e->arena, LLVMValueRef, plan->arguments.count + 1);
     for (int i = 0; i < plan->arguments.count; i++) {
@@ -200,22 +200,33 @@ static LLVMTypeRef *param_types(const struct object *o, const struct c_function 
     return types;
 }
 
-/* Returns `otherwise` where the parameter is not the size that the object is built for. */
-static void want_size(const struct object *o, LLVMValueRef fn, LLVMValueRef param, int64_t size,
-                      LLVMValueRef otherwise) {
+/* Branches to blocks[i] where the sizes are those of variant i, and stands where they are none's. sizes: the
+ * SIZE parameters, in order. */
+static void emit_choice(const struct object *o, const struct c_function *f, LLVMValueRef fn,
+                        const LLVMValueRef *sizes, LLVMBasicBlockRef *blocks) {
     const struct emitter *e = o->e;
-    LLVMBasicBlockRef fits = LLVMAppendBasicBlockInContext(e->context, fn, "fits"),
-                      bad = LLVMAppendBasicBlockInContext(e->context, fn, "bad");
-    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, param, i64_of(o, size), ""), fits, bad);
-    LLVMPositionBuilderAtEnd(e->b, bad);
-    LLVMBuildRet(e->b, otherwise);
-    LLVMPositionBuilderAtEnd(e->b, fits);
+    for (int v = 0; v < f->variants.count; v++) {
+        LLVMValueRef fits = LLVMConstInt(e->i1, 1, false);
+        for (int i = 0, k = 0; i < f->params.count; i++) {
+            const struct c_param *p = &f->params.at[i];
+            if (p->kind != PARAM_SIZE)
+                continue;
+            LLVMValueRef size = i64_of(o, c_size(&f->variants.at[v], p));
+            LLVMValueRef same = LLVMBuildICmp(e->b, LLVMIntEQ, sizes[k++], size, "");
+            fits = LLVMBuildAnd(e->b, fits, same, "");
+        }
+        blocks[v] = LLVMAppendBasicBlockInContext(e->context, fn, "fits");
+        LLVMBasicBlockRef other = LLVMAppendBasicBlockInContext(e->context, fn, "other");
+        LLVMBuildCondBr(e->b, fits, blocks[v], other);
+        LLVMPositionBuilderAtEnd(e->b, other);
+    }
 }
 
 /* Pointers stay what they are, values go into memory: so they fill the array of the `_call` form. */
 static LLVMValueRef emit_argument_array(const struct object *o, const struct c_function *f, LLVMValueRef fn) {
     const struct emitter *e = o->e;
-    LLVMTypeRef type = LLVMArrayType2(e->ptr, (uint64_t)f->function->plan->arguments.count);
+    int count = f->variants.at[0].function->plan->arguments.count; /* of every variant */
+    LLVMTypeRef type = LLVMArrayType2(e->ptr, (uint64_t)count);
     LLVMValueRef args = LLVMBuildAlloca(e->b, type, "args");
     LLVMBuildStore(e->b, LLVMConstNull(type), args);
     for (int i = 0; i < f->params.count; i++) {
@@ -240,25 +251,65 @@ static LLVMValueRef find_param(const struct c_function *f, LLVMValueRef fn, enum
     return NULL;
 }
 
-/* A list of arguments on the stack grows by the allocas of scalars: all are in the first block, behind no
- * check. */
-static void emit_typed(const struct object *o, const struct c_function *f, LLVMValueRef call) {
+/* The SIZE parameters of a function whose parameters are those of `f`, or its sizes alone. */
+static LLVMValueRef *size_values(const struct object *o, const struct c_function *f, LLVMValueRef fn,
+                                 bool sizes_alone) {
+    LLVMValueRef *sizes = ARENA_ARRAY(o->e->arena, LLVMValueRef, f->params.count + 1);
+    for (int i = 0, k = 0; i < f->params.count; i++)
+        if (f->params.at[i].kind == PARAM_SIZE) {
+            sizes[k] = LLVMGetParam(fn, (unsigned)(sizes_alone ? k : i));
+            k++;
+        }
+    return sizes;
+}
+
+static LLVMBasicBlockRef *blocks_of(const struct object *o, const struct c_function *f) {
+    return ARENA_ARRAY(o->e->arena, LLVMBasicBlockRef, f->variants.count);
+}
+
+/* The workspace of an init is on the stack, so that its caller has none to bring. */
+static LLVMValueRef emit_stack_workspace(const struct object *o, const struct c_function *f) {
+    uint64_t bytes = (uint64_t)workspace_bytes(f->variants.at[0].function, 1);
+    LLVMValueRef workspace = LLVMBuildAlloca(o->e->b, LLVMArrayType2(o->e->i8, bytes), "workspace");
+    LLVMSetAlignment(workspace, 64);
+    return workspace;
+}
+
+/* calls[i]: the `_call` form of variant i. Allocas are all in the first block. */
+static void emit_typed(const struct object *o, const struct c_function *f, LLVMValueRef *calls) {
     const struct emitter *e = o->e;
     LLVMValueRef fn = begin_function(o, f->name, e->i32, param_types(o, f), f->params.count);
-    LLVMValueRef args = emit_argument_array(o, f, fn);
-    for (int i = 0; i < f->params.count; i++)
-        if (f->params.at[i].kind == PARAM_SIZE)
-            want_size(o, fn, LLVMGetParam(fn, (unsigned)i), f->params.at[i].size, i32_of(o, WEFT_BAD_SHAPE));
-    LLVMValueRef workspace = find_param(f, fn, PARAM_WORKSPACE), exec = find_param(f, fn, PARAM_EXEC);
-    if (f->is_init) { /* the allocation is the callee's caller's: on the stack, as a header says it needs none
-                       */
-        LLVMTypeRef bytes = LLVMArrayType2(e->i8, (uint64_t)workspace_bytes(f->function, 1));
-        workspace = LLVMBuildAlloca(e->b, bytes, "workspace");
-        LLVMSetAlignment(workspace, 64);
-        exec = LLVMConstNull(e->ptr);
+    LLVMValueRef args = emit_argument_array(o, f, fn), workspace, exec;
+    workspace = f->is_init ? emit_stack_workspace(o, f) : find_param(f, fn, PARAM_WORKSPACE);
+    exec = f->is_init ? LLVMConstNull(e->ptr) : find_param(f, fn, PARAM_EXEC);
+    LLVMBasicBlockRef *blocks = blocks_of(o, f);
+    emit_choice(o, f, fn, size_values(o, f, fn, false), blocks);
+    LLVMBuildRet(e->b, i32_of(o, WEFT_BAD_SHAPE));
+    for (int v = 0; v < f->variants.count; v++) {
+        LLVMPositionBuilderAtEnd(e->b, blocks[v]);
+        LLVMValueRef forward[] = {args, workspace, exec};
+        LLVMBuildRet(e->b, LLVMBuildCall2(e->b, o->entries.call_type, calls[v], forward, 3, ""));
     }
-    LLVMValueRef forward[] = {args, workspace, exec};
-    LLVMBuildRet(e->b, LLVMBuildCall2(e->b, o->entries.call_type, call, forward, 3, ""));
+}
+
+/* max(exec ? exec->width : 1, 1), as an i64; the builder stands behind it. */
+static LLVMValueRef emit_width(const struct object *o, LLVMValueRef fn, LLVMValueRef exec) {
+    const struct emitter *e = o->e;
+    LLVMBasicBlockRef begin = LLVMGetInsertBlock(e->b),
+                      many = LLVMAppendBasicBlockInContext(e->context, fn, "many"),
+                      known = LLVMAppendBasicBlockInContext(e->context, fn, "known");
+    LLVMBuildCondBr(e->b, LLVMBuildIsNull(e->b, exec, ""), known, many);
+    LLVMPositionBuilderAtEnd(e->b, many);
+    LLVMValueRef width =
+        LLVMBuildLoad2(e->b, e->i32, LLVMBuildStructGEP2(e->b, o->entries.exec_type, exec, 1, ""), "");
+    width = LLVMBuildSExt(e->b, width, e->i64, "");
+    LLVMValueRef some = LLVMBuildICmp(e->b, LLVMIntSGT, width, i64_of(o, 1), "");
+    width = LLVMBuildSelect(e->b, some, width, i64_of(o, 1), "");
+    LLVMBuildBr(e->b, known);
+    LLVMPositionBuilderAtEnd(e->b, known);
+    LLVMValueRef result = LLVMBuildPhi(e->b, e->i64, "width");
+    LLVMAddIncoming(result, (LLVMValueRef[]){i64_of(o, 1), width}, (LLVMBasicBlockRef[]){begin, many}, 2);
+    return result;
 }
 
 /* size_t NAME_workspace(sizes, exec): 0 for sizes that the object is not built for. */
@@ -272,47 +323,53 @@ static void emit_workspace(const struct object *o, const struct c_function *f) {
     types[count++] = e->ptr;
     const char *name = arena_printf(e->arena, "%s_workspace", f->name);
     LLVMValueRef fn = begin_function(o, name, e->i64, types, count);
-    for (int i = 0, k = 0; i < f->params.count; i++)
-        if (f->params.at[i].kind == PARAM_SIZE)
-            want_size(o, fn, LLVMGetParam(fn, (unsigned)k++), f->params.at[i].size, i64_of(o, 0));
-    LLVMValueRef exec = LLVMGetParam(fn, (unsigned)count - 1);
-    LLVMBasicBlockRef alone = LLVMAppendBasicBlockInContext(e->context, fn, "alone"),
-                      many = LLVMAppendBasicBlockInContext(e->context, fn, "many");
-    LLVMBuildCondBr(e->b, LLVMBuildIsNull(e->b, exec, ""), alone, many);
-    LLVMPositionBuilderAtEnd(e->b, alone);
-    LLVMBuildRet(e->b, i64_of(o, workspace_bytes(f->function, 1)));
-    LLVMPositionBuilderAtEnd(e->b, many);
-    LLVMValueRef width =
-        LLVMBuildLoad2(e->b, e->i32, LLVMBuildStructGEP2(e->b, o->entries.exec_type, exec, 1, ""), "");
-    width = LLVMBuildSExt(e->b, width, e->i64, "");
-    LLVMValueRef some = LLVMBuildICmp(e->b, LLVMIntSGT, width, i64_of(o, 1), "");
-    width = LLVMBuildSelect(e->b, some, width, i64_of(o, 1), "");
-    LLVMValueRef workers = LLVMBuildMul(e->b, width, i64_of(o, f->function->worker_bytes), "");
-    LLVMBuildRet(e->b, LLVMBuildAdd(e->b, workers, i64_of(o, f->function->worker_offset), ""));
+    LLVMValueRef width = emit_width(o, fn, LLVMGetParam(fn, (unsigned)count - 1));
+    LLVMBasicBlockRef *blocks = blocks_of(o, f);
+    emit_choice(o, f, fn, size_values(o, f, fn, true), blocks);
+    LLVMBuildRet(e->b, i64_of(o, 0));
+    for (int v = 0; v < f->variants.count; v++) {
+        const struct compiled_function *function = f->variants.at[v].function;
+        LLVMPositionBuilderAtEnd(e->b, blocks[v]);
+        LLVMValueRef workers = LLVMBuildMul(e->b, width, i64_of(o, function->worker_bytes), "");
+        LLVMBuildRet(e->b, LLVMBuildAdd(e->b, workers, i64_of(o, function->worker_offset), ""));
+    }
 }
 
-static bool emit_function(struct object *o, const struct compiled_function *function, struct diags *diags) {
-    struct c_function f = c_function_of(o->compiled, function, o->prefix);
-    if (f.is_init && workspace_bytes(function, 1) > INIT_STACK_BYTES) {
-        diag_error_at(diags, function->function->site, E_COMPILE,
-                      "`%s` needs %lld bytes of temporary memory, and an object has %d on the stack for it",
-                      function->function->name, (long long)workspace_bytes(function, 1), INIT_STACK_BYTES);
-        return false;
-    }
-    LLVMValueRef call = emit_entry(&o->entries, function, arena_printf(o->e->arena, "%s_call", f.name));
-    emit_typed(o, &f, call);
-    if (f.is_init) {
-        LLVMSetLinkage(call, LLVMInternalLinkage);
+static bool fits_stack(const struct c_function *f, struct diags *diags) {
+    int64_t bytes = workspace_bytes(f->variants.at[0].function, 1);
+    if (bytes <= INIT_STACK_BYTES)
         return true;
+    diag_error_at(diags, f->entry->site, E_COMPILE,
+                  "`%s` needs %lld bytes of temporary memory, and an object has %d on the stack for it",
+                  f->entry->name, (long long)bytes, INIT_STACK_BYTES);
+    return false;
+}
+
+static bool emit_function(struct object *o, const struct c_function *f, struct diags *diags) {
+    if (f->is_init && !fits_stack(f, diags))
+        return false;
+    LLVMValueRef *calls = ARENA_ARRAY(o->e->arena, LLVMValueRef, f->variants.count);
+    for (int v = 0; v < f->variants.count; v++) {
+        const struct c_variant *variant = &f->variants.at[v];
+        calls[v] =
+            emit_entry(&o->entries, variant->function, arena_printf(o->e->arena, "%s_call", variant->name));
+        if (f->is_init)
+            LLVMSetLinkage(calls[v], LLVMInternalLinkage);
+        else
+            emit_argument_list(o, variant);
     }
-    emit_workspace(o, &f);
-    emit_argument_list(o, &f);
+    emit_typed(o, f, calls);
+    if (!f->is_init)
+        emit_workspace(o, f);
     return true;
 }
 
 /* ---- the file ---- */
 
 static bool emit_all(struct object *o, struct diags *diags) {
+    struct c_interface interface;
+    if (!c_interface_of(o->compiled, o->prefix, &interface, diags))
+        return false;
     define_types(o);
     emit_units(o->e, o->compiled, true);
     entry_module_init(&o->entries, o->e, o->compiled, true);
@@ -325,8 +382,8 @@ static bool emit_all(struct object *o, struct diags *diags) {
     emit_packing(o, true);
     emit_packing(o, false);
     emit_error(o);
-    for (int i = 0; i < o->compiled->functions.count; i++)
-        if (!emit_function(o, &o->compiled->functions.at[i], diags))
+    for (int i = 0; i < interface.functions.count; i++)
+        if (!emit_function(o, &interface.functions.at[i], diags))
             return false;
     return true;
 }

@@ -2,9 +2,11 @@
  * memory. */
 #include "driver/checkpoint.h"
 #include "driver/entries.h"
+#include "driver/linker.h"
 #include "driver/prints.h"
 #include "driver/progress.h"
 #include "runtime/file.h"
+#include "runtime/listing.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -14,8 +16,7 @@ struct build {
     struct invocation *invocation;
     struct instance *instance;
     struct sizes sizes;
-    struct function **functions;
-    int count;
+    struct requests requests;
     struct program *program;
     struct memory memory;
     const char *prefix;
@@ -32,13 +33,14 @@ static bool choose_prefix(struct build *b) {
 
 /* What is shipped does not talk, unless that is wanted (S25). */
 static bool refuse_prints(struct build *b) {
-    for (int i = 0; i < b->count && !option_given(b->invocation, OPT_keep_prints); i++) {
-        const struct op *print = prints_find(b->functions[i]->body);
+    for (int i = 0; i < b->requests.list.count && !option_given(b->invocation, OPT_keep_prints); i++) {
+        const struct function *function = b->requests.list.at[i].function;
+        const struct op *print = prints_find(function->body);
         if (!print)
             continue;
         diag_hint(
             diag_error_at(b->session.diags, print->site, E_ARGUMENT, "`%s` prints, an object does not",
-                          b->functions[i]->name),
+                          function->name),
             "take the print out, or build with --keep-prints: it calls the hook of the caller's weft_exec");
         return false;
     }
@@ -49,11 +51,10 @@ static bool compile(struct build *b, bool link) {
     struct function *init = instance_elaborate_init(b->instance);
     if (!init)
         return false;
-    struct request *requests = ARENA_ARRAY(b->session.arena, struct request, b->count + 1);
-    for (int i = 0; i < b->count; i++)
-        requests[i] = (struct request){b->functions[i], b->sizes.bindings.at, b->sizes.bindings.count};
-    requests[b->count] = (struct request){init, NULL, 0};
-    b->program = program_create(&b->session, instance_graph(b->instance), requests, b->count + 1, link);
+    struct request last = {.function = init};
+    VEC_PUSH(b->session.arena, &b->requests.list, last);
+    b->program = program_create(&b->session, instance_graph(b->instance), b->requests.list.at,
+                                b->requests.list.count, link);
     return b->program != NULL;
 }
 
@@ -63,7 +64,7 @@ static bool write_file(struct build *b, const char *path, const void *bytes, siz
            session_fail(&b->session, E_FILE, "%s", error.message);
 }
 
-/* FILE.o with its ending replaced. */
+/* FILE.o or FILE.so with its ending replaced. */
 static const char *beside(struct build *b, const char *output, const char *ending) {
     const char *dot = strrchr(output, '.');
     return arena_printf(b->session.arena, "%.*s%s", (int)(dot - output), output, ending);
@@ -90,13 +91,14 @@ static bool write_object(struct build *b, const char *output) {
     struct compiled *compiled = b->program->compiled;
     const void *held = embeds ? b->memory.weights : NULL;
     const void *object = codegen->object(compiled, b->prefix, held, &size, b->session.diags);
-    const char *header = object ? codegen->header(compiled, b->prefix, embeds) : NULL;
+    const char *header = object ? codegen->header(compiled, b->prefix, embeds, b->session.diags) : NULL;
     bool writes_weights = b->memory.weights && !embeds;
-    return object &&
+    return object && header &&
            (!writes_weights ||
             write_file(b, beside(b, output, ".weights"), b->memory.weights, b->memory.weights_bytes)) &&
            write_file(b, beside(b, output, ".h"), header, strlen(header)) &&
-           write_file(b, output, object, size);
+           (option_given(b->invocation, OPT_shared) ? linker_make_shared(&b->session, output, object, size)
+                                                    : write_file(b, output, object, size));
 }
 
 static bool build(struct build *b, const char *output) {
@@ -108,8 +110,8 @@ static bool build(struct build *b, const char *output) {
     if (!b->session.cpu)
         b->session.cpu = "x86-64-v3";
     return b->instance && choose_prefix(b) &&
-           entries_elaborate(&b->session, b->instance, list, &b->sizes, &b->functions, &b->count) &&
-           refuse_prints(b) && compile(b, false) && write_object(b, output);
+           entries_elaborate(&b->session, b->instance, list, &b->sizes, &b->requests) && refuse_prints(b) &&
+           compile(b, false) && write_object(b, output);
 }
 
 enum exit_status command_build(struct invocation *invocation) {
@@ -117,8 +119,10 @@ enum exit_status command_build(struct invocation *invocation) {
     const char *output = option_text(invocation, OPT_output, NULL);
     if (invocation->words.count != 1)
         return usage_error(invocation, "one model is wanted");
-    if (!output || strlen(output) < 3 || strcmp(output + strlen(output) - 2, ".o") != 0)
-        return usage_error(invocation, "-o FILE.o is wanted");
+    bool shared = option_given(invocation, OPT_shared);
+    if (!output || !weft_path_ends(output, shared ? ".so" : ".o"))
+        return usage_error(invocation, shared ? "--shared wants -o FILE.so"
+                                              : "-o FILE.o is wanted, or --shared -o FILE.so");
     if (!session_open(&b.session, invocation) || !sizes_from_options(&b.session, invocation, &b.sizes))
         return EXIT_USAGE;
     bool ok = build(&b, output);

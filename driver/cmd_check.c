@@ -25,11 +25,10 @@ static bool has_gradients(struct session *session, const struct graph *graph) {
 
 static bool check_model(struct session *session, const struct model_name *name, bool names) {
     struct instance *instance = session_instantiate(session, name, NULL, 0);
-    struct function **functions;
     const struct sizes none = {0};
-    int count;
+    struct requests requests = {0};
     if (!instance || (instance_entry_count(instance) > 0 &&
-                      !entries_elaborate(session, instance, name->fn, &none, &functions, &count)))
+                      !entries_elaborate(session, instance, name->fn, &none, &requests)))
         return false;
     if (!instance_check_init(instance) || !has_gradients(session, instance_graph(instance)))
         return false;

@@ -10,8 +10,8 @@ struct work {
     struct session session;
     struct instance *instance;
     struct sizes sizes;
-    struct function **functions;
-    int count;
+    struct requests requests;
+    struct function **functions; /* of the graph that was taken last: by request */
 };
 
 static bool prepare(struct work *w, struct invocation *invocation) {
@@ -20,8 +20,7 @@ static bool prepare(struct work *w, struct invocation *invocation) {
         return false;
     w->instance = session_instantiate(&w->session, &name, NULL, 0);
     const char *list = name.fn ? name.fn : option_text(invocation, OPT_entry, NULL);
-    return w->instance &&
-           entries_elaborate(&w->session, w->instance, list, &w->sizes, &w->functions, &w->count);
+    return w->instance && entries_elaborate(&w->session, w->instance, list, &w->sizes, &w->requests);
 }
 
 static enum exit_status open_work(struct work *w, struct invocation *invocation) {
@@ -34,19 +33,20 @@ static enum exit_status open_work(struct work *w, struct invocation *invocation)
 
 /* The graph with the functions alone; bound where every size that they need is known. */
 static struct graph *take_graph(struct work *w, bool bind) {
-    if (!bind)
-        return graph_copy(instance_graph(w->instance), w->session.arena);
-    struct request *requests = ARENA_ARRAY(w->session.arena, struct request, w->count);
-    for (int i = 0; i < w->count; i++)
-        requests[i] = (struct request){w->functions[i], w->sizes.bindings.at, w->sizes.bindings.count};
-    return session_bind(&w->session, instance_graph(w->instance), requests, w->count, w->session.arena);
+    const struct request *requests = w->requests.list.at;
+    int count = w->requests.list.count;
+    w->functions = ARENA_ARRAY(w->session.arena, struct function *, count + 1);
+    if (bind)
+        return session_bind(&w->session, instance_graph(w->instance), requests, count, w->functions,
+                            w->session.arena);
+    struct graph *graph = graph_copy(instance_graph(w->instance), w->session.arena);
+    for (int i = 0; i < count; i++)
+        w->functions[i] = graph_find_function(graph, requests[i].function->name);
+    return graph;
 }
 
 static bool run_passes(struct work *w, struct graph *graph, const char *until, struct plan **plan) {
-    struct function **functions = ARENA_ARRAY(w->session.arena, struct function *, w->count);
-    for (int i = 0; i < w->count; i++)
-        functions[i] = graph_find_function(graph, w->functions[i]->name);
-    struct pass_context context = {.functions = functions, .function_count = w->count};
+    struct pass_context context = {.functions = w->functions, .function_count = w->requests.list.count};
     bool ok = session_run_passes(&w->session, graph, &context, until);
     *plan = context.plan;
     return ok;
@@ -65,10 +65,8 @@ static void list_stages(FILE *out) {
 }
 
 static const char *dump_code(struct work *w, const char *after, bool explain) {
-    struct request *requests = ARENA_ARRAY(w->session.arena, struct request, w->count);
-    for (int i = 0; i < w->count; i++)
-        requests[i] = (struct request){w->functions[i], w->sizes.bindings.at, w->sizes.bindings.count};
-    struct program *p = program_create(&w->session, instance_graph(w->instance), requests, w->count, false);
+    struct program *p = program_create(&w->session, instance_graph(w->instance), w->requests.list.at,
+                                       w->requests.list.count, false);
     if (!p)
         return NULL;
     if (explain)
@@ -77,9 +75,13 @@ static const char *dump_code(struct work *w, const char *after, bool explain) {
                                        : w->session.codegen->assembly(p->compiled, w->session.diags);
 }
 
+static bool has_sizes(const struct work *w) {
+    return w->sizes.bindings.count + w->sizes.listed.count > 0;
+}
+
 static const char *dump_graph(struct work *w, const char *after) {
     const struct pass *pass = pipeline_find(after);
-    struct graph *graph = take_graph(w, w->sizes.bindings.count > 0 || (pass && pass->needs_sizes));
+    struct graph *graph = take_graph(w, has_sizes(w) || (pass && pass->needs_sizes));
     struct plan *plan;
     struct strbuf text;
     strbuf_init(&text, w->session.arena);

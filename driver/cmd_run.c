@@ -128,8 +128,9 @@ static bool compile(struct run *r, const struct function *function) {
     session_add_time(&r->session, "elaborate", clock_seconds() - begun);
     if (!init)
         return false;
-    const struct request requests[] = {{function, r->sizes.bindings.at, r->sizes.bindings.count},
-                                       {init, NULL, 0}};
+    const struct request requests[] = {
+        {.function = function, .bindings = r->sizes.bindings.at, .binding_count = r->sizes.bindings.count},
+        {.function = init}};
     r->program = program_create(&r->session, instance_graph(r->instance), requests, 2, true);
     return r->program && memory_create(&r->session, r->program->plan, &r->memory);
 }

@@ -101,10 +101,25 @@ static const struct entry_param *wanted_value(const struct session *session, con
     return NULL;
 }
 
-static const struct dim_binding *find_size(const struct sizes *sizes, const char *name) {
-    for (int i = 0; i < sizes->bindings.count; i++)
-        if (strcmp(sizes->bindings.at[i].name, name) == 0)
-            return &sizes->bindings.at[i];
+/* Sizes of one request: those that are fixed, and one of each list. */
+struct choice {
+    VEC(struct dim_binding) all; /* `fixed` of them are not chosen */
+    int fixed;
+};
+
+/* The entry's int parameter of this name that the model's text has a default for; NULL: none. */
+static const struct entry_param *choice_of_text(const struct entry *entry, const char *name) {
+    for (int i = 0; i < entry->param_count; i++)
+        if (entry->params[i].kind == PARAM_INT && entry->params[i].has_default &&
+            strcmp(entry->params[i].name, name) == 0)
+            return &entry->params[i];
+    return NULL;
+}
+
+static const struct dim_binding *find_size(const struct choice *sizes, const char *name) {
+    for (int i = 0; i < sizes->all.count; i++)
+        if (strcmp(sizes->all.at[i].name, name) == 0)
+            return &sizes->all.at[i];
     return NULL;
 }
 
@@ -112,7 +127,7 @@ static const struct dim_binding *find_size(const struct sizes *sizes, const char
  * --arg or its default; one without (`n: int`) stays a dimension variable, which --shape binds later and C
  * callers pass, unless --arg fixes it. */
 static struct function *elaborate_one(struct session *session, struct instance *instance,
-                                      const struct entry *entry, const struct sizes *sizes) {
+                                      const struct entry *entry, const struct choice *sizes) {
     setting_list settings = {0};
     for (int i = 0; i < entry->param_count; i++) {
         const struct entry_param *param = &entry->params[i];
@@ -194,14 +209,110 @@ static const struct entry **choose(struct session *session, struct instance *ins
     return chosen.at;
 }
 
-bool entries_elaborate(struct session *session, struct instance *instance, const char *list,
-                       const struct sizes *sizes, struct function ***functions, int *count) {
-    const struct entry **chosen = choose(session, instance, list, count);
-    if (!chosen || !check_arguments(session, chosen, *count))
+/* ---- one request for each combination of listed sizes ---- */
+
+/* What entries_elaborate works on. */
+struct elaboration {
+    struct session *session;
+    struct instance *instance;
+    const struct sizes *sizes;
+    struct requests *requests;
+    bool *is_used; /* by size: the bindings, then the lists */
+};
+
+static bool depends_on(const struct elaboration *e, const struct entry *entry,
+                       const struct function *function, const char *name) {
+    const struct entry_param *param = choice_of_text(entry, name);
+    return (param && !find_argument(e->session, entry, name)) ||
+           function_uses_dim(instance_graph(e->instance), function, name);
+}
+
+/* Turns the last list first; false: all combinations have been. */
+static bool next_combination(const struct listed_size *const *lists, int count, int *at) {
+    for (int i = count - 1; i >= 0; i--) {
+        if (++at[i] < lists[i]->values.count)
+            return true;
+        at[i] = 0;
+    }
+    return false;
+}
+
+static struct choice choose_sizes(const struct elaboration *e, const struct listed_size *const *lists,
+                                  int count, const int *at) {
+    struct choice choice = {.fixed = e->sizes->bindings.count};
+    for (int i = 0; i < e->sizes->bindings.count; i++)
+        VEC_PUSH(e->session->arena, &choice.all, e->sizes->bindings.at[i]);
+    for (int i = 0; i < count; i++) {
+        struct dim_binding size = {lists[i]->name, lists[i]->values.at[at[i]]};
+        VEC_PUSH(e->session->arena, &choice.all, size);
+    }
+    return choice;
+}
+
+static bool add_request(struct elaboration *e, const struct entry *entry, const struct choice *choice) {
+    struct request request = {.function = elaborate_one(e->session, e->instance, entry, choice),
+                              .entry = entry->name,
+                              .bindings = choice->all.at,
+                              .binding_count = choice->all.count};
+    request.chosen_count = choice->all.count - choice->fixed;
+    request.chosen = request.chosen_count ? choice->all.at + choice->fixed : NULL;
+    if (request.function)
+        VEC_PUSH(e->session->arena, &e->requests->list, request);
+    return request.function != NULL;
+}
+
+/* Which lists the entry depends on is seen in its function at the first size of each. */
+static bool add_requests(struct elaboration *e, const struct entry *entry) {
+    int bindings = e->sizes->bindings.count, all = e->sizes->listed.count, count = 0;
+    const struct listed_size **lists = ARENA_ARRAY(e->session->arena, const struct listed_size *, all + 1);
+    int *at = ARENA_ARRAY(e->session->arena, int, all + 1);
+    for (int i = 0; i < all; i++)
+        lists[i] = &e->sizes->listed.at[i];
+    struct choice first = choose_sizes(e, lists, all, at);
+    const struct function *function = elaborate_one(e->session, e->instance, entry, &first);
+    if (!function)
         return false;
-    *functions = ARENA_ARRAY(session->arena, struct function *, *count);
+    for (int i = 0; i < bindings + all; i++) {
+        bool depends = depends_on(e, entry, function, first.all.at[i].name);
+        e->is_used[i] |= depends;
+        if (depends && i >= bindings)
+            lists[count++] = &e->sizes->listed.at[i - bindings];
+    }
     bool ok = true;
-    for (int i = 0; i < *count; i++)
-        ok = ((*functions)[i] = elaborate_one(session, instance, chosen[i], sizes)) && ok;
+    do {
+        struct choice choice = choose_sizes(e, lists, count, at);
+        ok = add_request(e, entry, &choice) && ok;
+    } while (ok && next_combination(lists, count, at));
+    return ok;
+}
+
+/* A size that is of no use is likely a misspelt one. */
+static void warn_unused(const struct elaboration *e, const struct entry *const *chosen, int count) {
+    const char **names = ARENA_ARRAY(e->session->arena, const char *, count + 1);
+    for (int i = 0; i < count; i++)
+        names[i] = chosen[i]->name;
+    for (int i = 0; i < e->sizes->bindings.count + e->sizes->listed.count; i++) {
+        int list = i - e->sizes->bindings.count;
+        const char *name = list < 0 ? e->sizes->bindings.at[i].name : e->sizes->listed.at[list].name;
+        if (!e->is_used[i])
+            diag_warning(e->session->diags, (struct span){0}, E_ARGUMENT, "no size of %s depends on `%s`",
+                         names_text(e->session->arena, names, count), name);
+    }
+}
+
+bool entries_elaborate(struct session *session, struct instance *instance, const char *list,
+                       const struct sizes *sizes, struct requests *requests) {
+    int count;
+    const struct entry **chosen = choose(session, instance, list, &count);
+    if (!chosen || !check_arguments(session, chosen, count))
+        return false;
+    int size_count = sizes->bindings.count + sizes->listed.count;
+    struct elaboration e = {session, instance, sizes, requests,
+                            ARENA_ARRAY(session->arena, bool, size_count + 1)};
+    bool ok = true;
+    for (int i = 0; i < count; i++)
+        ok = add_requests(&e, chosen[i]) && ok;
+    if (ok && count)
+        warn_unused(&e, chosen, count);
     return ok;
 }

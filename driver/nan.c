@@ -64,10 +64,11 @@ static bool go_back(struct training *t, const struct position *failing) {
 /* The step as the passes begin with it, gradients opened: operators of the model, each with its place. */
 static struct function *open_step(struct training *t, struct arena *arena) {
     const struct phase *p = training_phase(t);
-    struct graph *graph = session_bind(t->session, instance_graph(t->instance), &p->slot->request, 1, arena);
-    struct function *step = graph ? graph_find_function(graph, p->step->name) : NULL;
+    struct function *step;
+    struct graph *graph =
+        session_bind(t->session, instance_graph(t->instance), &p->slot->request, 1, &step, arena);
     struct pass_context context = {.functions = &step, .function_count = 1};
-    return step && session_run_passes(t->session, graph, &context, "inline") ? step : NULL;
+    return graph && session_run_passes(t->session, graph, &context, "inline") ? step : NULL;
 }
 
 static struct tensor *input_tensor(struct training *t, const struct op *op, struct arena *arena) {

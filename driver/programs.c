@@ -17,8 +17,9 @@ static bool same_request(const struct request *a, const struct request *b) {
 }
 
 struct slot *programs_add(struct programs *p, const struct function *function, const struct sizes *sizes) {
-    const struct request request = {function, sizes ? sizes->bindings.at : NULL,
-                                    sizes ? sizes->bindings.count : 0};
+    const struct request request = {.function = function,
+                                    .bindings = sizes ? sizes->bindings.at : NULL,
+                                    .binding_count = sizes ? sizes->bindings.count : 0};
     for (int i = 0; i < p->slots.count; i++)
         if (same_request(&p->slots.at[i]->request, &request))
             return p->slots.at[i];

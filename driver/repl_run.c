@@ -84,7 +84,7 @@ struct function *repl_understand(struct repl *r, const char *text, struct arena 
 /* Where it reads weights, its graph has the function that makes their first values: entry 1. */
 struct program *repl_compile(struct repl *r, struct function *f) {
     struct function *init = graph_find_function(f->graph, "init");
-    const struct request requests[] = {{f, NULL, 0}, {init, NULL, 0}};
+    const struct request requests[] = {{.function = f}, {.function = init}};
     return program_create(&r->session, f->graph, requests, init ? 2 : 1, true);
 }
 

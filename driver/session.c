@@ -211,26 +211,71 @@ static struct function *copied_function(const struct graph *graph, const struct 
     return NULL;
 }
 
-struct graph *session_bind(struct session *session, const struct graph *graph, const struct request *requests,
-                           int count, struct arena *arena) {
-    struct graph *copy = graph_copy(graph, arena);
-    int had = copy->functions.count;
+static bool has_name(const struct request *requests, int count, const char *name) {
     for (int i = 0; i < count; i++)
-        VEC_PUSH(copy->arena, &copy->functions, copied_function(graph, copy, requests[i].function));
-    /* Composites stay: calls refer to them. */
-    int kept = 0;
+        if (strcmp(requests[i].function->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* sample_B8: the entry and the sizes that it is chosen by; no other entry's name. */
+static const char *variant_name(struct graph *graph, const struct request *requests, int count, int at) {
+    const char *name = requests[at].entry;
+    for (int i = 0; i < requests[at].chosen_count; i++)
+        name = arena_printf(graph->arena, "%s_%s%lld", name, requests[at].chosen[i].name,
+                            (long long)requests[at].chosen[i].value);
+    while (has_name(requests, count, name))
+        name = arena_printf(graph->arena, "%s_", name);
+    return intern(graph->names, name);
+}
+
+static bool has_size(const struct function *function, const char *name) {
+    for (int i = 0; i < function->sizes.count; i++)
+        if (strcmp(function->sizes.at[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static bool bind_request(struct session *session, struct graph *graph, const struct request *request,
+                         struct function *function) {
+    if (!graph_bind(graph, function, request->bindings, request->binding_count, session->diags)) {
+        if (strstr(diag_message(session->diags, diags_count(session->diags) - 1), "has no value yet"))
+            diag_hint(diags_last(session->diags), "--shape NAME=SIZE gives a size its value");
+        return false;
+    }
+    for (int i = 0; i < request->chosen_count; i++) /* int parameters are no variables of the graph */
+        if (!has_size(function, request->chosen[i].name))
+            VEC_PUSH(graph->arena, &function->sizes, request->chosen[i]);
+    return true;
+}
+
+/* The requests' functions in the copy, each its own: one that is wanted for several sizes is copied again. */
+static void take_functions(struct graph *copy, const struct graph *graph, const struct request *requests,
+                           int count, struct function **functions) {
+    for (int i = 0; i < count; i++)
+        functions[i] = copied_function(graph, copy, requests[i].function);
+    for (int i = 0; i < count; i++) {
+        if (!requests[i].chosen_count)
+            continue;
+        functions[i] = graph_add_copy(copy, functions[i], variant_name(copy, requests, count, i));
+        functions[i]->entry = intern(copy->names, requests[i].entry);
+    }
+    int kept = 0; /* composites stay: calls refer to them */
     for (int i = 0; i < copy->functions.count; i++)
-        if (i >= had || copy->functions.at[i]->kind == FUNCTION_COMPOSITE)
+        if (copy->functions.at[i]->kind == FUNCTION_COMPOSITE)
             copy->functions.at[kept++] = copy->functions.at[i];
     copy->functions.count = kept;
-    for (int i = 0; i < count; i++) {
-        struct function *function = graph_find_function(copy, requests[i].function->name);
-        if (!graph_bind(copy, function, requests[i].bindings, requests[i].binding_count, session->diags)) {
-            if (strstr(diag_message(session->diags, diags_count(session->diags) - 1), "has no value yet"))
-                diag_hint(diags_last(session->diags), "--shape NAME=SIZE gives a size its value");
+    for (int i = 0; i < count; i++)
+        VEC_PUSH(copy->arena, &copy->functions, functions[i]);
+}
+
+struct graph *session_bind(struct session *session, const struct graph *graph, const struct request *requests,
+                           int count, struct function **functions, struct arena *arena) {
+    struct graph *copy = graph_copy(graph, arena);
+    take_functions(copy, graph, requests, count, functions);
+    for (int i = 0; i < count; i++)
+        if (!bind_request(session, copy, &requests[i], functions[i]))
             return NULL;
-        }
-    }
     return copy;
 }
 
@@ -267,10 +312,8 @@ static void add_codegen_times(struct session *session, const struct codegen_time
     session_add_time(session, "link", times->link);
 }
 
-static bool compile_program(struct session *session, struct program *p, bool link) {
-    struct function **functions = ARENA_ARRAY(p->arena, struct function *, p->entry_count);
-    for (int i = 0; i < p->entry_count; i++)
-        functions[i] = graph_find_function(p->graph, p->entries[i].name);
+static bool compile_program(struct session *session, struct program *p, struct function **functions,
+                            bool link) {
     struct pass_context context = {.functions = functions, .function_count = p->entry_count};
     if (!session_run_passes(session, p->graph, &context, NULL) || !need_codegen(session) ||
         !need_pool(session))
@@ -303,17 +346,17 @@ struct program *program_create(struct session *session, const struct graph *grap
     p->arena = arena;
     p->entry_count = count;
     p->entries = ARENA_ARRAY(arena, struct program_entry, count);
-    for (int i = 0; i < count; i++)
-        p->entries[i].name = requests[i].function->name;
-    p->graph = session_bind(session, graph, requests, count, arena);
-    if (!p->graph || !compile_program(session, p, link)) {
+    struct function **functions = ARENA_ARRAY(arena, struct function *, count);
+    p->graph = session_bind(session, graph, requests, count, functions, arena);
+    if (!p->graph || !compile_program(session, p, functions, link)) {
         program_destroy(session, p);
         return NULL;
     }
     int width = weft_pool_exec(session->pool)->width;
     for (int i = 0; i < count; i++) {
         struct program_entry *entry = &p->entries[i];
-        entry->function = graph_find_function(p->graph, entry->name);
+        entry->name = functions[i]->name;
+        entry->function = functions[i];
         entry->plan = plan_of(p->plan, entry->function);
         entry->workspace_bytes = session->codegen->workspace(p->compiled, entry->name, width);
         entry->call = link ? session->codegen->entry(p->loaded, entry->name) : NULL;

@@ -65,11 +65,16 @@ struct instance *session_instantiate(struct session *session, const struct model
 
 /* ---- programs: compiled functions of one graph ---- */
 
-/* A function with the sizes of its dimension variables. */
+/* A function with the sizes of its dimension variables. `chosen` are those by which callers choose between
+ * several requests of one `entry`: sizes of variables, or values of its int parameters; NULL where it is
+ * there once. */
 struct request {
     const struct function *function;
     const struct dim_binding *bindings;
     int binding_count;
+    const char *entry;
+    const struct dim_binding *chosen;
+    int chosen_count;
 };
 struct program_entry {
     const char *name;
@@ -87,9 +92,10 @@ struct program {
     struct program_entry *entries; /* in the order of the requests */
     int entry_count;
 };
-/* A copy of the graph with the requests' functions alone, bound. NULL: reported. */
+/* A copy of the graph with the requests' functions alone, bound; functions[i] is that of requests[i], named
+ * as the entry, or where sizes are chosen by, with them behind it: sample_B8. NULL: reported. */
 struct graph *session_bind(struct session *session, const struct graph *graph, const struct request *requests,
-                           int count, struct arena *arena);
+                           int count, struct function **functions, struct arena *arena);
 /* Through the passes up to `until` (NULL: all). */
 bool session_run_passes(struct session *session, struct graph *graph, struct pass_context *context,
                         const char *until);

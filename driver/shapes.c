@@ -26,18 +26,49 @@ bool sizes_bind(struct session *session, struct sizes *sizes, const char *name, 
     return true;
 }
 
+/* "1,8,64" after the name; false where that is not what stands there. */
+static bool read_list(struct session *session, const char *text, struct listed_size *list) {
+    for (const char *at = text;; at++) {
+        char *end = NULL;
+        errno = 0;
+        long long value = strtoll(at, &end, 10);
+        if (end == at || errno || value < 0 || (*end && *end != ','))
+            return false;
+        for (int i = 0; i < list->values.count; i++)
+            if (list->values.at[i] == value)
+                return false;
+        VEC_PUSH(session->arena, &list->values, (int64_t)value);
+        if (!*end)
+            return true;
+        at = end;
+    }
+}
+
+static bool is_given(const struct sizes *sizes, const char *name) {
+    for (int i = 0; i < sizes->listed.count; i++)
+        if (strcmp(sizes->listed.at[i].name, name) == 0)
+            return true;
+    return find_binding(sizes, name) >= 0;
+}
+
 bool sizes_from_options(struct session *session, struct invocation *invocation, struct sizes *sizes) {
     for (int i = 0; i < invocation->values[OPT_shape].count; i++) {
         const char *word = invocation->values[OPT_shape].at[i], *equals = strchr(word, '=');
-        char *end = NULL;
-        errno = 0;
-        long long value = equals ? strtoll(equals + 1, &end, 10) : 0;
-        if (!equals || equals == word || end == equals + 1 || *end || errno || value < 0) {
-            usage_error(invocation, "--shape wants NAME=SIZE, not `%s`", word);
+        struct listed_size list = {.origin = arena_printf(session->arena, "--shape %s", word)};
+        if (!equals || equals == word || !read_list(session, equals + 1, &list)) {
+            usage_error(invocation, "--shape wants NAME=SIZE, or different sizes as NAME=1,8,64, not `%s`",
+                        word);
             return false;
         }
-        const char *name = arena_strndup(session->arena, word, (size_t)(equals - word));
-        if (!sizes_bind(session, sizes, name, value, arena_printf(session->arena, "--shape %s", word)))
+        list.name = intern_n(session->names, word, (size_t)(equals - word));
+        if (is_given(sizes, list.name)) {
+            usage_error(invocation, "--shape names `%s` twice; --shape %s=1,8 is for both", list.name,
+                        list.name);
+            return false;
+        }
+        if (list.values.count > 1)
+            VEC_PUSH(session->arena, &sizes->listed, list);
+        else if (!sizes_bind(session, sizes, list.name, list.values.at[0], list.origin))
             return false;
     }
     return true;

@@ -6,13 +6,21 @@
 
 #include <stdint.h>
 
-/* Bindings that were found, and where each came from, for messages. */
+/* Several sizes for one name: B=1,8,64. */
+struct listed_size {
+    const char *name, *origin;
+    VEC(int64_t) values; /* no two are equal */
+};
+
+/* Bindings that were found, and where each came from, for messages; and names with several sizes to choose
+ * between. */
 struct sizes {
     VEC(struct dim_binding) bindings;
     VEC(const char *) origins;
+    VEC(struct listed_size) listed;
 };
 
-/* NAME=SIZE options. */
+/* NAME=SIZE and NAME=SIZE,SIZE,... options. */
 bool sizes_from_options(struct session *session, struct invocation *invocation, struct sizes *sizes);
 /* Binds name to value; false: it has another value already (reported with both origins). */
 bool sizes_bind(struct session *session, struct sizes *sizes, const char *name, int64_t value,

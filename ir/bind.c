@@ -5,6 +5,45 @@
 
 #include <string.h>
 
+/* ---- which variables a function depends on ---- */
+
+static bool dims_use(struct types *types, const struct dim *const *dims, int count, const char *name) {
+    const struct dim_binding any = {name, 1};
+    for (int i = 0; i < count; i++)
+        if (dim_bind(types, dims[i], &any, 1) != dims[i])
+            return true;
+    return false;
+}
+
+static bool block_uses_dim(const struct graph *graph, const struct block *block, const char *name) {
+    for (int i = 0; i < block->param_count; i++)
+        if (dims_use(graph->types, block->params[i]->type->dims, block->params[i]->type->rank, name))
+            return true;
+    FOR_EACH_OP (op, block) {
+        for (int i = 0; i < op->out_count; i++)
+            if (dims_use(graph->types, op->out[i]->type->dims, op->out[i]->type->rank, name))
+                return true;
+        for (int i = 0; i < op->attr_count; i++) {
+            const struct attr *attr = &op->attrs[i];
+            enum attr_kind kind = attr_kind(attr->name);
+            if ((kind == ATTR_DIM && dims_use(graph->types, &attr->dim, 1, name)) ||
+                (kind == ATTR_DIMS && dims_use(graph->types, attr->dims, attr->count, name)) ||
+                (kind == ATTR_FUNCTION && function_uses_dim(graph, attr->function, name)))
+                return true;
+        }
+        for (int r = 0; r < op->region_count; r++)
+            if (block_uses_dim(graph, op->regions[r], name))
+                return true;
+    }
+    return false;
+}
+
+bool function_uses_dim(const struct graph *graph, const struct function *function, const char *name) {
+    return block_uses_dim(graph, function->body, intern(graph->names, name));
+}
+
+/* ---- binding ---- */
+
 struct binder {
     struct graph *graph;
     const struct dim_binding *bindings;

@@ -593,12 +593,12 @@ static void copy_body(struct copier *c, const struct block *from, struct block *
                 block_add_param(c->graph, into, from->params[i]->type, from->params[i]->name));
     FOR_EACH_OP (op, from)
         op_append(op_clone(c->graph, op, &c->values), into);
-    settle_block(c, into);
 }
 
 static void copy_function(struct copier *c, const struct function *from, struct function *into) {
     struct arena *arena = c->graph->arena;
     into->doc = from->doc ? arena_strdup(arena, from->doc) : NULL;
+    into->entry = from->entry ? intern(c->graph->names, from->entry) : NULL;
     for (int i = 0; i < from->sizes.count; i++)
         VEC_PUSH(arena, &into->sizes, from->sizes.at[i]);
     for (int i = 0; i < from->preconditions.count; i++) {
@@ -616,6 +616,15 @@ static void copy_function(struct copier *c, const struct function *from, struct 
         into->result_names[i] = from->result_names[i] ? intern(c->graph->names, from->result_names[i]) : NULL;
 }
 
+struct function *graph_add_copy(struct graph *graph, const struct function *function, const char *name) {
+    struct copier c = {.graph = graph};
+    map_init(&c.sites, graph->arena);
+    map_init(&c.values, graph->arena);
+    struct function *copy = graph_add_function(graph, name, function->kind, function->site);
+    copy_function(&c, function, copy);
+    return copy;
+}
+
 struct graph *graph_copy(const struct graph *graph, struct arena *arena) {
     struct copier c = {.graph = graph_create(arena, graph->types, graph->names, graph->name)};
     map_init(&c.sites, arena);
@@ -629,7 +638,9 @@ struct graph *graph_copy(const struct graph *graph, struct arena *arena) {
         const struct function *f = graph->functions.at[i];
         map_put(&c.functions, f, graph_add_function(c.graph, f->name, f->kind, copy_site(&c, f->site)));
     }
-    for (int i = 0; i < graph->functions.count; i++)
+    for (int i = 0; i < graph->functions.count; i++) {
         copy_function(&c, graph->functions.at[i], c.graph->functions.at[i]);
+        settle_block(&c, c.graph->functions.at[i]->body);
+    }
     return c.graph;
 }

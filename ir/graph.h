@@ -92,6 +92,7 @@ struct function {
     const char *doc; /* the doc comment, or NULL */
     precondition_list preconditions;
     VEC(struct dim_binding) sizes; /* the dimension variables that graph_bind gave values, in its order */
+    const char *entry; /* where one entry is there for several sizes: its name; callers choose by `sizes` */
     struct graph *graph;
 };
 
@@ -191,6 +192,10 @@ void region_close(struct graph *graph, struct op *op, struct block *region);
 
 /* The graph without what was erased, in a new arena: garbage goes by copying. Types and names stay shared. */
 struct graph *graph_copy(const struct graph *graph, struct arena *arena);
+/* A second function of the graph with the same body. */
+struct function *graph_add_copy(struct graph *graph, const struct function *function, const char *name);
+/* Whether a size in the function, or in what it calls, depends on the dimension variable. */
+bool function_uses_dim(const struct graph *graph, const struct function *function, const char *name);
 /* Substitutes sizes for dimension variables, in every type and attribute of the function and of what it
  * calls, in place, and types it again. false: reported (a precondition that fails, a variable that stays,
  * shapes that do not fit at these sizes). */

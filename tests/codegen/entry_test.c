@@ -198,8 +198,8 @@ static void openblas_gives_the_same_but_for_rounding(void **state) {
     assert_int_equal(call_entry(run, weft_codegen.entry(run->loaded, "f"), after, NULL), 0);
     expect_evaluated(run, before, after, 1e-5);
     assert_non_null(strstr(weft_codegen.loops(run->compiled), "gemm 700 x 300 x 48: "));
-    assert_non_null(
-        strstr(weft_codegen.header(run->compiled, "layer", false), "Link layer.o and libopenblas"));
+    assert_non_null(strstr(weft_codegen.header(run->compiled, "layer", false, run->diags),
+                           "Link layer.o and libopenblas"));
     entry_run_destroy(run);
 }
 
@@ -367,7 +367,7 @@ static void a_user_builds_with_the_header(void **state) {
     struct entry_run *run = entry_run_create(model, &plain);
     void *library = object_open(run, "vae", folder);
     dlclose(library);
-    const char *header = weft_codegen.header(run->compiled, "vae", false);
+    const char *header = weft_codegen.header(run->compiled, "vae", false, run->diags);
     write_file(arena_printf(run->arena, "%s/vae.h", folder), header, strlen(header));
     write_file(arena_printf(run->arena, "%s/user.c", folder), user, strlen(user));
     const char *build =
@@ -406,7 +406,7 @@ static void an_object_may_hold_its_weights(void **state) {
     const unsigned char *held = dlsym(library, "held_weights");
     assert_int_equal((uintptr_t)held % 64, 0);
     assert_memory_equal(held, m->weights, (size_t)run->plan->weights_bytes);
-    assert_non_null(strstr(weft_codegen.header(run->compiled, "held", true),
+    assert_non_null(strstr(weft_codegen.header(run->compiled, "held", true, run->diags),
                            "extern const unsigned char held_weights[];"));
     assert_null(weft_codegen.load(run->compiled, run->diags)); /* there is nothing to run in this process */
     dlclose(library);
@@ -436,6 +436,78 @@ static void a_size_of_another_build_is_an_error_code(void **state) {
     assert_int_equal(call(x, 5, y, memory, NULL), 0);
     assert_memory_equal(x, y, sizeof(x));
     dlclose(library);
+    entry_run_destroy(run);
+}
+
+/* Two functions of one entry, as the driver makes them of `--shape B=2,5 --shape n=3`. */
+static const char two_sizes[] = "graph g\n"
+                                "fn f_B2() {\n"
+                                "  %0 = input {name = \"x\"} : f32[2]\n"
+                                "  yield(%0)\n"
+                                "}\n"
+                                "fn f_B5() {\n"
+                                "  %0 = input {name = \"x\"} : f32[5]\n"
+                                "  yield(%0)\n"
+                                "}\n";
+
+static void make_variant(struct entry_run *run, int at, int64_t size) {
+    struct function *f = run->graph->functions.at[at];
+    f->entry = "f";
+    VEC_PUSH(run->graph->arena, &f->sizes, ((struct dim_binding){"B", size}));
+    VEC_PUSH(run->graph->arena, &f->sizes, ((struct dim_binding){"n", 3}));
+}
+
+static void one_entry_finds_its_sizes(void **state) {
+    (void)state;
+    struct entry_run *run = entry_run_create(two_sizes, &plain);
+    make_variant(run, 0, 2);
+    make_variant(run, 1, 5);
+    void *library = object_open(run, "two", folder);
+    int (*call)(const float *, int64_t, int64_t, float *, void *, const weft_exec *);
+    size_t (*workspace)(int64_t, int64_t, const weft_exec *);
+    *(void **)&call = dlsym(library, "two_f");
+    *(void **)&workspace = dlsym(library, "two_f_workspace");
+    assert_non_null(dlsym(library, "two_f_B2_call"));
+    const weft_arg_info *args = dlsym(library, "two_f_B5_args");
+    assert_int_equal(args[2].shape[0], 5);
+    assert_null(dlsym(library, "two_f_call"));
+    _Alignas(64) char memory[4096];
+    float x[5] = {1, 2, 3, 4, 5};
+    for (int64_t size = 0; size < 7; size++)
+        for (int64_t n = 2; n < 5; n++) {
+            bool fits = (size == 2 || size == 5) && n == 3;
+            float y[5] = {0};
+            assert_int_equal(workspace(size, n, NULL) > 0, fits);
+            assert_int_equal(call(x, size, n, y, memory, NULL), fits ? WEFT_OK : WEFT_BAD_SHAPE);
+            for (int i = 0; i < 5; i++)
+                assert_float_equal(y[i], fits && i < size ? x[i] : 0, 0);
+        }
+    const char *header = weft_codegen.header(run->compiled, "two", false, run->diags);
+    assert_non_null(strstr(header, " *   B: 2 or 5 in this object\n *   n: 3 in this object\n"));
+    assert_non_null(
+        strstr(header, " *   x: f32[2] where B is 2 and n is 3,\n *     f32[5] where B is 5 and n is 3\n"));
+    assert_non_null(strstr(header, "int two_f(const float *x, int64_t B, int64_t n, "));
+    dlclose(library);
+    entry_run_destroy(run);
+}
+
+/* An int parameter may change what comes out: then no prototype is for both. */
+static void sizes_with_other_results_are_refused(void **state) {
+    (void)state;
+    static const char text[] = "graph g\n"
+                               "fn f_n1() {\n"
+                               "  %0 = input {name = \"x\"} : f32[2]\n"
+                               "  yield(%0)\n"
+                               "}\n"
+                               "fn f_n2() {\n"
+                               "  %0 = input {name = \"x\"} : f32[2]\n"
+                               "  yield(%0, %0)\n"
+                               "}\n";
+    struct entry_run *run = entry_run_create(text, &plain);
+    make_variant(run, 0, 1);
+    make_variant(run, 1, 2);
+    assert_null(weft_codegen.header(run->compiled, "two", false, run->diags));
+    assert_non_null(strstr(diag_message(run->diags, 0), "`f` has other inputs or results at other sizes"));
     entry_run_destroy(run);
 }
 
@@ -543,6 +615,8 @@ int main(void) {
         cmocka_unit_test(a_user_builds_with_the_header),
         cmocka_unit_test(an_object_may_hold_its_weights),
         cmocka_unit_test(a_size_of_another_build_is_an_error_code),
+        cmocka_unit_test(one_entry_finds_its_sizes),
+        cmocka_unit_test(sizes_with_other_results_are_refused),
         cmocka_unit_test(another_cpu_is_an_error_code),
         cmocka_unit_test(objects_are_made_for_every_kind_of_cpu),
         cmocka_unit_test(bf16_uses_the_cpus_dot_product),

@@ -132,18 +132,18 @@ static const char *bare_entries(const struct model_run *run) {
 }
 
 static void make_requests(struct model_run *run, const char *entries, const struct sizes *sizes) {
-    struct function **functions;
+    struct requests requests = {0};
     if (*run->size->name == '/')
         entries = bare_entries(run);
-    if (!entries_elaborate(&run->session, run->instance, entries, sizes, &functions, &run->entry_count))
+    if (!entries_elaborate(&run->session, run->instance, entries, sizes, &requests))
         model_fail(run, "an entry is not elaborated");
     struct function *init = instance_elaborate_init(run->instance);
     if (!init)
         model_fail(run, "init is not elaborated");
-    run->requests = ARENA_ARRAY(run->session.arena, struct request, run->entry_count + 1);
-    for (int i = 0; i <= run->entry_count; i++)
-        run->requests[i] = (struct request){i < run->entry_count ? functions[i] : init, sizes->bindings.at,
-                                            sizes->bindings.count};
+    run->entry_count = requests.list.count;
+    struct request last = {.function = init};
+    VEC_PUSH(run->session.arena, &requests.list, last);
+    run->requests = requests.list.at;
 }
 
 struct model_run *model_open(const struct model_size *size) {
@@ -175,13 +175,11 @@ struct model_run *model_open_entry(const struct model_size *size, const char *en
 
 struct graph *model_graph(struct model_run *run, const char *until) {
     int count = run->entry_count + 1;
-    struct graph *graph =
-        session_bind(&run->session, instance_graph(run->instance), run->requests, count, run->session.arena);
+    struct function **functions = ARENA_ARRAY(run->session.arena, struct function *, count);
+    struct graph *graph = session_bind(&run->session, instance_graph(run->instance), run->requests, count,
+                                       functions, run->session.arena);
     if (!graph)
         model_fail(run, "the sizes do not fit");
-    struct function **functions = ARENA_ARRAY(run->session.arena, struct function *, count);
-    for (int i = 0; i < count; i++)
-        functions[i] = graph_find_function(graph, run->requests[i].function->name);
     struct pass_context context = {.functions = functions, .function_count = count};
     if (until && !session_run_passes(&run->session, graph, &context, until))
         model_fail(run, "a pass failed");
