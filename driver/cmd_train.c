@@ -49,6 +49,8 @@ static bool read_recipe(struct training *t, struct invocation *invocation) {
         t->session->seed = (uint64_t)t->recipe->seed;
     if (!option_given(invocation, OPT_threads))
         t->session->threads = (int)t->recipe->threads;
+    if (!option_given(invocation, OPT_precision))
+        frontend_set_precision(t->session->frontend, t->recipe->precision);
     if (option_given(invocation, OPT_memory)) {
         const char *size = option_text(invocation, OPT_memory, "");
         if (!size_parse(size, &t->recipe->memory))

@@ -26,13 +26,10 @@ static bool read_model(struct recipe_reader *r, const struct yaml *node, void *i
 
 static bool read_precision(struct recipe_reader *r, const struct yaml *node, void *into) {
     static const char *const choices[] = {"f32", "bf16"};
-    (void)into;
+    struct recipe *recipe = into;
     int choice = recipe_read_choice(r, node, choices, 2, "f32 or bf16");
-    if (choice == 1)
-        diag_hint(
-            diag_error(r->diags, node->span, E_RECIPE, "precision bf16 is not supported by this version"),
-            "`precision: f32`, or no such key, computes in single precision");
-    return choice == 0;
+    recipe->precision = choice == 1 ? DTYPE_bf16 : DTYPE_f32;
+    return choice >= 0;
 }
 
 static bool read_on_nan(struct recipe_reader *r, const struct yaml *node, void *into) {
@@ -141,8 +138,8 @@ static const struct key recipe_keys[] = {
      NULL},
     {"threads", recipe_read_positive, KEY_AT(recipe, threads), false, "whole number",
      "to compute with (as many as cores); results do not depend on it", NULL},
-    {"precision", read_precision, 0, false, "f32 or bf16", "of the computation (bf16: not in this version)",
-     NULL},
+    {"precision", read_precision, 0, false, "f32 or bf16",
+     "of products (matmul, conv); weights, sums, losses and reports are f32 in any case (f32)", NULL},
     {"memory", read_memory, 0, false, "size: 512M, 2G",
      "the most that an entry may take for its intermediate values; more is an error", NULL},
     {"train", recipe_read_text, WHOLE_AT(train), false, "NAME",
@@ -286,6 +283,7 @@ struct recipe *recipe_parse(struct arena *arena, const struct source *source, st
     *r.recipe = (struct recipe){.source = source,
                                 .folder = r.folder,
                                 .keep = 2,
+                                .precision = DTYPE_f32,
                                 .dir = default_dir(&r, source->name),
                                 .checkpoint = {1, true, false},
                                 .log = {50, false, false},

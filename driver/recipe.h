@@ -107,6 +107,7 @@ struct recipe {
     const char *folder;                  /* of the recipe, with its slash, or "" */
     const char *model_path, *model_name; /* name NULL: the only model */
     VEC(struct setting) settings;
+    enum dtype precision;          /* f32 or bf16 */
     int64_t seed, threads, memory; /* memory 0: as much as it takes */
     VEC(struct recipe_data *) data;
     struct recipe_phase whole; /* what the recipe says outside of phases: their defaults, or the only phase */

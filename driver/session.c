@@ -71,6 +71,13 @@ bool session_open(struct session *session, struct invocation *invocation) {
     session->json = option_given(invocation, OPT_json);
     session->show_times = option_given(invocation, OPT_time);
     session->frontend = frontend_create(arena, session->types, session->names, session->diags);
+    const char *precision = option_text(invocation, OPT_precision, "f32");
+    bool is_bf16 = strcmp(precision, "bf16") == 0;
+    if (!is_bf16 && strcmp(precision, "f32") != 0) {
+        usage_error(invocation, "--precision is f32 or bf16");
+        return false;
+    }
+    frontend_set_precision(session->frontend, is_bf16 ? DTYPE_bf16 : DTYPE_f32);
     frontend_set_library(session->frontend, option_text(invocation, OPT_lib, NULL));
     return take_settings(session, invocation, OPT_set, "--set", &session->settings) &&
            take_settings(session, invocation, OPT_arg, "--arg", &session->arguments);

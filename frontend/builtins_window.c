@@ -133,7 +133,7 @@ static bool conv_args(struct elab *e, const struct builtin_call *c, struct value
 static struct datum run_conv(struct elab *e, const struct builtin_call *c) {
     struct value *x, *w;
     struct conv_attrs attrs;
-    return conv_args(e, c, &x, &w, &attrs) ? datum_tensor(build_conv(&e->b, x, w, &attrs)) : datum_error();
+    return conv_args(e, c, &x, &w, &attrs) ? datum_tensor(conv_product(e, x, w, &attrs)) : datum_error();
 }
 
 /* w [C, O/g, k...] as the kernel of a convolution to O channels: [O, C/g, k...], flipped. */
@@ -186,7 +186,7 @@ static struct datum run_conv_transpose(struct elab *e, const struct builtin_call
     if (!kernel)
         return fail(e, c->spans[1], E_SHAPE, "%lld groups do not fit %s", (long long)attrs.groups,
                     type_text(e->types, w->type));
-    return datum_tensor(build_conv(&e->b, x, kernel, &attrs));
+    return datum_tensor(conv_product(e, x, kernel, &attrs));
 }
 
 const struct builtin builtins_window[] = {

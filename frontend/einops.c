@@ -278,7 +278,7 @@ static struct term multiply(struct notation *n, const struct term *a, const stru
     if (inners == 0)
         out.x = build_mul(&e->b, spread(n, a, &out.axes), spread(n, b, &out.axes));
     else
-        out.x = build_dot(&e->b, a->x, b->x, batch[0], batch[1], batches, inner[0], inner[1], inners);
+        out.x = dot_product(n->e, a->x, b->x, batch[0], batch[1], batches, inner[0], inner[1], inners);
     return out;
 }
 

@@ -31,6 +31,7 @@ struct frontend {
     struct diags *diags;
     const char *library_folder; /* NULL: embedded */
     int64_t evaluation_limit;
+    enum dtype products; /* f32, or what frontend_set_precision said */
     struct scope *builtins, *prelude;
     struct file_resolver resolver;
     struct facts *facts;   /* what is noted for an editor; NULL: nobody asks */
@@ -100,6 +101,7 @@ struct ambient {
     bool training;
     bool has_precision;
     enum dtype precision;
+    enum dtype products; /* Note [The precision of products]: what products of f32 tensors are computed in */
     const struct view *views;
 };
 
@@ -277,6 +279,13 @@ void label_binding(struct elab *e, struct diag *diag, const struct expr *x);
 enum dtype default_float(const struct elab *e);
 /* A size as a tensor. */
 struct value *size_tensor(struct elab *e, const struct dim *size, enum dtype dtype);
+
+/* ---- products.c ---- */
+/* build_dot and build_conv at the precision in force. */
+struct value *dot_product(struct elab *e, struct value *x, struct value *y, const int64_t *x_batch,
+                          const int64_t *y_batch, int batch_count, const int64_t *x_inner,
+                          const int64_t *y_inner, int inner_count);
+struct value *conv_product(struct elab *e, struct value *x, struct value *w, const struct conv_attrs *attrs);
 
 /* ---- operators.c ---- */
 struct datum apply_unary(struct elab *e, enum unary_op op, struct datum a, struct span span,

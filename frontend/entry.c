@@ -18,7 +18,7 @@ void building_begin(struct elab *e, struct building *building, const char *name,
     e->minimize_count = 0;
     e->checked.count = e->reported.count = e->claims.count = 0;
     map_init(&e->versions, e->arena);
-    e->ambient = (struct ambient){.training = e->is_train};
+    e->ambient = (struct ambient){.training = e->is_train, .products = e->frontend->products};
     e->loops = NULL;
     e->evaluations = 0;
     e->gave_up = false;
@@ -183,6 +183,7 @@ struct elab *elab_create(struct frontend *fe, struct arena *arena, const char *g
                  fe->diags); /* between functions: for nothing */
     e->b.site = &site_unknown;
     e->accumulate = 1;
+    e->ambient.products = DTYPE_f32;
     map_init(&e->draws, arena);
     map_init(&e->weight_of, arena);
     const struct type *counter = type_scalar(fe->types, DTYPE_i32);

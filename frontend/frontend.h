@@ -30,6 +30,10 @@ void frontend_set_library(struct frontend *fe, const char *folder);
 /* Read files through this; without it they are read from the disk. */
 void frontend_set_resolver(struct frontend *fe, struct file_resolver resolver);
 
+/* What sums of products of f32 tensors are computed in: f32, or bf16 (--precision, a recipe's `precision`).
+ * Of entries that are elaborated from here on. */
+void frontend_set_precision(struct frontend *fe, enum dtype dtype);
+
 /* How many expressions an entry may evaluate before it is given up (a few minutes' worth, unless it is set).
  */
 void frontend_set_limit(struct frontend *fe, int64_t evaluations);

@@ -13,6 +13,7 @@ struct frontend *frontend_create(struct arena *arena, struct types *types, struc
     fe->names = names;
     fe->diags = diags;
     fe->evaluation_limit = 500000000;
+    fe->products = DTYPE_f32;
     map_init(&fe->signatures, arena);
     fe->builtins = builtins_scope(arena, names, types);
     return fe;
@@ -20,6 +21,10 @@ struct frontend *frontend_create(struct arena *arena, struct types *types, struc
 
 void frontend_set_limit(struct frontend *fe, int64_t evaluations) {
     fe->evaluation_limit = evaluations;
+}
+
+void frontend_set_precision(struct frontend *fe, enum dtype dtype) {
+    fe->products = dtype;
 }
 
 void frontend_set_resolver(struct frontend *fe, struct file_resolver resolver) {

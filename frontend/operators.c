@@ -231,7 +231,7 @@ struct value *build_matmul(struct elab *e, struct value *x, struct value *y, str
     for (int i = 0; i < batch; i++)
         axes[i] = i;
     int64_t last = rx - 1, inner = ry == 1 ? 0 : ry - 2;
-    return build_dot(&e->b, x, y, axes, axes, batch, &last, &inner, 1);
+    return dot_product(e, x, y, axes, axes, batch, &last, &inner, 1);
 }
 
 /* x^n by squaring; n > 0. */

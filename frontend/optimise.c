@@ -369,6 +369,10 @@ void run_minimize(struct elab *e, const struct stmt *s) {
         fail(e, s->span, E_STATE, "`minimize` stands in a `train` block, or in a fn that one calls");
         return;
     }
+    struct ambient ambient = e->ambient; /* an optimizer computes in its weights' own dtypes */
+    e->ambient.has_precision = false;
+    e->ambient.products = DTYPE_f32;
     if (choose_weights(&step) && choose_optimizer(&step))
         apply_step(&step);
+    e->ambient = ambient;
 }

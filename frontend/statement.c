@@ -151,6 +151,7 @@ static bool set_precision(struct elab *e, struct datum d, struct span span) {
             fail(e, span, E_TYPE, "precision is a float dtype, this is %s", describe(e, d)));
     e->ambient.has_precision = d.dtype != DTYPE_f32;
     e->ambient.precision = d.dtype;
+    e->ambient.products = DTYPE_f32; /* the text knows better than the command line */
     return true;
 }
 
@@ -339,6 +340,7 @@ static struct weight *updated_weight(struct elab *e, const struct expr *place) {
 static enum flow run_update(struct elab *e, const struct stmt *s) {
     struct ambient ambient = e->ambient;
     e->ambient.has_precision = false;
+    e->ambient.products = DTYPE_f32;
     const struct expr *place = s->place, *whole = place->kind == EXPR_INDEX ? place->a : place;
     struct weight *w = updated_weight(e, whole);
     struct datum value = assigned_value(e, s, evaluate(e, s->value));

@@ -123,6 +123,24 @@ arg 1 "\`scale\` is a parameter of the fn \`sample\`" --set scale=2
 expect 0 "f32[4] = [1, 2, 3, 4]" run "$work/arg.weft:opt" x=[1,2,3,4]
 expect 0 "f32[4] = [2, 3, 4, 5]" run "$work/arg.weft:opt" x=[1,2,3,4] c=[1,1,1,1]
 
+# Products in bf16, the rest in f32, and not where the text says so itself.
+cat >"$work/products.weft" <<'END'
+model M {
+  param w: f32[4, 3] = 1
+  fn f(x: f32[B, 4]) -> f32[B, 3] = x @ w
+  fn g(x: f32[B, 4]) -> f32[B, 3] {
+    with precision: f32 { y = x @ w }
+    return y
+  }
+}
+END
+expect 0 "dot(%2, %3) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]} : bf16[B,3]" \
+    dump "$work/products.weft:f" --after elaborate --precision bf16
+expect 0 ": f32[B,3]" dump "$work/products.weft:g" --after elaborate --precision bf16
+expect 0 "f32[1,3] = [[2, 2, 2]]" run "$work/products.weft:f" x=[[1,1.0039,0,0]] --precision bf16
+expect 0 "f32[1,3] = [[2.0039, 2.0039, 2.0039]]" run "$work/products.weft:g" x=[[1,1.0039,0,0]] --precision bf16
+expect 2 "--precision is f32 or bf16" run "$work/products.weft:f" x=[[1,1,1,1]] --precision f16
+
 # A gradient that does not exist is found by check, with both places.
 cat >"$work/loop.weft" <<'END'
 use nn

@@ -51,6 +51,18 @@ train "$work/one.yaml" --out "$work/resumed" --resume
 same "$work/one/last.safetensors" "$work/resumed/last.safetensors" "resumed behind an epoch"
 [ "$(grep -c '"evaluate"' "$work/resumed/log.jsonl")" = 3 ] || fail "the resumed log has three evaluations"
 
+# Products in bf16: other bits, about the same bound; the command line goes before the recipe.
+recipe half 3 "precision: bf16"
+train "$work/half.yaml"
+train "$work/half.yaml" --precision f32 --out "$work/whole"
+same "$work/one/last.safetensors" "$work/whole/last.safetensors" "--precision f32 over a recipe's bf16"
+cmp -s "$work/one/last.safetensors" "$work/half/last.safetensors" && fail "precision: bf16 changes nothing"
+"$WEFT" inspect "$work/half/last.safetensors" | grep -q bf16 &&
+    fail "the weights are kept in f32 whatever the precision"
+bound() { sed -n 's/.*"elbo[^"]*":\(-[0-9.]*\).*/\1/p' "$1/log.jsonl" | tail -1; }
+awk -v a="$(bound "$work/one")" -v b="$(bound "$work/half")" 'BEGIN { exit !(a < 0 && b / a > 0.97 && b / a < 1.03) }' ||
+    fail "the bound in bf16 is $(bound "$work/half"), in f32 $(bound "$work/one")"
+
 # Ctrl-C in the middle: a checkpoint, status 0, and the same bits after --resume.
 recipe long 400
 "$WEFT" train --quiet "$work/long.yaml" --out "$work/stopped" &

@@ -231,6 +231,7 @@ static const struct lesson lessons[] = {
      NULL,
      0.8},
     {{"diffae.weft", "ch=8 mult=[1,1,1] code=5 T=50 lr=2e-3", "B=4", "", LONG}, "step", "loss", NULL, 0.5},
+    {{"lenet.weft", "", "B=16", "", SHORT, true}, "step", "loss", NULL, 0.5},
     {{"tests/models/precision.weft", "", "B=16", ""}, "step", "loss", NULL, 0.5},
     {{"tests/models/precision.weft", "", "B=16", ""}, "half", "loss", NULL, 0.5},
 };

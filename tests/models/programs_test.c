@@ -3,7 +3,7 @@
  *     // try NAME: hidden=8 | B=2 n=2 | label=0..10
  * of a file asks for a run of its model NAME with these hyper-parameters, sizes and ranges of inputs, as
  * struct model_size has them. PROGRAMS=FOLDER takes the programs from there. And the golden tests of
- * tests/frontend/values, whose numbers come from the evaluator. */
+ * tests/frontend/values, whose numbers come from the evaluator. And models with --precision bf16. */
 #include "support_models.h"
 
 #include "driver/entries.h"
@@ -81,7 +81,8 @@ static bool is_finite(const struct tensor *t) {
 
 static void expect(struct model_call *call, const char *name, const struct tensor *got,
                    const struct tensor *wanted) {
-    double most = strstr(call->run->size->name, "precision") ? half_tolerance : tolerance;
+    bool is_half = call->run->size->is_bf16 || strstr(call->run->size->name, "precision");
+    double most = is_half ? half_tolerance : tolerance;
     struct strbuf why;
     strbuf_init(&why, call->run->session.arena);
     if (!is_finite(wanted))
@@ -175,6 +176,20 @@ static void keep_quick(struct programs *p) {
     p->count = kept;
 }
 
+static const struct model_size in_bf16[] = {
+    {"lenet.weft", "", "B=3", "label=0..10", SHORT, true},
+    {"vae.weft", "hidden=40 latent=5", "B=5 n=3", "", SHORT, true},
+    {"flow_matching.weft", "ch=8 mult=[1,1,1]", "B=1 n=1 steps=2", "", LONG, true},
+    {"vit.weft", "size=8 patch=4 channels=1 dim=16 depth=2 heads=2 classes=10", "B=3", "", LONG, true},
+    {"wgan_gp.weft", "size=8 ch=4 latent=5 critic=2", "B=2 n=2", "image=-1..1", LONG, true},
+};
+
+static void add_in_bf16(struct programs *p, const struct choice *choice) {
+    for (size_t i = 0; i < sizeof in_bf16 / sizeof *in_bf16 && p->count < MOST_PROGRAMS; i++)
+        if (choice_takes(choice, &in_bf16[i]))
+            p->sizes[p->count++] = in_bf16[i];
+}
+
 int main(int argc, char **argv) {
     static struct programs p;
     struct choice choice = choice_read(argc, argv);
@@ -184,6 +199,8 @@ int main(int argc, char **argv) {
         add_folder(arena, &p, "tests/frontend/values");
     if (!getenv("PROGRAMS") && !choice.is_long && !choice.word)
         keep_quick(&p);
+    if (!getenv("PROGRAMS"))
+        add_in_bf16(&p, &choice);
     size_t count = 0;
     for (int i = 0; i < p.count; i++)
         if (!choice.word || strstr(p.sizes[i].name, choice.word))

@@ -155,6 +155,8 @@ struct model_run *model_open_entry(const struct model_size *size, const char *en
     open_session(&session);
     struct model_run *run = ARENA_NEW(session.arena, struct model_run);
     *run = (struct model_run){.session = session, .size = size};
+    if (size->is_bf16)
+        frontend_set_precision(session.frontend, DTYPE_bf16);
     const char *folder = strchr(size->name, '/') ? "" : "models/", *root = getenv("SOURCE_DIR");
     const char *path =
         *size->name == '/' ? size->name : arena_printf(session.arena, "%s/%s%s", root, folder, size->name);

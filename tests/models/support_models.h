@@ -22,6 +22,7 @@ struct model_size {
     const char *sizes;    /* of dimensions, and `int` parameters of entries: "B=3 n=2" */
     const char *inputs;   /* "label=0..10 image=-1..1": lo and the end; else floats [0, 1), integers 0..9 */
     enum { SHORT, LONG } run; /* LONG: it takes long to compile, and runs with --long alone */
+    bool is_bf16;             /* with the products in bf16 (--precision) */
 };
 extern const struct model_size model_sizes[]; /* support_zoo.c */
 extern const int model_count;
