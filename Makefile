@@ -2,7 +2,7 @@
 PRESET ?= release
 
 PACKAGES = gcc clang cmake ninja-build mold pkg-config flex bison llvm-19-dev libopenblas-dev libyaml-dev libcmocka-dev \
-           libjansson-dev libedit-dev libpng-dev libjpeg-dev zlib1g-dev dataset-fashion-mnist clang-format
+           libjansson-dev libprotobuf-c-dev protobuf-c-compiler libedit-dev libpng-dev libjpeg-dev zlib1g-dev dataset-fashion-mnist clang-format
 
 .PHONY: build deps test demo format golden install clean
 

@@ -113,6 +113,19 @@ function(weft_embedded_abi name)
     target_sources(weft_${name} PRIVATE ${out})
 endfunction()
 
+# onnx/onnx.proto as C: "onnx/onnx.pb-c.h" is seen by whoever sees the layer.
+function(weft_messages name)
+    set(out ${CMAKE_BINARY_DIR}/generated/${name})
+    file(MAKE_DIRECTORY ${out})
+    add_custom_command(OUTPUT ${out}/${name}.pb-c.c ${out}/${name}.pb-c.h
+        COMMAND ${PROTOC_C} --proto_path=${CMAKE_SOURCE_DIR}/${name} --c_out=${out} ${name}.proto
+        DEPENDS ${CMAKE_SOURCE_DIR}/${name}/${name}.proto
+        VERBATIM COMMENT "Generating the messages of ${name}")
+    target_sources(weft_${name} PRIVATE ${out}/${name}.pb-c.c ${out}/${name}.pb-c.h)
+    target_include_directories(weft_${name} PUBLIC ${CMAKE_BINARY_DIR}/generated)
+    target_link_libraries(weft_${name} PUBLIC PkgConfig::PROTOBUF)
+endfunction()
+
 # Note [One copy of the compiler]: the module libweft_codegen.so holds codegen/ alone. What it calls of passes, ir and
 # base it finds in the program that opened it, which therefore carries these layers whole and exports them. So there
 # is one operator table and one set of interned types in a process, and the module needs no second copy.

@@ -36,6 +36,7 @@ expect 2 "which model?" check
 expect 2 "one recipe is wanted" train
 expect 2 "-o FILE.o is wanted" build x.weft
 expect 2 "-o FILE.o is wanted" build x.weft -o x.so
+expect 2 "-o FILE.onnx is wanted" export x.weft -o x.o
 expect 2 "--after PASS is wanted" dump x.weft
 expect 2 "there is no pass \`fusee\`" dump x.weft --after fusee
 expect 0 "plan_memory" dump --after list
@@ -181,6 +182,14 @@ expect 1 "too high" run "$work/print.weft" x=[1,2,3,400] k=[0,1]
 expect 1 "\`f\` prints, an object does not" build "$work/print.weft" --shape B=2 --shape N=4 -o "$work/print.o"
 expect 0 "print.o" build "$work/print.weft" --shape B=2 --shape N=4 -o "$work/print.o" --keep-prints
 
+# An ONNX model is written whole or not at all.
+expect 1 "--shape NAME=SIZE gives a size its value" export "$model:f" -o "$work/m.onnx"
+expect 1 "\`sample\` cannot be exported: ONNX has no operator for random numbers" export "$model:sample" --shape n=2 -o "$work/m.onnx"
+[ -e "$work/m.onnx" ] && { echo "an ONNX model was left behind"; failures=$((failures + 1)); }
+expect 0 "m.onnx" export "$model:f" --shape B=2 -o "$work/m.onnx"
+[ -s "$work/m.onnx" ] || { echo "no ONNX model was written"; failures=$((failures + 1)); }
+expect 1 "cannot be" export "$model:f" --shape B=2 -o "$work/none/m.onnx"
+
 # A named tuple of tensors is given field by field, an optional tensor may be left out, a scalar has its default.
 cat >"$work/forms.weft" <<'END'
 model M {
@@ -234,7 +243,7 @@ expect 0 "f32[2] = [5, 10]" run "$work/choice.weft" x=[1,2] how='"up"' times=2.0
 expect 1 "unknown name \`much\`" run "$work/choice.weft" x=[1,2] times=much
 expect 1 "a number or a list is wanted" run "$work/choice.weft" x=[1,2] scale=much
 
-for command in check run train build dump plan repl fmt lsp inspect cache; do
+for command in check run train build export dump plan repl fmt lsp inspect cache; do
     expect 0 "-h, --help" help $command
 done
 exit $((failures != 0))
