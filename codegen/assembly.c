@@ -1,5 +1,6 @@
 /* codegen/assembly.c: the code of a compilation as text, for `:asm` and `weft dump`. */
 #include "codegen/compile.h"
+#include "codegen/debug.h"
 #include "codegen/interface.h"
 
 static const char *print_module(struct compiled *compiled, struct emitter *e, char **why) {
@@ -22,8 +23,11 @@ const char *assembly_print(struct compiled *compiled, struct diags *diags) {
     char *why = NULL;
     const char *text = NULL;
     if (emitter_init(&e, compiled->target, compiled->arena, compiled->graph->name)) {
+        if (compiled->options.debug_info)
+            debug_open(&e);
         emit_units(&e, compiled, false);
         emit_entries(&e, compiled);
+        debug_finish(&e);
         text = print_module(compiled, &e, &why);
         emitter_finish(&e);
     }

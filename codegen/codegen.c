@@ -46,7 +46,7 @@ static bool open_openblas(const struct compiled *compiled, struct arena *arena, 
 static bool link_objects(struct loaded *loaded, const struct compiled *compiled, const char **why) {
     if (compiled->options.use_openblas && !open_openblas(compiled, loaded->arena, why))
         return false;
-    if (!(loaded->jit = jit_create(loaded->arena, why)))
+    if (!(loaded->jit = jit_create(loaded->arena, compiled->options.debug_info, why)))
         return false;
     for (int i = 0; i < compiled->objects.count; i++)
         if (!jit_add_object(loaded->jit, compiled->objects.at[i].at, compiled->objects.at[i].size,

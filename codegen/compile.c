@@ -7,6 +7,7 @@
 #include "codegen/compile.h"
 
 #include "base/store.h"
+#include "codegen/debug.h"
 
 #include <dlfcn.h>
 #include <llvm-c/blake3.h>
@@ -80,9 +81,12 @@ static const char *build_text(const struct compiled *c) {
     unsigned major, minor, patch;
     LLVMGetVersion(&major, &minor, &patch);
     const struct target *t = c->target;
-    return arena_printf(c->arena, "%s %lld.%09ld %lld | llvm %u.%u.%u | %s %s %s", WEFT_VERSION,
+    char folder[4096]; /* DWARF names it */
+    bool is_named = c->options.debug_info && getcwd(folder, sizeof(folder));
+    return arena_printf(c->arena, "%s %lld.%09ld %lld | llvm %u.%u.%u | %s %s %s%s%s", WEFT_VERSION,
                         (long long)file.st_mtim.tv_sec, file.st_mtim.tv_nsec, (long long)file.st_size, major,
-                        minor, patch, t->triple, t->cpu, t->features);
+                        minor, patch, t->triple, t->cpu, t->features, c->options.debug_info ? " -g " : "",
+                        is_named ? folder : "");
 }
 
 /* ---- one module ---- */
@@ -97,7 +101,7 @@ bool verify_module(struct emitter *e, struct arena *arena, const char **why) {
 }
 
 static void emit_unit(struct emitter *e, const struct unit *unit) {
-    emit_loop_function(e, unit->function, unit->argument_count, unit->worker_bytes);
+    emit_loop_function(e, unit->function, unit->argument_count, unit->worker_bytes, unit->site);
 }
 
 void emit_units(struct emitter *e, const struct compiled *compiled, bool is_internal) {
@@ -161,8 +165,11 @@ static void emit_job_object(struct worker *w, struct job *job, LLVMTargetMachine
 }
 
 static bool begin_module(struct worker *w, struct job *job, const char *name) {
-    if (emitter_init(&w->e, w->shop->compiled->target, w->arena, name))
+    if (emitter_init(&w->e, w->shop->compiled->target, w->arena, name)) {
+        if (w->shop->compiled->options.debug_info)
+            debug_open(&w->e);
         return true;
+    }
     job->why = strdup("no target machine");
     return false;
 }
@@ -176,6 +183,7 @@ static void run_units(struct worker *w, struct job *job) {
         return;
     for (int i = 0; i < job->units.count; i++)
         emit_unit(&w->e, job->units.at[i]);
+    debug_finish(&w->e);
     w->emit += seconds_now() - begin;
     emit_job_object(w, job, target_machine_create(w->shop->compiled->target), &key);
 }
@@ -185,6 +193,7 @@ static void run_entries(struct worker *w, struct job *job) {
     if (!begin_module(w, job, "entries"))
         return;
     emit_entries(&w->e, w->shop->compiled);
+    debug_finish(&w->e);
     struct hash_text key = w->shop->store ? key_of_module(w, w->e.module) : (struct hash_text){{0}};
     w->emit += seconds_now() - begin;
     if (!find_in_store(w, job, &key))

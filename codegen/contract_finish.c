@@ -148,7 +148,10 @@ const struct loop_expr *value_at(struct reader *r, const struct value *value,
         return known->result;
     struct reader_memo memo = {.value = value};
     memcpy(memo.index, index, sizeof(*index) * (size_t)value->type->rank);
+    const struct site *outer = r->w->f->place;
+    r->w->f->place = value->def->site;
     memo.result = rule_of(value->def)(r, value, index);
+    r->w->f->place = outer;
     VEC_PUSH(r->w->l->arena, &r->memo, memo);
     return memo.result;
 }

@@ -1,6 +1,7 @@
 /* codegen/emit.c: loop functions to LLVM functions: statements, serial loops, branches. SSA is made on the
  * way: the loop IR is structured, so a mutable variable needs a phi exactly at the head of a loop that sets
  * it and behind a branch that does. */
+#include "codegen/debug.h"
 #include "codegen/emission.h"
 
 #include <assert.h>
@@ -253,8 +254,11 @@ static void (*const statements[])(struct emission *, const struct loop_stmt *) =
 };
 
 void emit_statements(struct emission *em, const struct loop_stmt *first) {
-    for (const struct loop_stmt *s = first; s; s = s->next)
+    for (const struct loop_stmt *s = first; s; s = s->next) {
+        LLVMMetadataRef outer = debug_enter(em->e, s->site);
         statements[s->kind](em, s);
+        debug_restore(em->e, outer);
+    }
 }
 
 /* ---- functions ---- */
@@ -267,8 +271,9 @@ static LLVMValueRef declare(struct emitter *e, const char *symbol) {
 }
 
 LLVMValueRef emit_loop_function(struct emitter *e, const struct loop_function *function, int argument_count,
-                                int64_t worker_bytes) {
+                                int64_t worker_bytes, const struct site *site) {
     LLVMValueRef fn = declare(e, function->symbol);
+    debug_begin_function(e, fn, function->name ? function->name : function->symbol, site);
     struct arena *arena = e->arena;
     struct emission em = {
         .e = e,
@@ -296,5 +301,6 @@ LLVMValueRef emit_loop_function(struct emitter *e, const struct loop_function *f
     emit_statements(&em, function->body);
     scope_close(&em);
     LLVMBuildRetVoid(e->b);
+    debug_end_function(e);
     return fn;
 }

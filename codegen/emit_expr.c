@@ -1,4 +1,5 @@
 /* codegen/emit_expr.c: where a value is computed, and remembering it. */
+#include "codegen/debug.h"
 #include "codegen/emission.h"
 
 #include <assert.h>
@@ -335,7 +336,9 @@ LLVMValueRef emit_form(struct emission *em, const struct loop_expr *x, enum emit
     prepare(em, x, form);
     LLVMBasicBlockRef here = LLVMGetInsertBlock(em->e->b);
     int scope = place(em, &facts);
+    LLVMMetadataRef outer = debug_enter(em->e, x->site);
     LLVMValueRef v = compute(em, x, form);
+    debug_restore(em->e, outer);
     LLVMPositionBuilderAtEnd(em->e->b, here);
     remember(em, x, form, scope, v);
     return v;

@@ -4,6 +4,7 @@
  */
 #include "codegen/entry.h"
 
+#include "codegen/debug.h"
 #include "ir/graph.h"
 
 #include <string.h>
@@ -454,6 +455,7 @@ LLVMValueRef emit_entry(struct entry_module *m, const struct compiled_function *
     struct entry n = {.m = m, .b = e->b, .f = function};
     n.fn = LLVMAddFunction(e->module, symbol, m->call_type);
     emit_attributes(e, n.fn);
+    debug_begin_function(e, n.fn, function->function->name, function->function->site);
     n.workspace = LLVMGetParam(n.fn, 1);
     n.exec = LLVMGetParam(n.fn, 2);
     LLVMPositionBuilderAtEnd(n.b, new_block(e, n.fn, "entry"));
@@ -470,5 +472,6 @@ LLVMValueRef emit_entry(struct entry_module *m, const struct compiled_function *
     emit_block_ops(&n, function->function->body);
     emit_outputs(&n);
     LLVMBuildRet(n.b, i32_of(e, 0));
+    debug_end_function(e);
     return n.fn;
 }

@@ -2,6 +2,8 @@
 
 #include "codegen/llvm.h"
 
+#include <llvm-c/ExecutionEngine.h>
+#include <llvm-c/OrcEE.h>
 #include <stdlib.h>
 
 struct jit {
@@ -18,12 +20,29 @@ static bool succeeded(LLVMErrorRef error, struct arena *arena, const char **why)
     return false;
 }
 
+/* The linker that LLVM's listeners know. */
+static LLVMOrcObjectLayerRef create_told_layer(void *context, LLVMOrcExecutionSessionRef session,
+                                               const char *triple) {
+    (void)context, (void)triple;
+    LLVMOrcObjectLayerRef layer = LLVMOrcCreateRTDyldObjectLinkingLayerWithSectionMemoryManager(session);
+    LLVMJITEventListenerRef perf = getenv("JITDUMPDIR") ? LLVMCreatePerfJITEventListener() : NULL;
+    LLVMOrcRTDyldObjectLinkingLayerRegisterJITEventListener(layer, LLVMCreateGDBRegistrationListener());
+    if (perf) /* NULL where this LLVM was built without it */
+        LLVMOrcRTDyldObjectLinkingLayerRegisterJITEventListener(layer, perf);
+    return layer;
+}
+
 /* Compiled code may call the process's C library for memcpy and memset, into which LLVM turns loops, and
  * libm. */
-static bool jit_init(struct jit *jit, struct arena *arena, const char **why) {
+static bool jit_init(struct jit *jit, struct arena *arena, bool tells_debuggers, const char **why) {
     LLVMInitializeNativeTarget();
     LLVMInitializeNativeAsmPrinter();
-    if (!succeeded(LLVMOrcCreateLLJIT(&jit->lljit, NULL), arena, why))
+    LLVMOrcLLJITBuilderRef builder = NULL; /* taken by what it builds */
+    if (tells_debuggers) {
+        builder = LLVMOrcCreateLLJITBuilder();
+        LLVMOrcLLJITBuilderSetObjectLinkingLayerCreator(builder, create_told_layer, NULL);
+    }
+    if (!succeeded(LLVMOrcCreateLLJIT(&jit->lljit, builder), arena, why))
         return false;
     LLVMOrcDefinitionGeneratorRef process;
     char prefix = LLVMOrcLLJITGetGlobalPrefix(jit->lljit);
@@ -34,13 +53,13 @@ static bool jit_init(struct jit *jit, struct arena *arena, const char **why) {
     return true;
 }
 
-struct jit *jit_create(struct arena *arena, const char **why) {
+struct jit *jit_create(struct arena *arena, bool tells_debuggers, const char **why) {
     struct jit *jit = calloc(1, sizeof(*jit));
     if (!jit) {
         *why = "out of memory";
         return NULL;
     }
-    if (jit_init(jit, arena, why))
+    if (jit_init(jit, arena, tells_debuggers, why))
         return jit;
     jit_destroy(jit);
     return NULL;

@@ -10,7 +10,9 @@
 struct jit;
 
 /* NULL, false: LLVM refused; *why is then its reason, in the arena. */
-struct jit *jit_create(struct arena *arena, const char **why);
+/* tells_debuggers: gdb hears of every object, and perf does too where JITDUMPDIR is set in the environment
+ * (LLVM's perf listener writes its files there). */
+struct jit *jit_create(struct arena *arena, bool tells_debuggers, const char **why);
 void jit_destroy(struct jit *jit); /* NULL is fine */
 /* An object file's bytes; they are copied. */
 bool jit_add_object(struct jit *jit, const void *bytes, size_t size, struct arena *arena, const char **why);

@@ -65,6 +65,7 @@ static const struct loop_expr *expr_unique(struct loop_function *f, const struct
             return old;
     struct loop_expr *made = ARENA_NEW(f->arena, struct loop_expr);
     *made = *x;
+    made->site = f->place;
     made->id = f->next_expr++;
     made->chain = *slot;
     *slot = made;

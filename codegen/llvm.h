@@ -25,6 +25,7 @@ struct emitter {
     const struct target *target;
     struct arena *arena;
     LLVMValueRef fn;
+    struct debug *debug; /* -g: codegen/debug.h; else NULL */
     LLVMTypeRef i1, i8, i32, i64, f32, f64, ptr, void_type;
 };
 
@@ -36,9 +37,9 @@ void emitter_finish(struct emitter *e); /* disposes builder, module and context 
 
 /* Defines `function` as void symbol(void *data, i64 task, i32 worker) in the module. `data` points to an
  * array: the kernel's arguments, then the pointer to SHARED memory, then the pointer to WORKER memory of
- * worker 0, whose stride in bytes is `worker_bytes`. In codegen/emit.c. */
+ * worker 0, whose stride in bytes is `worker_bytes`. site: of the kernel, for -g. In codegen/emit.c. */
 LLVMValueRef emit_loop_function(struct emitter *e, const struct loop_function *function, int argument_count,
-                                int64_t worker_bytes);
+                                int64_t worker_bytes, const struct site *site);
 
 /* Vector maths (codegen/vecmath.c): x is a float or a vector of floats (f32 or f64); the result has its type.
  * Within the bounds of docs/codegen.md. */

@@ -44,6 +44,7 @@ struct loop_var *loop_var_create(struct loop_function *f, const char *name, enum
 struct loop_stmt *loop_append(struct loop_function *f, struct loop_list *list, enum loop_stmt_kind kind) {
     struct loop_stmt *s = ARENA_NEW(f->arena, struct loop_stmt);
     s->kind = kind;
+    s->site = f->place;
     if (list->last)
         list->last->next = s;
     else

@@ -59,6 +59,7 @@ struct loop_expr {
     enum opcode code; /* OP; integer OP_div and OP_mod floor */
     int arg_count;
     const struct loop_expr *args[3];
+    const struct site *site; /* what asked for it first; NULL: the kernel */
     int id; /* equal expressions of a function are one: pointers compare, and this counts them from 0 */
     int64_t min, max;        /* the range of an integer expression, both included */
     struct loop_expr *chain; /* of the table that finds equal ones */
@@ -162,6 +163,7 @@ struct loop_stmt {
     struct loop_var *vars[4];
     const struct loop_expr *args[6];
     int code;
+    const struct site *site;            /* of the operator that it comes from; NULL: the kernel */
     struct loop_stmt *body, *otherwise; /* first statements */
     struct loop_stmt *next;
 };
@@ -171,7 +173,9 @@ struct loop_function {
     VEC(struct buffer *) buffers;
     struct loop_var *task, *worker; /* i64 each */
     int64_t tasks;                  /* fixed by shapes and target, never by the number of threads */
+    const char *name;               /* the kernel's, for people */
     struct loop_stmt *body;
+    const struct site *place; /* what is made now comes from this operator; NULL: the kernel */
     int next_var, next_expr;
     struct loop_expr **table; /* finds equal expressions */
     int table_size;

@@ -618,6 +618,8 @@ expr ask(struct phase *p, const struct value *v, const expr *index, expr mask) {
         return known;
     struct question q = {.v = v, .op = v->def, .index = index, .mask = mask};
     expr r;
+    const struct site *outer = p->f->place;
+    p->f->place = v->def ? v->def->site : outer;
     if (!v->def)
         r = ask_param(p, &q);
     else if (op_infos[v->def->code].fuse != FUSE_MAP)
@@ -627,5 +629,6 @@ expr ask(struct phase *p, const struct value *v, const expr *index, expr mask) {
     memo_add(p, v, index, mask, r);
     if (!mask)
         store_row_result(p, v, index, r);
+    p->f->place = outer;
     return r;
 }

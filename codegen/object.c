@@ -2,6 +2,7 @@
  * around them (interface.h). The same loop functions go through the same emitter and the same code generator,
  * each on its own, so the bits that it computes are those of the JIT for the same CPU. */
 #include "codegen/compile.h"
+#include "codegen/debug.h"
 #include "codegen/entry.h"
 #include "codegen/interface.h"
 
@@ -423,7 +424,11 @@ const void *object_emit(struct compiled *compiled, const char *prefix, const voi
     }
     struct object o = {
         .e = &e, .compiled = compiled, .prefix = c_identifier(compiled->arena, prefix), .weights = weights};
-    const void *bytes = emit_all(&o, diags) ? generate(&o, size, diags) : NULL;
+    if (compiled->options.debug_info)
+        debug_open(&e);
+    bool ok = emit_all(&o, diags);
+    debug_finish(&e);
+    const void *bytes = ok ? generate(&o, size, diags) : NULL;
     emitter_finish(&e);
     return bytes;
 }

@@ -3,6 +3,7 @@
 #include "codegen/session.h"
 
 #include "codegen/compile.h"
+#include "codegen/debug.h"
 #include "codegen/lower.h"
 #include "codegen/pipeline.h"
 
@@ -50,12 +51,22 @@ static void add_unit(struct compiled *c, const struct lowered_kernel *kernel, st
     loops_print(phase, &text);
     int arguments = kernel->op->in_count + kernel->op->out_count;
     const char *call = arena_printf(c->arena, "%d %lld", arguments, (long long)kernel->worker_bytes);
-    struct hash_text hash = hash_texts((const char *[]){call, text.text}, 2);
+    struct strbuf places;
+    strbuf_init(&places, c->arena);
+    if (c->options.debug_info)
+        debug_print_places(phase, kernel->op->site, &places);
+    struct hash_text hash = hash_texts((const char *[]){call, text.text, places.text}, places.length ? 3 : 2);
+    phase->name = op_string(kernel->op, ATTR_name);
     phase->symbol = arena_printf(c->arena, "weft_%s", hash.text);
     if (find_unit(c, phase->symbol))
         return;
     struct unit *unit = ARENA_NEW(c->arena, struct unit);
-    *unit = (struct unit){phase, arguments, kernel->worker_bytes, text.text, text.length};
+    *unit = (struct unit){.function = phase,
+                          .argument_count = arguments,
+                          .worker_bytes = kernel->worker_bytes,
+                          .text = text.text,
+                          .site = kernel->op->site,
+                          .cost = text.length};
     VEC_PUSH(c->arena, &c->units, unit);
 }
 

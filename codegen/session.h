@@ -12,8 +12,9 @@ struct unit {
     const struct loop_function *function; /* the first of them; its symbol is this unit's */
     int argument_count;
     int64_t worker_bytes;
-    const char *text; /* loop IR */
-    size_t cost;      /* of compiling it: the length of its text is a fair guess */
+    const char *text;        /* loop IR */
+    const struct site *site; /* of the first kernel, for -g */
+    size_t cost;             /* of compiling it: the length of its text is a fair guess */
 };
 
 /* A kernel op of one of the functions. */

@@ -67,6 +67,7 @@ bool session_open(struct session *session, struct invocation *invocation) {
         return false;
     }
     session->explain = option_given(invocation, OPT_explain);
+    session->debug_info = option_given(invocation, OPT_debug);
     session->quiet = option_given(invocation, OPT_quiet);
     session->json = option_given(invocation, OPT_json);
     session->show_times = option_given(invocation, OPT_time);
@@ -329,6 +330,7 @@ static bool compile_program(struct session *session, struct program *p, struct f
     const struct codegen_options options = {.cpu = session->cpu,
                                             .cache = session->cache,
                                             .use_openblas = session->use_openblas,
+                                            .debug_info = session->debug_info,
                                             .explain = session->explain,
                                             .no_jit = !link};
     p->compiled = session->codegen->compile(p->graph, functions, p->entry_count, p->plan, &options, p->arena,

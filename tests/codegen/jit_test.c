@@ -33,7 +33,7 @@ static LLVMMemoryBufferRef scale_object(struct arena *arena, const struct target
 static struct jit *scale_jit(struct arena *arena, double factor) {
     struct diags *diags = diags_create(arena);
     const char *why = NULL;
-    struct jit *jit = jit_create(arena, &why);
+    struct jit *jit = jit_create(arena, false, &why);
     assert_non_null(jit);
     LLVMMemoryBufferRef object = scale_object(arena, target_get(arena, "native", diags), factor);
     assert_true(jit_add_object(jit, LLVMGetBufferStart(object), LLVMGetBufferSize(object), arena, &why));

@@ -29,7 +29,7 @@ static LLVMMemoryBufferRef object_of(struct arena *arena, const struct target *t
     for (int i = 0; i < kernel->phases.count; i++) {
         struct loop_function *f = kernel->phases.at[i];
         f->symbol = arena_printf(arena, "phase_%d", i);
-        emit_loop_function(&e, f, argument_count, kernel->worker_bytes);
+        emit_loop_function(&e, f, argument_count, kernel->worker_bytes, NULL);
     }
     char *why = NULL;
     if (getenv("WEFT_TEST_DUMP"))
@@ -53,7 +53,7 @@ struct machine *machine_create(struct arena *arena, const struct target *target,
     struct machine *m = ARENA_NEW(arena, struct machine);
     *m = (struct machine){.arena = arena, .kernel = kernel, .argument_count = argument_count};
     const char *why = NULL;
-    m->jit = jit_create(arena, &why);
+    m->jit = jit_create(arena, false, &why);
     assert_non_null(m->jit);
     LLVMMemoryBufferRef object = object_of(arena, target, kernel, argument_count);
     assert_true(jit_add_object(m->jit, LLVMGetBufferStart(object), LLVMGetBufferSize(object), arena, &why));

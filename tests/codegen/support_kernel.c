@@ -39,7 +39,7 @@ static LLVMMemoryBufferRef compile(struct kernel_run *run, const char **why) {
     for (int i = 0; i < run->kernel.phases.count; i++) {
         struct loop_function *f = run->kernel.phases.at[i];
         f->symbol = arena_printf(run->arena, "phase%d", i);
-        emit_loop_function(&e, f, run->op->in_count + run->op->out_count, run->kernel.worker_bytes);
+        emit_loop_function(&e, f, run->op->in_count + run->op->out_count, run->kernel.worker_bytes, NULL);
     }
     char *message = NULL;
     if (LLVMVerifyModule(e.module, LLVMReturnStatusAction, &message)) {
@@ -58,7 +58,7 @@ static LLVMMemoryBufferRef compile(struct kernel_run *run, const char **why) {
 }
 
 static bool link_phases(struct kernel_run *run, LLVMMemoryBufferRef object, const char **why) {
-    run->jit = jit_create(run->arena, why);
+    run->jit = jit_create(run->arena, false, why);
     if (!run->jit ||
         !jit_add_object(run->jit, LLVMGetBufferStart(object), LLVMGetBufferSize(object), run->arena, why))
         return false;
