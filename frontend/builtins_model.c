@@ -67,6 +67,44 @@ static struct datum run_view(struct elab *e, const struct builtin_call *c) {
     return view_each(e, c, c->args[0], c->builtin->opcode == 1);
 }
 
+/* An instance seen through a shadow of its own is in `d`, whose weights are those of something in `of`. */
+static bool has_instance(struct datum of, const struct instance *instance) {
+    bool found = of.kind == DATUM_INSTANCE && of.instance == instance;
+    for (int i = 0; datum_is_sequence(of) && i < of.list->count && !found; i++)
+        found = has_instance(of.list->at[i], instance);
+    return found;
+}
+
+static bool is_shadow_of(struct datum d, struct datum of) {
+    bool found = false;
+    for (const struct view *v = d.kind == DATUM_INSTANCE ? d.view : NULL; v && !found; v = v->next)
+        found = v->shadow && has_instance(of, v->shadow->root);
+    for (int i = 0; datum_is_sequence(d) && i < d.list->count && !found; i++)
+        found = is_shadow_of(d.list->at[i], of);
+    return found;
+}
+
+static struct datum run_follows(struct elab *e, const struct builtin_call *c) {
+    (void)e;
+    return datum_bool(is_shadow_of(c->args[0], c->args[1]));
+}
+
+/* Whether a function has a parameter of that name. */
+static struct datum run_takes(struct elab *e, const struct builtin_call *c) {
+    const char *name = arg_string(e, c, 1);
+    if (!name)
+        return datum_error();
+    if (c->args[0].kind != DATUM_CLOSURE)
+        return fail(e, c->spans[0], E_TYPE, "a function is wanted, this is %s", describe(e, c->args[0]));
+    const struct closure *f = c->args[0].closure;
+    bool found = false;
+    for (const struct formal *p = f->kind == CLOSURE_FN ? f->item->formals : NULL; p; p = p->next)
+        found |= strcmp(p->name.text, name) == 0;
+    for (const struct param_name *p = f->kind == CLOSURE_LAMBDA ? f->expr->params : NULL; p; p = p->next)
+        found |= strcmp(p->name.text, name) == 0;
+    return datum_bool(found);
+}
+
 static struct datum run_grad(struct elab *e, const struct builtin_call *c) {
     struct value *y = arg_tensor(e, c, 0, DTYPE_ANY);
     return y ? gradient_datum(e, y, c->args[1], c->span) : datum_error();
@@ -121,6 +159,8 @@ const struct builtin builtins_model[] = {
     {"select", "model keep", run_select, 0},
     {"shadow", "model", run_view, 0},
     {"frozen", "model", run_view, 1},
+    {"follows", "model of", run_follows, 0},
+    {"takes", "f name", run_takes, 0},
     {"grad", "y x", run_grad, 0},
     {"remat", "f args*", run_remat_call, 0},
     {"print", "x label?", run_print, 0},

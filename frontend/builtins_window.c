@@ -89,20 +89,18 @@ static bool pad_args(struct elab *e, const struct builtin_call *c, int i, struct
     return good;
 }
 
-/* `groups: B` is how other frameworks give each image a kernel of its own. */
-static bool groups_arg(struct elab *e, const struct builtin_call *c, struct conv_attrs *attrs) {
-    if (!c->given[5] || arg_int(e, c, 5, &attrs->groups))
-        return true;
-    if (c->args[5].kind == DATUM_INT)
-        diag_hint(diags_last(e->diags),
-                  "a kernel for each image: scale the channels in front and behind, as nn.ModulatedConv2d "
-                  "does, or einsum over windows(x, [k, k])");
-    return false;
+/* groups may be a size of the input, B: then *open is set. */
+static bool groups_arg(struct elab *e, const struct builtin_call *c, struct conv_attrs *attrs,
+                       const struct dim **open) {
+    *open = NULL;
+    if (c->given[5] && c->args[5].kind == DATUM_INT && !datum_is_known_int(c->args[5]))
+        *open = c->args[5].size;
+    return !c->given[5] || *open || arg_int(e, c, 5, &attrs->groups);
 }
 
 /* x w stride? pad? dilation? groups? */
 static bool conv_args(struct elab *e, const struct builtin_call *c, struct value **x, struct value **w,
-                      struct conv_attrs *attrs) {
+                      struct conv_attrs *attrs, const struct dim **open) {
     *x = arg_tensor(e, c, 0, DTYPE_ANY);
     *w = arg_tensor(e, c, 1, DTYPE_ANY);
     if (!*x || !*w)
@@ -116,7 +114,7 @@ static bool conv_args(struct elab *e, const struct builtin_call *c, struct value
     }
     int64_t *stride = ints_or(e, c, 2, attrs->rank, 1),
             *dilation = stride ? ints_or(e, c, 4, attrs->rank, 1) : NULL;
-    if (!dilation || !pad_args(e, c, 3, attrs) || !groups_arg(e, c, attrs))
+    if (!dilation || !pad_args(e, c, 3, attrs) || !groups_arg(e, c, attrs, open))
         return false;
     for (int i = 0; i < attrs->rank; i++) {
         attrs->stride[i] = stride[i];
@@ -130,10 +128,91 @@ static bool conv_args(struct elab *e, const struct builtin_call *c, struct value
     return true;
 }
 
+/* dims, with the axis at i split in g and the rest, [..., g, dims[i] / g, ...]; NULL: g does not divide it.
+ */
+static const struct dim **split_axis(struct elab *e, const struct type *type, int i, const struct dim *g) {
+    const struct dim **dims = ARENA_ARRAY(e->arena, const struct dim *, type->rank + 1);
+    for (int k = 0; k < type->rank; k++)
+        dims[k + (k > i)] = type->dims[k];
+    dims[i] = g;
+    dims[i + 1] = dim_div(e->types, type->dims[i], g);
+    return dims[i + 1] && dim_is_integral(dims[i + 1]) ? dims : NULL;
+}
+
+static struct value *pad_axes(struct elab *e, struct value *x, const struct conv_attrs *attrs) {
+    int rank = x->type->rank;
+    const struct dim **lo = ARENA_ARRAY(e->arena, const struct dim *, rank),
+                     **hi = ARENA_ARRAY(e->arena, const struct dim *, rank);
+    for (int i = 0; i < rank; i++) {
+        int axis = i - (rank - attrs->rank);
+        lo[i] = dim_const(e->types, axis < 0 ? 0 : attrs->pad_lo[axis]);
+        hi[i] = dim_const(e->types, axis < 0 ? 0 : attrs->pad_hi[axis]);
+    }
+    return build_pad(&e->b, x, lo, hi, filled(e, rank, 0), 0.0);
+}
+
+/* Of windows [N, g, C, H', W', kh, kw] and kernels [g, O, C, kh, kw] the sum over C, kh and kw, as
+ * [N, g * O, H', W']. */
+static struct value *group_product(struct elab *e, struct value *x, struct value *w, int spatial) {
+    int64_t group = 1, first = 0, *of_x = ARENA_ARRAY(e->arena, int64_t, spatial + 1),
+            *of_w = ARENA_ARRAY(e->arena, int64_t, spatial + 1);
+    for (int i = 0; i <= spatial; i++) {
+        of_x[i] = i == 0 ? 2 : 2 + spatial + i;
+        of_w[i] = 2 + i;
+    }
+    struct value *y = dot_product(e, x, w, &group, &first, 1, of_x, of_w, spatial + 1);
+    if (!y) /* [g, N, H', W', O] */
+        return NULL;
+    int rank = spatial + 2;
+    int64_t *perm = ARENA_ARRAY(e->arena, int64_t, rank + 1);
+    const struct dim **dims = ARENA_ARRAY(e->arena, const struct dim *, rank);
+    for (int i = 0; i <= rank; i++)
+        perm[i] = i == 0 ? 1 : i == 1 ? 0 : i == 2 ? rank : i - 1;
+    for (int i = 0; i < rank; i++)
+        dims[i] = i == 0   ? x->type->dims[0]
+                  : i == 1 ? dim_mul(e->types, w->type->dims[0], w->type->dims[1])
+                           : x->type->dims[i + 1];
+    y = build_transpose(&e->b, y, perm);
+    return y ? build_reshape(&e->b, y, rank, dims) : NULL;
+}
+
+/* groups: B, with B a size that the caller chooses: a kernel for each image of a batch, as StyleGAN 2 has it
+ * (Karras et al. 2020, appendix B). The operator `conv` wants a number; a product of windows does not. */
+static struct datum conv_of_open_groups(struct elab *e, const struct builtin_call *c, struct value *x,
+                                        struct value *w, const struct conv_attrs *attrs,
+                                        const struct dim *groups) {
+    const struct dim **image = split_axis(e, x->type, 1, groups),
+                     **kernel = split_axis(e, w->type, 0, groups);
+    struct window window = {attrs->rank, filled(e, attrs->rank, 1), (int64_t *)attrs->stride,
+                            (int64_t *)attrs->dilation};
+    for (int i = 0; i < attrs->rank; i++) {
+        if (!dim_is_const(w->type->dims[2 + i]))
+            return fail(e, c->spans[1], E_DIM, "the kernel's size must be known, this is %s",
+                        type_text(e->types, w->type));
+        window.window[i] = dim_value(w->type->dims[2 + i]);
+    }
+    if (!image || !kernel || image[2] != w->type->dims[1])
+        return fail(e, c->span, E_SHAPE,
+                    "in %s groups the image has %s * C channels and the kernels are [%s * O, C, ...], these "
+                    "are %s and %s",
+                    dim_text(e->types, groups), dim_text(e->types, groups), dim_text(e->types, groups),
+                    type_text(e->types, x->type), type_text(e->types, w->type));
+    x = pad_axes(e, x, attrs);
+    image = x ? split_axis(e, x->type, 1, groups) : NULL;
+    x = x ? build_reshape(&e->b, x, attrs->rank + 3, image) : NULL;
+    w = x ? build_reshape(&e->b, w, attrs->rank + 3, kernel) : NULL;
+    x = w ? build_window_op(e, OP_windows, x, &window, NULL) : NULL;
+    return datum_tensor(x ? group_product(e, x, w, attrs->rank) : NULL);
+}
+
 static struct datum run_conv(struct elab *e, const struct builtin_call *c) {
     struct value *x, *w;
     struct conv_attrs attrs;
-    return conv_args(e, c, &x, &w, &attrs) ? datum_tensor(conv_product(e, x, w, &attrs)) : datum_error();
+    const struct dim *groups;
+    if (!conv_args(e, c, &x, &w, &attrs, &groups))
+        return datum_error();
+    return groups ? conv_of_open_groups(e, c, x, w, &attrs, groups)
+                  : datum_tensor(conv_product(e, x, w, &attrs));
 }
 
 /* w [C, O/g, k...] as the kernel of a convolution to O channels: [O, C/g, k...], flipped. */
@@ -170,8 +249,13 @@ static struct value *transposed_kernel(struct elab *e, struct value *w, int64_t 
 static struct datum run_conv_transpose(struct elab *e, const struct builtin_call *c) {
     struct value *x, *w;
     struct conv_attrs attrs;
-    if (!conv_args(e, c, &x, &w, &attrs))
+    const struct dim *groups;
+    if (!conv_args(e, c, &x, &w, &attrs, &groups))
         return datum_error();
+    if (groups)
+        return fail(e, c->spans[5], E_DIM,
+                    "the groups of a transposed convolution must be known, this is %s; conv takes any",
+                    dim_text(e->types, groups));
     for (int i = 0; i < attrs.rank; i++) {
         if (!dim_is_const(w->type->dims[2 + i]))
             return fail(e, c->spans[1], E_DIM, "the kernel's size must be known, this is %s",

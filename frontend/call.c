@@ -570,6 +570,23 @@ static struct datum call_dtype(struct elab *e, enum dtype dtype, const struct ar
 
 /* ---- calls as expressions ---- */
 
+/* A size B in a parameter's type hides a module B of the file. */
+static bool hint_hidden_module(struct elab *e, struct diag *diag, const struct expr *place) {
+    const struct expr *name = place && place->kind == EXPR_CALL ? place->a : place;
+    if (!name || name->kind != EXPR_NAME)
+        return false;
+    const struct scope *scope = e->frame->scope;
+    for (; scope; scope = scope->parent) {
+        const struct binding *b = scope_find_here(scope, name->name.text);
+        if (!b || b->datum.kind != DATUM_MODULE)
+            continue;
+        diag_label(diag, b->span, "the module `%s`, which that name hides", name->name.text);
+        diag_hint(diag, "give the size or the module another name");
+        return true;
+    }
+    return false;
+}
+
 /* `place` is the call, or in a pipe what stands alone behind it. */
 static struct datum refuse_callee(struct elab *e, struct datum callee, const struct expr *place,
                                   struct span span) {
@@ -578,7 +595,7 @@ static struct datum refuse_callee(struct elab *e, struct datum callee, const str
         label_binding(e, diag, place->kind == EXPR_CALL ? place->a : place);
     if (datum_is_run_time(callee) && place && place->kind == EXPR_CALL)
         diag_hint(diag, "an element is taken with brackets: x[0]");
-    else if (datum_is_number(callee))
+    else if (!hint_hidden_module(e, diag, place) && datum_is_number(callee))
         diag_hint(diag, "a function that waits for its input has a hole for it: leaky_relu(_, 0.2)");
     return datum_error();
 }

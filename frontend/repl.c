@@ -289,11 +289,20 @@ struct text {
     const char **assigned, **shown;
 };
 
+/* print(x), or x |> print: it has shown what it gives. */
+static bool is_print(struct elab *e, const struct expr *x) {
+    if (x->kind == EXPR_PIPE)
+        x = x->b;
+    const struct expr *name = x->kind == EXPR_CALL ? x->a : x;
+    return name->kind == EXPR_NAME && strcmp(name->name.text, "print") == 0 &&
+           scope_find(e->frame->scope, name->name.text) == scope_find(e->frontend->builtins, name->name.text);
+}
+
 /* An expression: what is known now is shown, tensors are results. */
 static void run_expression(struct text *t, struct outcome *o) {
     struct elab *e = t->repl->e;
     struct datum d = evaluate(e, t->expr);
-    if (datum_is_error(d) || datum_is_none(d))
+    if (datum_is_error(d) || datum_is_none(d) || is_print(e, t->expr))
         return;
     if (holds_run_time(d) && d.kind != DATUM_CLOSURE) {
         flatten_results(e, d, "", t->expr->span, &o->results);

@@ -52,6 +52,8 @@ static const struct slip slips[] = {
     {"loop", 0, "...", 0, "a range is written with two points: 0..n, and leaves out its end"},
     {"fn", ")", ":", 0, "the result stands after an arrow: fn f(x: f32[B]) -> f32[B]"},
     {"fn", ")", "=>", 0, "a declared function is written fn f(x) = ...; only one without a name has `=>`"},
+    {0, "=>", "{", 0,
+     "a function without a name has one expression behind `=>`: what takes statements is a `fn` with a name"},
     {"report", 0, ":", 0, "a report is named with `=`: report loss = mean(l)"},
     {"let", 0, ":", 0, "a member is declared with `=`: let conv = nn.Conv2d(64, 3)"},
     {"minimize", 0, "}", 0, "a minimize says with what: minimize loss using nn.Adam(lr: 1e-3)"},

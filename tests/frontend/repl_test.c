@@ -97,6 +97,21 @@ static void run_time_values_are_inputs_of_later_texts(void **state) {
     assert_non_null(strstr(printed(f, enter(f, "q.half")), "input {name = \"q.half\"}"));
 }
 
+/* print(x) has shown x: its value is no result. */
+static void what_is_printed_is_shown_once(void **state) {
+    struct fixture *f = *state;
+    static const char *const texts[] = {"print(zeros([2]))", "zeros([2]) |> print",
+                                        "zeros([2]) |> print(\"z\")"};
+    for (int i = 0; i < 3; i++) {
+        const char *text = printed(f, enter(f, texts[i]));
+        assert_non_null(strstr(text, "print("));
+        assert_non_null(strstr(text, "  yield\n"));
+    }
+    assert_non_null(strstr(printed(f, enter(f, "print(zeros([2])) + 1.0")), "yield(%"));
+    assert_null(enter(f, "fn print(x) = x")); /* another print is an fn like any other */
+    assert_non_null(strstr(printed(f, enter(f, "print(zeros([2]))")), "yield(%"));
+}
+
 static void a_definition_replaces_an_older_one(void **state) {
     struct fixture *f = *state;
     assert_null(enter(f, "fn double(a) = a + a"));
@@ -212,6 +227,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(values_of_elaboration_are_shown, set_up, tear_down),
         cmocka_unit_test_setup_teardown(run_time_values_are_inputs_of_later_texts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_printed_is_shown_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_definition_replaces_an_older_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_instance_keeps_its_weights_by_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_mistake_leaves_the_session_alive, set_up, tear_down),
