@@ -93,13 +93,18 @@ function(weft_fuzz_tests)
     endforeach()
 endfunction()
 
-# Cases 2048 to 10240 of the property tests, in parts that run side by side; codegen/property_test itself has those below.
+# The property tests in parts that run side by side; codegen/property_test itself has the cases of operators below 2048.
+function(weft_property_test name)
+    add_test(NAME codegen/property_test_${name} COMMAND codegen_property_test ${ARGN})
+    weft_test_environment(codegen/property_test_${name})
+endfunction()
 function(weft_property_tests)
     foreach(first 2048 4096 6144 8192)
         math(EXPR end "${first} + 2048")
-        add_test(NAME codegen/property_test_${first} COMMAND codegen_property_test --seeds ${first}..${end})
-        weft_test_environment(codegen/property_test_${first})
+        weft_property_test(${first} --seeds ${first}..${end})
     endforeach()
+    weft_property_test(gradients --family gradients --seeds 0..512)
+    weft_property_test(graphs --family graphs --seeds 0..12)
 endfunction()
 
 function(weft_all_tests)

@@ -122,6 +122,9 @@ static bool grad_running_extremum(struct gradient *g, const char *kind) {
 
 bool grad_scan(struct gradient *g) {
     const char *kind = op_string(g->op, ATTR_kind);
+    const struct dim *n = g->op->in[0]->type->dims[op_int(g->op, ATTR_axis)];
+    if (dim_is_const(n) && dim_value(n) == 0)
+        return true; /* there is nothing to have a gradient, and no turn of a loop */
     if (strcmp(kind, "prod") == 0)
         return grad_running_product(g);
     if (strcmp(kind, "sum") != 0)

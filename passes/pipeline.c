@@ -9,16 +9,16 @@
 #include <time.h>
 
 const struct pass pipeline[] = {
-    {"differentiate", differentiate, false, "turn gradients into plain operators"},
-    {"inline", inline_calls, false, "open the calls of composites without a kernel of their own"},
-    {"simplify", simplify, false, "apply the rules of algebra, views and folding until none applies"},
-    {"cse", cse, false, "share what is computed twice"},
-    {"dce", dce, false, "drop what nothing needs"},
-    {"open_remat", open_remat, false, "put what is computed again on purpose in its place"},
-    {"fuse", fuse, true, "group the ops that one kernel computes"},
-    {"schedule", schedule, true, "order ops for least peak memory"},
-    {"alias", alias, true, "find views, updates in place and results written where they belong"},
-    {"plan_memory", plan_memory, true, "give every value its place in the workspace"},
+    {"differentiate", differentiate, false, false, "turn gradients into plain operators"},
+    {"inline", inline_calls, false, false, "open the calls of composites without a kernel of their own"},
+    {"simplify", simplify, false, true, "apply the rules of algebra, views and folding until none applies"},
+    {"cse", cse, false, true, "share what is computed twice"},
+    {"dce", dce, false, true, "drop what nothing needs"},
+    {"open_remat", open_remat, false, false, "put what is computed again on purpose in its place"},
+    {"fuse", fuse, true, false, "group the ops that one kernel computes"},
+    {"schedule", schedule, true, true, "order ops for least peak memory"},
+    {"alias", alias, true, false, "find views, updates in place and results written where they belong"},
+    {"plan_memory", plan_memory, true, false, "give every value its place in the workspace"},
 };
 const int pipeline_count = sizeof(pipeline) / sizeof(*pipeline);
 _Static_assert(sizeof(pipeline) / sizeof(*pipeline) <= PASS_TIMES, "each pass has its time in the context");
@@ -74,6 +74,8 @@ static bool check_sizes(const struct pass *pass, struct graph *graph, struct pas
 }
 
 static bool run_pass(const struct pass *pass, struct graph *graph, struct pass_context *context) {
+    if (pass->is_optional && context->skipped >> (pass - pipeline) & 1)
+        return true;
     if (pass->needs_sizes && !check_sizes(pass, graph, context))
         return false;
     double begin = seconds_now();

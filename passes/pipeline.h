@@ -19,7 +19,8 @@ struct pass_context {
     bool verify;            /* after each pass; always on in builds with WEFT_VERIFY */
     const char *dump_after; /* a pass's name; "all": each */
     struct strbuf *dump;
-    struct plan *plan;          /* made by plan_memory */
+    uint32_t skipped;  /* bits by row of the pipeline: optional passes that are left out, for tests */
+    struct plan *plan; /* made by plan_memory */
     double seconds[PASS_TIMES]; /* by row of the pipeline, for --time */
 };
 
@@ -28,6 +29,7 @@ struct pass {
     bool (*run)(struct graph *graph,
                 struct pass_context *context); /* true: the graph is valid; false: reported */
     bool needs_sizes;                          /* every dim of the functions must be bound by graph_bind */
+    bool is_optional;                          /* without it the program is slower, or larger, and the same */
     const char *summary;
 };
 

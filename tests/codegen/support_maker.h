@@ -22,6 +22,8 @@ struct maker {
     struct builder b;
     uint32_t random;
     bool is_graph, is_exact;
+    bool is_differentiable;     /* a graph without stop_gradient */
+    bool has_sixteen;           /* a graph whose operators may be in bf16 and f16 */
     bool is_wide;               /* so large that kernels have several tasks */
     int limit;                  /* of sizes; 0: none */
     struct random_input floats; /* what float operands are */

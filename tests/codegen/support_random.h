@@ -41,9 +41,10 @@ bool random_knows(enum opcode code);
 /* limit: no size is greater, which makes a smaller function of the same kind; 0: none. */
 struct random_function random_operator(struct graph *graph, const char *name, enum opcode code, uint32_t seed,
                                        int limit, struct diags *diags);
-/* `ops` operators and more, loops and conds among them. is_exact: nothing that rounds; else smooth functions.
- */
-struct random_function random_graph(struct graph *graph, const char *name, int ops, bool is_exact,
+/* `ops` operators and more, loops and conds among them. Of smooth ones with 16-bit floats half of the
+ * operators compute in them; differentiable ones stop no gradient. */
+enum graph_kind { GRAPH_OF_EXACT, GRAPH_OF_SMOOTH, GRAPH_OF_SIXTEEN, GRAPH_OF_DIFFERENTIABLE };
+struct random_function random_graph(struct graph *graph, const char *name, int ops, enum graph_kind kind,
                                     uint32_t seed, int limit, struct diags *diags);
 
 /* The elements of an input. */

@@ -7,7 +7,7 @@
 /* Other operators take f32, i32, u32 and bool. */
 static void keep_as_base(struct maker *m, struct value *v, struct range range) {
     keep(m, v, range);
-    if (v->type->dtype == DTYPE_f64)
+    if (dtype_is_float(v->type->dtype) && v->type->dtype != DTYPE_f32)
         keep(m, build_cast(&m->b, v, DTYPE_f32), range);
     else if (dtype_is_int(v->type->dtype) && v->type->dtype != DTYPE_i32 && v->type->dtype != DTYPE_u32)
         keep(m, build_cast(&m->b, v, DTYPE_i32), range);
@@ -214,11 +214,18 @@ static void write_states(struct maker *m, int count) {
     }
 }
 
-struct random_function random_graph(struct graph *graph, const char *name, int ops, bool is_exact,
+struct random_function random_graph(struct graph *graph, const char *name, int ops, enum graph_kind kind,
                                     uint32_t seed, int limit, struct diags *diags) {
     static const int64_t sizes[] = {2, 3, 4, 5, 6, 8, 9, 12, 16, 17, 20, 32, 33},
                          wide[] = {32, 50, 100, 128, 300};
-    struct maker m = {.graph = graph, .random = seed, .is_graph = true, .is_exact = is_exact, .limit = limit};
+    bool is_exact = kind == GRAPH_OF_EXACT;
+    struct maker m = {.graph = graph,
+                      .random = seed,
+                      .is_graph = true,
+                      .is_exact = is_exact,
+                      .has_sixteen = kind == GRAPH_OF_SIXTEEN,
+                      .is_differentiable = kind == GRAPH_OF_DIFFERENTIABLE,
+                      .limit = limit};
     m.floats = (struct random_input){is_exact ? FILL_GRID : FILL_REAL, -4, 4};
     m.is_wide = one_in(&m, 8);
     for (int i = 0; i < 4; i++)

@@ -6,7 +6,8 @@
 
 enum {
     F32 = 1 << DTYPE_f32,
-    FLOATS = F32 | 1 << DTYPE_f64 | 1 << DTYPE_bf16 | 1 << DTYPE_f16,
+    SIXTEEN = 1 << DTYPE_bf16 | 1 << DTYPE_f16,
+    FLOATS = F32 | 1 << DTYPE_f64 | SIXTEEN,
     I8 = 1 << DTYPE_i8,
     INTS = 1 << DTYPE_i64 | 1 << DTYPE_i32 | 1 << DTYPE_u32 | 1 << DTYPE_i8 | 1 << DTYPE_u8,
     NUMBERS = FLOATS | INTS,
@@ -27,9 +28,11 @@ struct row {
 
 static enum dtype random_dtype(struct maker *m, unsigned dtypes) {
     /* In graphs a 16-bit float is rounded by the evaluator behind each operator, by compiled code where it is
-     * stored. */
-    if (m->is_graph)
+     * stored: such graphs are of a kind of their own. */
+    if (m->is_graph && !m->has_sixteen)
         dtypes &= F32 | 1 << DTYPE_f64 | INTS | BOOL;
+    if (m->has_sixteen && (dtypes & SIXTEEN) && one_in(m, 2))
+        return one_in(m, 2) ? DTYPE_bf16 : DTYPE_f16;
     if ((dtypes & F32) && one_in(m, m->is_graph ? 4 : 2) != m->is_graph)
         return DTYPE_f32;
     for (;;) {
@@ -640,7 +643,8 @@ struct op *random_op(struct maker *m, bool elementwise) {
     const struct row *row;
     do
         row = &rows[pick(m, elementwise ? ROWS / 2 : ROWS)]; /* elementwise operators stand in front */
-    while (!(row->graphs & (m->is_exact ? IN_EXACT : IN_SMOOTH)) || row->code == OP_cast);
+    while (!(row->graphs & (m->is_exact ? IN_EXACT : IN_SMOOTH)) || row->code == OP_cast ||
+           (m->is_differentiable && row->code == OP_stop_gradient));
     m->floats.hi = row->code == OP_exp || row->code == OP_expm1 || row->code == OP_pow ? 2 : 4;
     return row->make(m, row);
 }

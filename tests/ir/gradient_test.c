@@ -101,6 +101,7 @@ static const struct {
     {"scan", "f32[2,4] {axis = 1, kind = \"prod\", exclusive = 1, reverse = 0}"},
     {"scan", "f32[4] {axis = 0, kind = \"prod\", exclusive = 1, reverse = 1}"},
     {"scan", "f32[1] {axis = 0, kind = \"prod\", exclusive = 0, reverse = 0}"},
+    {"scan", "f32[0,2] {axis = 0, kind = \"prod\", exclusive = 0, reverse = 0}"},
     {"scan", "f32[2,6] {axis = 1, kind = \"max\", exclusive = 0, reverse = 0}"},
     {"scan", "f32[6,2] {axis = 0, kind = \"max\", exclusive = 0, reverse = 1}"},
     {"scan", "f32[2,6] {axis = 1, kind = \"min\", exclusive = 0, reverse = 1}"},
