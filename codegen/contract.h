@@ -54,6 +54,9 @@ void writer_store(struct writer *w, struct buffer *buffer, const struct loop_exp
                   const struct loop_expr *value);
 /* A name for a value of the loop's turn, so that it is computed here. Ranges are kept. */
 const struct loop_expr *writer_let(struct writer *w, const char *name, const struct loop_expr *value);
+/* A mutable variable of the loop's turn, and its next value. */
+struct loop_var *writer_acc(struct writer *w, const char *name, const struct loop_expr *initial);
+void writer_set(struct writer *w, struct loop_var *var, const struct loop_expr *value);
 struct tile *writer_tile(struct writer *w, enum tile_kind kind, int rows, int columns);
 struct gemm *writer_gemm(struct writer *w, const struct loop_expr *const begin[3]); /* of A, B and C */
 

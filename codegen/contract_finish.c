@@ -97,12 +97,19 @@ static const struct loop_expr *slice_at(struct reader *r, const struct value *v,
     return value_at(r, v->def->in[0], inner);
 }
 
+static const struct loop_expr *iota_at(struct reader *r, const struct value *v,
+                                       const struct loop_expr *const *index) {
+    return writer_cast(r->w, v->type->dtype, index[op_int(v->def, ATTR_axis)]);
+}
+
 typedef const struct loop_expr *value_rule(struct reader *r, const struct value *v,
                                            const struct loop_expr *const *index);
 static value_rule *rule_of(const struct op *op) {
     switch (op->code) {
     case OP_const:
         return constant_at;
+    case OP_iota:
+        return iota_at;
     case OP_transpose:
         return transpose_at;
     case OP_reshape:

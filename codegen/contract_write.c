@@ -125,6 +125,21 @@ const struct loop_expr *writer_let(struct writer *w, const char *name, const str
     return lexpr_var(w->f, var);
 }
 
+struct loop_var *writer_acc(struct writer *w, const char *name, const struct loop_expr *initial) {
+    struct loop_var *var = loop_var_create(w->f, name, initial->dtype);
+    var->is_mutable = true;
+    struct loop_stmt *stmt = loop_append(w->f, current_list(w), LSTMT_ACC);
+    stmt->var = var;
+    stmt->value = initial;
+    return var;
+}
+
+void writer_set(struct writer *w, struct loop_var *var, const struct loop_expr *value) {
+    struct loop_stmt *stmt = loop_append(w->f, current_list(w), LSTMT_SET);
+    stmt->var = var;
+    stmt->value = value;
+}
+
 struct tile *writer_tile(struct writer *w, enum tile_kind kind, int rows, int columns) {
     struct loop_stmt *stmt = loop_append(w->f, current_list(w), LSTMT_TILE);
     struct tile *tile = ARENA_NEW(w->l->arena, struct tile);

@@ -9,6 +9,7 @@ static const struct {
 } lowerings[] = {
     {"nest", lower_nest},
     {"contract", lower_contract},
+    {"attend", lower_attend},
     {"routine", lower_routine},
 };
 

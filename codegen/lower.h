@@ -29,6 +29,7 @@ bool lower_contract(struct lowering *l, const struct op *kernel, struct loop_ker
 /* The same with a dot's right operand (its left one in a matrix times vector) packed by a first phase of its
  * own into SHARED memory: whoever knows that operand beforehand runs the phase once and keeps the memory. */
 bool lower_contract_packed(struct lowering *l, const struct op *kernel, struct loop_kernel *out);
+bool lower_attend(struct lowering *l, const struct op *kernel, struct loop_kernel *out);
 bool lower_routine(struct lowering *l, const struct op *kernel, struct loop_kernel *out);
 /* The one door: by the kernel's kind. */
 bool lower_kernel(struct lowering *l, const struct op *kernel, struct loop_kernel *out);

@@ -70,7 +70,8 @@ static const char *dump_code(struct work *w, const char *after, bool explain) {
     if (!p)
         return NULL;
     if (explain)
-        return w->session.codegen->explain(p->compiled);
+        return arena_printf(w->session.arena, "%s%s", p->passes_why.text ? p->passes_why.text : "",
+                            w->session.codegen->explain(p->compiled));
     return strcmp(after, "loops") == 0 ? w->session.codegen->loops(p->compiled)
                                        : w->session.codegen->assembly(p->compiled, w->session.diags);
 }

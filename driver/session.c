@@ -322,7 +322,10 @@ static void add_codegen_times(struct session *session, const struct codegen_time
 
 static bool compile_program(struct session *session, struct program *p, struct function **functions,
                             bool link) {
-    struct pass_context context = {.functions = functions, .function_count = p->entry_count};
+    struct pass_context context = {.functions = functions,
+                                   .function_count = p->entry_count,
+                                   .why = session->explain ? &p->passes_why : NULL};
+    strbuf_init(&p->passes_why, p->arena);
     if (!session_run_passes(session, p->graph, &context, NULL) || !need_codegen(session) ||
         !need_pool(session))
         return false;

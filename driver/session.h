@@ -89,6 +89,7 @@ struct program {
     struct plan *plan;
     struct compiled *compiled;
     struct loaded *loaded;
+    struct strbuf passes_why;      /* --explain: what the passes left as it was */
     struct program_entry *entries; /* in the order of the requests */
     int entry_count;
 };

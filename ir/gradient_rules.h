@@ -51,5 +51,7 @@ void block_sweep(struct block *block);
 /* Puts an op whose regions are complete at the builder's place: what they use from outside becomes captures,
  * and the op is typed. NULL: reported. */
 struct op *build_region_op(struct builder *b, struct op *op);
+/* A rule that differentiates a copy of op's region (or of what it calls) at the builder's place. */
+bool open_and_reverse(struct gradient *g, const struct block *body);
 
 #endif

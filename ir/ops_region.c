@@ -88,6 +88,25 @@ static struct value *or_zero(struct builder *b, struct value *value, const struc
     return value ? value : build_full(b, type, 0);
 }
 
+/* The ops of `body`, whose parameters are op's operands, stand at the builder's place again, and the way back
+ * through them behind them. */
+bool open_and_reverse(struct gradient *g, const struct block *body) {
+    struct op *op = g->op;
+    struct map map;
+    map_init(&map, g->scratch);
+    for (int k = 0; k < op->in_count; k++)
+        map_put(&map, body->params[k], op->in[k]);
+    int count;
+    const int *wanted = wanted_operands(g, 0, &count);
+    struct value **dxs = ARENA_ARRAY(g->scratch, struct value *, count);
+    if (!build_region_gradient(g->b, body, &map, g->dy, operands_at(g, wanted, count), count, dxs,
+                               g->scratch))
+        return false;
+    for (int k = 0; k < count; k++)
+        g->dx[wanted[k]] = dxs[k];
+    return true;
+}
+
 /* ---- call ---- */
 
 /* A composite `f_backward(operands..., results..., gradients of the float results...)`, where the library has
@@ -123,19 +142,7 @@ bool grad_call(struct gradient *g) {
     struct function *backward = graph_find_function(g->b->graph, name);
     if (backward)
         return call_backward(g, backward);
-    struct map map;
-    map_init(&map, g->scratch);
-    for (int k = 0; k < op->in_count; k++)
-        map_put(&map, callee->body->params[k], op->in[k]);
-    int count;
-    const int *wanted = wanted_operands(g, 0, &count);
-    struct value **dxs = ARENA_ARRAY(g->scratch, struct value *, count);
-    if (!build_region_gradient(g->b, callee->body, &map, g->dy, operands_at(g, wanted, count), count, dxs,
-                               g->scratch))
-        return false;
-    for (int k = 0; k < count; k++)
-        g->dx[wanted[k]] = dxs[k];
-    return true;
+    return open_and_reverse(g, callee->body);
 }
 
 /* ---- remat, cond: an op of the same kind, whose regions give the gradients by the captures ---- */

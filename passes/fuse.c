@@ -71,6 +71,8 @@ static bool fits_nest(const struct fusion *f, const struct op *op, const struct 
 static bool fits(const struct fusion *f, const struct op *op, const struct cluster *c) {
     if (c->kind == CLUSTER_NEST)
         return fits_nest(f, op, c);
+    if (c->kind == CLUSTER_ATTEND)
+        return attend_can_read(f, op);
     if (c->kind != CLUSTER_CONTRACT)
         return false;
     if (is_before_core(f, op, c))
@@ -248,6 +250,9 @@ static void fuse_block(struct fusion *f, struct block *block) {
     FOR_EACH_OP (op, block)
         if (op_class(op) == FUSE_CONTRACT)
             fuse_grow_epilogue(f, op);
+    FOR_EACH_OP (op, block)
+        if (op->code == OP_attend)
+            fuse_begin_attend(f, op);
     fuse_gather_contractions(f, block);
     for (struct op *op = block->last; op; op = op->prev)
         visit(f, op);
@@ -257,7 +262,7 @@ static void fuse_block(struct fusion *f, struct block *block) {
 
 static void fuse_regions(struct fusion *f, struct block *block) {
     FOR_EACH_OP (op, block)
-        for (int r = 0; op->code != OP_kernel && r < op->region_count; r++)
+        for (int r = 0; op->code != OP_kernel && op->code != OP_attend && r < op->region_count; r++)
             fuse_regions(f, op->regions[r]);
     fuse_block(f, block);
 }

@@ -10,6 +10,7 @@ enum cluster_kind {
     CLUSTER_OUTSIDE, /* one op that stays as it is */
     CLUSTER_NEST,
     CLUSTER_CONTRACT,
+    CLUSTER_ATTEND,
     CLUSTER_ROUTINE
 };
 
@@ -101,6 +102,11 @@ bool epilogue_can_read(const struct op *op); /* through it, an operand beside th
 /* The sum of products reads the op's value, perhaps through others in front of it. */
 bool is_before_core(const struct fusion *f, const struct op *op, const struct cluster *c);
 bool prologue_can_read(const struct fusion *f, const struct op *op); /* through it, an operand of the sum */
+
+/* fuse_attend.c: attention takes the transposes behind it, and reads through views and casts. */
+void fuse_begin_attend(struct fusion *f, struct op *op);
+bool attend_can_read(const struct fusion *f, const struct op *op);
+bool attend_is_forward(const struct op *op);
 
 /* Replaces the block's ops by kernels: one for each cluster but those outside. */
 void fuse_build(struct fusion *f);

@@ -67,6 +67,9 @@ static bool is_worth_naming(const struct op *op) {
 
 /* The first, the dearest and the last ops: "dot_add_max", "sub_exp_reduce_div". */
 static const char *name_of(struct fusion *f, const struct making *m) {
+    if (m->cluster->kind == CLUSTER_ATTEND)
+        return intern(f->graph->names,
+                      attend_is_forward(m->cluster->core) ? "attention" : "attention_gradient");
     enum { MOST = 5 };
     struct strbuf name;
     strbuf_init(&name, f->arena);
@@ -88,7 +91,21 @@ static const char *name_of(struct fusion *f, const struct making *m) {
 
 /* ---- kernels ---- */
 
+/* The operators of an `attend` stand in the kernel as they stood in its region. */
+static void open_attend(struct fusion *f, const struct op *op, struct block *region, struct map *map) {
+    const struct block *from = op->regions[0];
+    for (int i = 0; i < op->in_count; i++)
+        map_put(map, from->params[i], map_find(map, op->in[i]));
+    block_clone_into(f->graph, from, region, NULL, map);
+    for (int i = 0; i < op->out_count; i++)
+        map_put(map, op->out[i], map_find(map, block_yield(from)->in[i]));
+}
+
 static void clone_op(struct fusion *f, const struct op *op, struct block *region, struct map *map) {
+    if (op->code == OP_attend) {
+        open_attend(f, op, region, map);
+        return;
+    }
     struct value **in = ARENA_ARRAY(f->arena, struct value *, op->in_count + 1);
     const struct type **types = ARENA_ARRAY(f->arena, const struct type *, op->out_count + 1);
     for (int i = 0; i < op->in_count; i++)
@@ -104,8 +121,10 @@ static void clone_op(struct fusion *f, const struct op *op, struct block *region
     }
 }
 
-static const char *const kinds[] = {
-    [CLUSTER_NEST] = "nest", [CLUSTER_CONTRACT] = "contract", [CLUSTER_ROUTINE] = "routine"};
+static const char *const kinds[] = {[CLUSTER_NEST] = "nest",
+                                    [CLUSTER_CONTRACT] = "contract",
+                                    [CLUSTER_ATTEND] = "attend",
+                                    [CLUSTER_ROUTINE] = "routine"};
 
 /* The kernel, unlinked. `values` takes the values that kernels give to what stands for them now. */
 static struct op *make_kernel(struct fusion *f, const struct cluster *c, struct map *values) {

@@ -56,8 +56,9 @@ enum cluster_kind fuse_kind(const struct op *op) {
         if (op->code == OP_random_fold || (op->code == OP_fold && is_small_fold(op)))
             return CLUSTER_NEST;
         return CLUSTER_ROUTINE;
-    case FUSE_EFFECT:
     case FUSE_REGION:
+        return op->code == OP_attend ? CLUSTER_ATTEND : CLUSTER_OUTSIDE;
+    case FUSE_EFFECT:
         return CLUSTER_OUTSIDE;
     case FUSE_SOURCE:
         return op->code == OP_input || op->code == OP_read || is_large_const(op) || is_ordinal(op)
@@ -84,9 +85,10 @@ bool fuse_is_stored(const struct fusion *f, const struct value *v) {
     if (!v->def)
         return true;
     const struct place_of_op *p = &f->of[v->def->id];
-    bool in_contraction = p->homes.count > 0 && p->homes.at[0]->kind == CLUSTER_CONTRACT;
+    bool in_contraction = p->homes.count > 0 && (p->homes.at[0]->kind == CLUSTER_CONTRACT ||
+                                                 p->homes.at[0]->kind == CLUSTER_ATTEND);
     if (in_contraction || fuse_kind(v->def) != CLUSTER_NEST)
-        return !in_contraction || p->is_result;
+        return !in_contraction || p->is_result || v->def->code == OP_attend;
     FOR_EACH_USE (use, v)
         if (fuse_reads_memory(f, use->user))
             return true;

@@ -1,6 +1,9 @@
 /* passes/open_remat.c: a `remat` region becomes plain ops in its place. It has done its work: the forward and
- * the backward copy were kept apart while `cse` could have shared them, and no later pass shares ops. */
+ * the backward copy were kept apart while `cse` could have shared them, and no later pass shares ops. So does
+ * an `attend` in which something stands that the kernels of attention do not know. */
 #include "passes/passes.h"
+
+#include "ir/attention.h"
 
 /* Gives the op to go on with: the first of the region's, for what is within. */
 static struct op *open_region(struct graph *graph, struct op *remat, struct arena *scratch) {
@@ -20,10 +23,21 @@ static struct op *open_region(struct graph *graph, struct op *remat, struct aren
     return next;
 }
 
+static bool is_known_attention(const struct op *op, struct arena *scratch) {
+    struct attention a;
+    if (attention_read(op->regions[0], scratch, &a))
+        return false;
+    return !type_is_static(a.scores) || type_elements(a.scores) > 0;
+}
+
+static bool is_to_open(const struct op *op, struct arena *scratch) {
+    return op->code == OP_remat || (op->code == OP_attend && !is_known_attention(op, scratch));
+}
+
 static void open_regions(struct graph *graph, struct block *block, struct arena *scratch) {
     struct op *op = block->first;
     while (op) {
-        if (op->code == OP_remat) {
+        if (is_to_open(op, scratch)) {
             op = open_region(graph, op, scratch);
             continue;
         }

@@ -7,12 +7,13 @@
 
 typedef bool pass_function(struct graph *graph, struct pass_context *context);
 
+pass_function attend;        /* attention becomes one op, whose scores are never stored */
 pass_function differentiate; /* replaces every `grad` by graph */
 pass_function inline_calls;  /* opens the calls of composites without a kernel of their own */
 pass_function simplify;      /* the rules of simplify.c, to a fixpoint */
 pass_function cse;           /* shares what is computed twice in a block */
 pass_function dce;           /* drops what nothing needs: ops, results, captures, carried values */
-pass_function open_remat;    /* remat regions become plain ops */
+pass_function open_remat;    /* remat regions become plain ops, and attention that no kernel computes */
 pass_function fuse;          /* groups the ops that one kernel computes */
 pass_function schedule;      /* the order of least peak memory */
 pass_function alias;         /* views, updates in place, concat by construction */

@@ -9,6 +9,7 @@
 #include <time.h>
 
 const struct pass pipeline[] = {
+    {"attend", attend, false, true, "find attention, which keeps no scores"},
     {"differentiate", differentiate, false, false, "turn gradients into plain operators"},
     {"inline", inline_calls, false, false, "open the calls of composites without a kernel of their own"},
     {"simplify", simplify, false, true, "apply the rules of algebra, views and folding until none applies"},

@@ -19,8 +19,9 @@ struct pass_context {
     bool verify;            /* after each pass; always on in builds with WEFT_VERIFY */
     const char *dump_after; /* a pass's name; "all": each */
     struct strbuf *dump;
-    uint32_t skipped;  /* bits by row of the pipeline: optional passes that are left out, for tests */
-    struct plan *plan; /* made by plan_memory */
+    struct strbuf *why; /* --explain: what a pass left as it was; NULL: nobody asks */
+    uint32_t skipped;   /* bits by row of the pipeline: optional passes that are left out, for tests */
+    struct plan *plan;  /* made by plan_memory */
     double seconds[PASS_TIMES]; /* by row of the pipeline, for --time */
 };
 

@@ -1,6 +1,7 @@
 /* bench/kernels: the contraction engine's speed as a part of the FMA peak measured beside it. See README.md.
  */
 #include "peak.h"
+#include "support_attend.h"
 #include "support_kernel.h"
 
 #include <dlfcn.h>
@@ -117,10 +118,10 @@ static const struct product products[] = {
 };
 enum { PRODUCTS = sizeof(products) / sizeof(*products) };
 
-static struct kernel_run *compile(const char *text, bool packed) {
+static struct kernel_run *compile_with(const char *text, bool (*lower)(struct lowering *, const struct op *,
+                                                                       struct loop_kernel *)) {
     const char *why = "";
-    struct kernel_run *run =
-        kernel_compile(text, "native", packed ? lower_contract_packed : lower_contract, &why);
+    struct kernel_run *run = kernel_compile(text, "native", lower, &why);
     if (!run) {
         fprintf(stderr, "%s\n%s\n", text, why);
         exit(1);
@@ -129,6 +130,10 @@ static struct kernel_run *compile(const char *text, bool packed) {
     kernel_random(run, 1);
     kernel_call(run, 0);
     return run;
+}
+
+static struct kernel_run *compile(const char *text, bool packed) {
+    return compile_with(text, packed ? lower_contract_packed : lower_contract);
 }
 
 /* What operands are in memory, and what they are cast to as they are read. */
@@ -280,6 +285,52 @@ static void run_layers(void) {
     }
 }
 
+/* ---- attention ---- */
+
+static const struct {
+    const char *name;
+    struct attention_case c;
+} attentions[] = {
+    {"U-Net, 64^2 pixels", {1, 8, 4096, 4096, 40, 40, TOKENS, NO_MASK, NO_BIAS, NULL}},
+    {"U-Net, 64^2, text", {1, 8, 4096, 77, 40, 40, TOKENS, NO_MASK, NO_BIAS, NULL}},
+    {"U-Net, 32^2 pixels", {1, 8, 1024, 1024, 80, 80, TOKENS, NO_MASK, NO_BIAS, NULL}},
+    {"U-Net, 16^2 pixels", {1, 8, 256, 256, 160, 160, TOKENS, NO_MASK, NO_BIAS, NULL}},
+    {"one head of 512", {1, 1, 1024, 1024, 512, 512, CHANNELS, NO_MASK, NO_BIAS, NULL}},
+    {"ViT-B/16", {1, 12, 197, 197, 64, 64, TOKENS, NO_MASK, NO_BIAS, NULL}},
+    {"causal", {1, 8, 1024, 1024, 64, 64, TOKENS, CAUSAL, NO_BIAS, NULL}},
+    {"with a bias", {4, 4, 256, 256, 64, 64, TOKENS, NO_MASK, BIAS_OF_HEADS, NULL}},
+};
+
+/* Forward: 4 N M d operations a head; backward, where scores are computed again, 10. */
+static void run_attention(void) {
+    enum { KERNELS = 2 };
+    printf("\n%-20s %-28s %8s %8s   peak\n", "attention", "heads x queries x keys, d", "forward", "backward");
+    for (size_t i = 0; i < sizeof(attentions) / sizeof(*attentions); i++) {
+        const struct attention_case *c = &attentions[i].c;
+        struct arena *arena = arena_create();
+        const char *text = attention_text(arena, c, GRADIENT),
+                   *forward = attention_text(arena, c, FORWARD_PASS);
+        const char *kernels[KERNELS] = {attention_kernel(arena, forward, 0),
+                                        attention_kernel(arena, text, 1)};
+        double products = (double)c->batch * c->heads * c->queries * c->keys * (c->depth + c->width);
+        char size[64];
+        sprintf(size, "%d x %d x %d, %d", c->batch * c->heads, c->queries, c->keys, c->depth);
+        printf("%-20s %-28s", attentions[i].name, size);
+        double peak = 0, compile = 0;
+        for (int k = 0; k < KERNELS; k++) {
+            struct timed t = {compile_with(kernels[k], lower_attend), 0};
+            struct measured m = measure(call_kernel, &t, products * (k ? 5 : 2));
+            compile += t.run->lower_seconds + t.run->emit_seconds;
+            peak = m.peak;
+            printf(" %7.1f%%", m.percent);
+            fflush(stdout);
+            kernel_free(t.run);
+        }
+        printf("   %.0f  compiled in %.0f ms\n", peak, 1e3 * compile);
+        arena_destroy(arena);
+    }
+}
+
 int main(int count, char **arguments) {
     struct blas blas = load_blas();
     printf("OpenBLAS kernels: %s\n", blas.multiply ? blas.core : "not found");
@@ -287,9 +338,12 @@ int main(int count, char **arguments) {
     for (size_t i = 0; count > 2 && i < sizeof(storages) / sizeof(*storages); i++)
         if (strcmp(arguments[2], storages[i].name) == 0)
             storage = &storages[i];
-    if (count < 2 || strcmp(arguments[1], "conv") != 0)
+    const char *only = count < 2 ? NULL : arguments[1];
+    if (!only || strcmp(only, "dot") == 0)
         run_products(&blas, storage);
-    if (count < 2 || strcmp(arguments[1], "dot") != 0)
+    if (!only || strcmp(only, "conv") == 0)
         run_layers();
+    if (!only || strcmp(only, "attention") == 0)
+        run_attention();
     return 0;
 }

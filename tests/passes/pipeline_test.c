@@ -102,7 +102,7 @@ static void a_broken_graph_is_blamed_on_the_pass_that_ran(void **state) {
     graph->functions.at[0]->body->first->next->out[0]->type = type_scalar(f->types, DTYPE_f32);
     assert_false(pipeline_run(graph, &f->context, "inline"));
     assert_true(diags_has_defect(f->diags));
-    assert_non_null(strstr(diag_message(f->diags, 0), "after the pass differentiate: "));
+    assert_non_null(strstr(diag_message(f->diags, 0), "after the pass attend: "));
 }
 
 int main(void) {
