@@ -55,11 +55,13 @@ static const void *state_bytes(void *context, const struct state *state) {
     return memory_of_state(&x->memory, x->program->plan, own);
 }
 
-/* Bound, its gradients and calls opened, simplified; not yet in kernels. */
+/* Bound, its gradients and calls opened, simplified; not yet in kernels. ONNX has operators for what the pass
+ * `attend` puts together. */
 static struct graph *prepare_graph(struct exporting *x, struct function **function) {
     struct graph *graph =
         session_bind(&x->session, instance_graph(x->instance), x->request, 1, function, x->session.arena);
     struct pass_context context = {.functions = function, .function_count = 1};
+    context.skipped = 1u << (pipeline_find("attend") - pipeline);
     return graph && session_run_passes(&x->session, graph, &context, "open_remat") ? graph : NULL;
 }
 

@@ -2,7 +2,6 @@
 
 #include "ir/build.h"
 #include "ir/text.h"
-#include "passes/passes.h"
 #include "passes/pipeline.h"
 
 #include <stdarg.h>
@@ -157,16 +156,8 @@ struct graph *attention_graph(struct arena *arena, const char *text, const char 
     if (ok) {
         context.functions = graph->functions.at;
         context.function_count = graph->functions.count;
-        context.scratch = arena_create();
-        for (int i = 0; i < pipeline_count && ok; i++) {
-            if (!with_attend && pipeline[i].run == attend)
-                continue;
-            ok = pipeline[i].run(graph, &context) && graph_verify(graph, diags, pipeline[i].name);
-            arena_reset(context.scratch);
-            if (strcmp(pipeline[i].name, until) == 0)
-                break;
-        }
-        arena_destroy(context.scratch);
+        context.skipped = with_attend ? 0 : 1u << (pipeline_find("attend") - pipeline);
+        ok = pipeline_run(graph, &context, until);
     }
     if (ok)
         return graph;
