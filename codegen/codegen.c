@@ -124,6 +124,11 @@ static const struct site *error_site(const struct compiled *compiled, int code) 
     return row >= 0 && row < compiled->checks.count ? compiled->checks.at[row].site : NULL;
 }
 
+static const struct profile_row *profile_rows(const struct compiled *compiled, int *count) {
+    *count = compiled->rows.count;
+    return compiled->rows.at;
+}
+
 /* ---- versions ---- */
 
 static const char *llvm_version(void) {
@@ -143,6 +148,7 @@ const struct codegen_api weft_codegen = {
     .assembly = assembly_print,
     .explain = explain,
     .times = times,
+    .profile_rows = profile_rows,
     .error_text = error_text,
     .error_site = error_site,
     .llvm_version = llvm_version,

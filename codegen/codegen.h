@@ -16,6 +16,7 @@ struct codegen_options {
     bool use_openblas; /* contractions through cblas_sgemm */
     bool debug_info;   /* DWARF lines of the model text */
     bool explain;      /* keep why each kernel is what it is */
+    bool profile;      /* entries that run here write a struct profile_log */
     bool no_jit;       /* lower alone: for object, header, loops and assembly; load refuses */
 };
 
@@ -26,6 +27,27 @@ struct codegen_times {
     double compile;          /* the whole call, by the clock */
     int kernels, distinct;   /* kernel ops; pieces of code that they come to */
     int modules, from_cache; /* modules that units and entries are compiled in; objects found in the cache */
+};
+
+/* ---- profiles ----
+ * An entry that was compiled with `profile` takes one argument more, behind those of its plan: a log. It
+ * writes an event when it begins (row -1) and one behind each phase of each kernel and each copy, so that the
+ * time of a row is what passed since the event before. Other builds hold nothing of this. */
+struct profile_event {
+    int64_t row;
+    int64_t time; /* as `now` gives it */
+};
+struct profile_log {
+    int64_t count; /* of events that happened; where it is above the capacity, the last one was overwritten */
+    int64_t capacity; /* at least 1 */
+    int64_t (*now)(void);
+    struct profile_event events[];
+};
+/* One phase of a kernel op, or a copy (NULL). */
+struct profile_row {
+    const struct op *kernel;
+    int phase, phases;
+    int64_t tasks;
 };
 
 /* Compiled functions of one graph: an object in memory. */
@@ -60,6 +82,7 @@ struct codegen_api {
     const char *(*assembly)(struct compiled *compiled, struct diags *diags); /* for :asm and dump */
     const char *(*explain)(const struct compiled *compiled);
     struct codegen_times (*times)(const struct compiled *compiled);
+    const struct profile_row *(*profile_rows)(const struct compiled *compiled, int *count);
     /* Of a code >= WEFT_FIRST_CHECK that an entry returned: the check's message and place; NULL for other
      * codes. */
     const char *(*error_text)(const struct compiled *compiled, int code);

@@ -14,6 +14,7 @@ struct entry {
     LLVMBuilderRef b;
     const struct compiled_function *f;
     LLVMValueRef fn, workspace, exec;
+    LLVMValueRef log;   /* of the profile, or NULL */
     LLVMValueRef *args; /* by argument: the pointer that the caller gave */
     LLVMValueRef bases; /* [ptr]: the workspace, the arguments, the constants, NULL */
     LLVMValueRef data;  /* [slots x ptr]: what a kernel's body gets */
@@ -39,6 +40,7 @@ static LLVMBasicBlockRef new_block(const struct emitter *e, LLVMValueRef fn, con
 void entry_module_init(struct entry_module *m, struct emitter *e, const struct compiled *compiled,
                        bool checks_cpu) {
     *m = (struct entry_module){.e = e, .compiled = compiled};
+    m->profiles = compiled->options.profile && !checks_cpu; /* objects never */
     LLVMTypeRef exec[] = {e->ptr, e->i32, e->ptr, e->ptr, e->ptr};
     LLVMTypeRef body[] = {e->ptr, e->i64, e->i32};
     LLVMTypeRef parallel_for[] = {e->ptr, e->ptr, e->ptr, e->i64};
@@ -166,7 +168,7 @@ static void emit_stop(struct entry *n) {
 
 /* Calls the kernels that have gathered. */
 static void flush_run(struct entry *n) {
-    emit_step_run(n->m, &n->run, n->exec, n->bases, n->data);
+    emit_step_run(n->m, &n->run, n->exec, n->bases, n->data, n->log);
 }
 
 static LLVMValueRef unit_function(struct entry *n, const char *symbol) {
@@ -205,7 +207,7 @@ static void copy_value(struct entry *n, const struct place *to, const struct val
         return;
     struct arena *arena = n->m->e->arena;
     struct step_slot slots[COPY_SLOTS] = {slot_of(n, to), slot_of(n, source), {constant_base(n) + 1, bytes}};
-    struct step step = {n->m->copy, 1, COPY_SLOTS};
+    struct step step = {n->m->copy, 1, COPY_SLOTS, 0};
     for (int i = 0; i < COPY_SLOTS; i++)
         VEC_PUSH(arena, &n->run.slots, slots[i]);
     VEC_PUSH(arena, &n->run.steps, step);
@@ -229,7 +231,8 @@ static void emit_kernel(struct entry *n, const struct op *op) {
     VEC_PUSH(arena, &run->slots, ((struct step_slot){BASE_WORKSPACE, HEADER_ERROR}));
     for (int i = 0; i < kernel->loops.phases.count; i++) {
         const struct loop_function *phase = kernel->loops.phases.at[i];
-        struct step step = {unit_function(n, phase->symbol), phase->tasks, i ? 0 : run->slots.count - first};
+        struct step step = {unit_function(n, phase->symbol), phase->tasks, i ? 0 : run->slots.count - first,
+                            kernel->first_row + i};
         VEC_PUSH(arena, &run->steps, step);
     }
     if (kernel->check_count) {
@@ -432,6 +435,13 @@ static void load_arguments(struct entry *n, LLVMValueRef args) {
     LLVMBuildStore(n->b, LLVMConstNull(e->ptr), offset_pointer(n, n->bases, 8 * (constant_base(n) + 1)));
 }
 
+/* The log's pointer is behind the arguments. */
+static void begin_log(struct entry *n, LLVMValueRef args) {
+    int64_t place = 8 * n->f->plan->arguments.count;
+    n->log = LLVMBuildLoad2(n->b, n->m->e->ptr, offset_pointer(n, args, place), "log");
+    emit_event(n->m->e, n->log, i64_of(n->m->e, -1));
+}
+
 /* cpuid is slow where it traps (a microsecond and more under a hypervisor): a workspace remembers that it was
  * fine. */
 static void emit_cpu_check(struct entry *n) {
@@ -468,6 +478,8 @@ LLVMValueRef emit_entry(struct entry_module *m, const struct compiled_function *
     n.constants = &constants;
     n.constant_bytes = emit_constants(&n, &constants);
     load_arguments(&n, LLVMGetParam(n.fn, 0));
+    if (m->profiles)
+        begin_log(&n, LLVMGetParam(n.fn, 0));
     LLVMBuildStore(n.b, i32_of(e, -1), offset_pointer(&n, n.workspace, HEADER_ERROR));
     emit_block_ops(&n, function->function->body);
     emit_outputs(&n);

@@ -13,6 +13,7 @@ struct entry_module {
     LLVMValueRef copy;     /* the body of a step that copies data[2] bytes from data[1] to data[0] */
     LLVMValueRef fits_cpu; /* bool fits_cpu(): NULL where the machine is the one that compiles */
     uint64_t cpu_tag;
+    bool profiles; /* entries write a log */
     LLVMTypeRef exec_type, body_type, parallel_for_type, call_type;
 };
 
@@ -34,6 +35,7 @@ struct step {
     LLVMValueRef body;
     int64_t tasks;
     int slots;
+    int row; /* of the profile */
 };
 struct step_slot {
     int base;
@@ -43,12 +45,15 @@ struct step_run {
     VEC(struct step) steps;
     VEC(struct step_slot) slots;
 };
-/* void weft_steps(exec, bases, data, bodies, steps, count, slots), internal. */
+/* void weft_steps(exec, bases, data, bodies, steps, count, slots), internal; where the module profiles, then
+ * (.., rows, log). */
 LLVMValueRef emit_steps_function(struct entry_module *m);
 LLVMValueRef emit_copy_function(struct entry_module *m);
 /* Calls it for the run, which is empty afterwards. */
 void emit_step_run(struct entry_module *m, struct step_run *run, LLVMValueRef exec, LLVMValueRef bases,
-                   LLVMValueRef data);
+                   LLVMValueRef data, LLVMValueRef log);
+/* An event of this row (i64) in the log (codegen.h). */
+void emit_event(const struct emitter *e, LLVMValueRef log, LLVMValueRef row);
 
 /* In codegen/cpuid.c: bool fits_cpu(void): whether the CPU has the instruction sets of the target; NULL where
  * the target is a baseline that every CPU of its kind has. */

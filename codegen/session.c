@@ -112,8 +112,13 @@ static bool add_kernel(struct compiled *c, struct compiled_function *f, const st
     f->worker_offset = shared_end > f->worker_offset ? shared_end : f->worker_offset;
     f->worker_bytes = kernel->worker_bytes > f->worker_bytes ? kernel->worker_bytes : f->worker_bytes;
     add_kernel_checks(c, kernel);
-    for (int i = 0; i < kernel->loops.phases.count; i++)
+    kernel->first_row = c->rows.count;
+    for (int i = 0; i < kernel->loops.phases.count; i++) {
+        const struct loop_function *phase = kernel->loops.phases.at[i];
+        struct profile_row row = {op, i, kernel->loops.phases.count, phase->tasks};
+        VEC_PUSH(c->arena, &c->rows, row);
         add_unit(c, kernel, kernel->loops.phases.at[i]);
+    }
     VEC_PUSH(c->arena, &c->kernels, kernel);
     map_put(&c->kernel_of, op, kernel);
     return true;
@@ -195,6 +200,7 @@ static struct compiled *compiled_create(struct graph *graph, const struct plan *
     map_init(&c->kernel_of, arena);
     map_init(&c->first_check_of, arena);
     strbuf_init(&c->why, arena);
+    VEC_PUSH(arena, &c->rows, ((struct profile_row){.phases = 1, .tasks = 1}));
     return c;
 }
 

@@ -24,6 +24,7 @@ struct lowered_kernel {
     int64_t worker_bytes; /* aligned: the stride between the memory of two workers */
     int first_check;      /* row in compiled->checks of the loops' code 0 */
     int check_count;
+    int first_row; /* of its phases in compiled->rows */
 };
 
 /* A place of the model text that may fail at run time; its error code is WEFT_FIRST_CHECK + its row. */
@@ -57,6 +58,7 @@ struct compiled {
     struct map kernel_of;      /* const struct op * to struct lowered_kernel * */
     struct map first_check_of; /* const struct op * of a check to its row + 1 */
     VEC(struct check_row) checks;
+    VEC(struct profile_row) rows; /* the first is that of copies */
     VEC(struct unit *) units;
     VEC(struct bytes) objects; /* for the JIT: groups of units, then the entries */
     struct strbuf why;         /* --explain */

@@ -87,12 +87,33 @@ static void emit_fill(const struct emitter *e, LLVMValueRef fn, LLVMValueRef bas
     LLVMPositionBuilderAtEnd(e->b, after);
 }
 
+/* ---- profiles ---- */
+
+enum { LOG_CAPACITY = 1, LOG_NOW = 2, LOG_EVENTS = 3, EVENT_WORDS = 2 }; /* in words: struct profile_log */
+
+/* Behind the last place the last one is written again: no branch, and the count tells how many were lost. */
+void emit_event(const struct emitter *e, LLVMValueRef log, LLVMValueRef row) {
+    LLVMValueRef count = LLVMBuildLoad2(e->b, e->i64, log, "count");
+    LLVMValueRef capacity =
+        LLVMBuildLoad2(e->b, e->i64, element(e, e->i64, log, i64_of(e, LOG_CAPACITY)), "capacity");
+    LLVMValueRef now = LLVMBuildLoad2(e->b, e->ptr, element(e, e->i64, log, i64_of(e, LOG_NOW)), "now");
+    LLVMValueRef fits = LLVMBuildICmp(e->b, LLVMIntSLT, count, capacity, "");
+    LLVMValueRef last = LLVMBuildSub(e->b, capacity, i64_of(e, 1), "");
+    LLVMValueRef at =
+        LLVMBuildMul(e->b, LLVMBuildSelect(e->b, fits, count, last, ""), i64_of(e, EVENT_WORDS), "");
+    LLVMValueRef event = element(e, e->i64, log, LLVMBuildAdd(e->b, at, i64_of(e, LOG_EVENTS), ""));
+    LLVMValueRef time = LLVMBuildCall2(e->b, LLVMFunctionType(e->i64, NULL, 0, false), now, NULL, 0, "time");
+    LLVMBuildStore(e->b, row, event);
+    LLVMBuildStore(e->b, time, element(e, e->i64, event, i64_of(e, 1)));
+    LLVMBuildStore(e->b, LLVMBuildAdd(e->b, count, i64_of(e, 1), ""), log);
+}
+
 LLVMValueRef emit_steps_function(struct entry_module *m) {
     struct emitter *e = m->e;
     LLVMValueRef run = emit_run_function(m);
-    LLVMTypeRef params[] = {e->ptr, e->ptr, e->ptr, e->ptr, e->ptr, e->i64, e->ptr};
-    LLVMValueRef fn =
-        LLVMAddFunction(e->module, "weft_steps", LLVMFunctionType(e->void_type, params, 7, false));
+    LLVMTypeRef params[] = {e->ptr, e->ptr, e->ptr, e->ptr, e->ptr, e->i64, e->ptr, e->ptr, e->ptr};
+    LLVMTypeRef type = LLVMFunctionType(e->void_type, params, m->profiles ? 9 : 7, false);
+    LLVMValueRef fn = LLVMAddFunction(e->module, "weft_steps", type);
     LLVMSetLinkage(fn, LLVMInternalLinkage);
     emit_attributes(e, fn);
     LLVMValueRef exec = LLVMGetParam(fn, 0), bases = LLVMGetParam(fn, 1), data = LLVMGetParam(fn, 2),
@@ -111,6 +132,10 @@ LLVMValueRef emit_steps_function(struct entry_module *m) {
     LLVMValueRef body = LLVMBuildLoad2(e->b, e->ptr, element(e, e->ptr, bodies, i), "body");
     LLVMValueRef args[] = {exec, body, data, load_number(e, steps, i, 0)};
     LLVMBuildCall2(e->b, LLVMGlobalGetValueType(run), run, args, 4, "");
+    if (m->profiles) {
+        LLVMValueRef row = LLVMBuildLoad2(e->b, e->i64, element(e, e->i64, LLVMGetParam(fn, 7), i), "row");
+        emit_event(e, LLVMGetParam(fn, 8), row);
+    }
     LLVMValueRef next = LLVMBuildAdd(e->b, i, i64_of(e, 1), "");
     LLVMBasicBlockRef from[] = {begin, call};
     LLVMAddIncoming(i, (LLVMValueRef[]){i64_of(e, 0), next}, from, 2);
@@ -148,15 +173,17 @@ static LLVMValueRef add_table(const struct emitter *e, LLVMTypeRef type, LLVMVal
 }
 
 void emit_step_run(struct entry_module *m, struct step_run *run, LLVMValueRef exec, LLVMValueRef bases,
-                   LLVMValueRef data) {
+                   LLVMValueRef data, LLVMValueRef log) {
     struct emitter *e = m->e;
     int step_count = run->steps.count, slot_count = run->slots.count;
     if (!step_count)
         return;
     LLVMValueRef *bodies = ARENA_ARRAY(e->arena, LLVMValueRef, step_count);
     LLVMValueRef *steps = ARENA_ARRAY(e->arena, LLVMValueRef, 2 * step_count);
+    LLVMValueRef *rows = ARENA_ARRAY(e->arena, LLVMValueRef, step_count);
     for (int i = 0; i < step_count; i++) {
         bodies[i] = run->steps.at[i].body;
+        rows[i] = i64_of(e, run->steps.at[i].row);
         steps[2 * i] = i64_of(e, run->steps.at[i].tasks);
         steps[2 * i + 1] = i64_of(e, run->steps.at[i].slots);
     }
@@ -171,7 +198,9 @@ void emit_step_run(struct entry_module *m, struct step_run *run, LLVMValueRef ex
                            add_table(e, e->ptr, bodies, step_count, "bodies"),
                            add_table(e, e->i64, steps, 2 * step_count, "steps"),
                            i64_of(e, step_count),
-                           add_table(e, e->i64, slots, 2 * slot_count, "slots")};
-    LLVMBuildCall2(e->b, LLVMGlobalGetValueType(m->steps), m->steps, args, 7, "");
+                           add_table(e, e->i64, slots, 2 * slot_count, "slots"),
+                           m->profiles ? add_table(e, e->i64, rows, step_count, "rows") : NULL,
+                           log};
+    LLVMBuildCall2(e->b, LLVMGlobalGetValueType(m->steps), m->steps, args, m->profiles ? 9 : 7, "");
     *run = (struct step_run){0};
 }

@@ -129,6 +129,18 @@ enum exit_status command_dump(struct invocation *invocation) {
     return session_finish(&w.session, ok);
 }
 
+/* The picture of the one entry that was asked for. */
+static bool draw_plan(struct work *w, const struct plan *plan, const char *path) {
+    struct weft_error error;
+    struct strbuf text;
+    if (plan->functions.count != 1)
+        return session_fail(&w->session, E_ARGUMENT, "--svg draws one entry: name it behind the model");
+    strbuf_init(&text, w->session.arena);
+    plan_draw(plan->functions.at[0], w->session.arena, &text);
+    return weft_file_write_whole(path, text.text, text.length, &error) ||
+           session_fail(&w->session, E_FILE, "%s", error.message);
+}
+
 enum exit_status command_plan(struct invocation *invocation) {
     struct work w = {0};
     enum exit_status status = open_work(&w, invocation);
@@ -143,6 +155,8 @@ enum exit_status command_plan(struct invocation *invocation) {
         strbuf_init(&text, w.session.arena);
         plan_print(plan, &text);
         fputs(text.text, stdout);
+        const char *picture = option_text(invocation, OPT_svg, NULL);
+        ok = !picture || draw_plan(&w, plan, picture);
     }
     return session_finish(&w.session, ok);
 }

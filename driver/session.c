@@ -335,6 +335,7 @@ static bool compile_program(struct session *session, struct program *p, struct f
                                             .use_openblas = session->use_openblas,
                                             .debug_info = session->debug_info,
                                             .explain = session->explain,
+                                            .profile = session->profile,
                                             .no_jit = !link};
     p->compiled = session->codegen->compile(p->graph, functions, p->entry_count, p->plan, &options, p->arena,
                                             session->diags);

@@ -73,6 +73,8 @@ struct function_plan *plan_of(const struct plan *plan,
 const struct place *plan_place(const struct function_plan *plan,
                                const struct value *value); /* NULL: no place */
 void plan_print(const struct plan *plan, struct strbuf *out);
+/* A function's plan as an SVG picture. */
+void plan_draw(const struct function_plan *plan, struct arena *arena, struct strbuf *out);
 
 /* The steps of the passes schedule, alias and plan_memory, for one function. schedule_function reorders each
  * block; alias_function adds the function's plan to `plan`, with every place but the offsets in the arena,

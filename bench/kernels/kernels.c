@@ -1,6 +1,6 @@
 /* bench/kernels: the contraction engine's speed as a part of the FMA peak measured beside it. See README.md.
  */
-#include "peak.h"
+#include "driver/peak.h"
 #include "support_attend.h"
 #include "support_kernel.h"
 

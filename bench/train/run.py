@@ -28,7 +28,7 @@ def build(args, out):
         objects.append(str(target))
     library = out / "bench_train.so"
     subprocess.run(["cc", "-O2", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC", "-I", str(ROOT), *objects, str(ROOT / "bench/train/glue.c"),
-                    str(ROOT / "bench/peak.c"), str(pathlib.Path(args.weft).parent / "libweft_rt.a"), "-lm", "-lpthread", "-lpng", "-lz",
+                    str(ROOT / "driver/peak.c"), str(pathlib.Path(args.weft).parent / "libweft_rt.a"), "-lm", "-lpthread", "-lpng", "-lz",
                     "-ljansson", "-o", str(library)], check=True)
     return ctypes.CDLL(str(library))
 

@@ -603,8 +603,62 @@ static void the_second_compile_comes_from_the_cache(void **state) {
     arena_destroy(arena);
 }
 
+static int64_t count_up(void) {
+    static int64_t time = 0;
+    return ++time;
+}
+
+/* The events of one call, which has the bits of a build that does not profile. */
+static struct profile_log *profile_call(struct entry_run *run, struct call_memory *m, int64_t capacity) {
+    int count = m->plan->arguments.count;
+    struct profile_log *log = arena_alloc(run->arena, sizeof *log + (size_t)capacity * sizeof *log->events);
+    *log = (struct profile_log){.capacity = capacity, .now = count_up};
+    void **args = ARENA_ARRAY(run->arena, void *, count + 1);
+    for (int i = 0; i < count; i++)
+        args[i] = m->args[i];
+    args[count] = log;
+    assert_int_equal(weft_codegen.entry(run->loaded, "f")(args, m->workspace, &two_threads), 0);
+    return log;
+}
+
+static void a_profile_has_an_event_behind_each_phase(void **state) {
+    (void)state;
+    const char *text =
+        "graph g\nfn f(_) {\n  %x = input {name = \"x\"} : f32[8]\n"
+        "  %lo = const {data = 0} : i32[]\n  %hi = const {data = 3} : i32[]\n"
+        "  %a = kernel(%x) {kind = \"nest\", name = \"first\"} : f32[8] region(%p: f32[8]) {\n"
+        "    %q = exp(%p) : f32[8]\n    yield(%q)\n  }\n"
+        "  %b = loop(%lo, %hi, %a) {carried = 1, reverse = 0} : f32[8] region(%i: i32[], %c: f32[8]) {\n"
+        "    %d = kernel(%c) {kind = \"nest\", name = \"turn\"} : f32[8] region(%e: f32[8]) {\n"
+        "      %s = sin(%e) : f32[8]\n      yield(%s)\n    }\n    yield(%d)\n  }\n  yield(%b)\n}\n";
+    const struct codegen_options options = {.workers = 1, .profile = true};
+    struct entry_run *quiet = entry_run_create(text, &plain), *run = entry_run_create(text, &options);
+    struct call_memory *a = call_memory_create(quiet, "f", 2, 5), *b = call_memory_create(run, "f", 2, 5);
+    assert_int_equal(call_entry(quiet, weft_codegen.entry(quiet->loaded, "f"), a, &two_threads), 0);
+    const struct profile_log *log = profile_call(run, b, 64);
+    expect_same(quiet, a, b);
+    int row_count, firsts = 0, turns = 0;
+    const struct profile_row *rows = weft_codegen.profile_rows(run->compiled, &row_count);
+    assert_int_equal(log->events[0].row, -1);
+    for (int64_t i = 1; i < log->count; i++) {
+        assert_in_range(log->events[i].row, 0, row_count - 1);
+        assert_true(log->events[i].time > log->events[i - 1].time);
+        const struct op *kernel = rows[log->events[i].row].kernel;
+        firsts += kernel && strcmp(op_string(kernel, ATTR_name), "first") == 0;
+        turns += kernel && strcmp(op_string(kernel, ATTR_name), "turn") == 0;
+    }
+    assert_int_equal(firsts, 1);
+    assert_int_equal(turns, 3);
+    /* A log that is full keeps its bounds and counts on. */
+    const struct profile_log *full = profile_call(run, b, 2);
+    assert_int_equal(full->count, log->count);
+    entry_run_destroy(quiet);
+    entry_run_destroy(run);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_profile_has_an_event_behind_each_phase),
         cmocka_unit_test(random_programs_keep_every_bit),
         cmocka_unit_test(objects_have_the_bits_of_the_jit),
         cmocka_unit_test(many_tasks_give_the_bits_of_one_thread),

@@ -243,7 +243,7 @@ expect 0 "f32[2] = [5, 10]" run "$work/choice.weft" x=[1,2] how='"up"' times=2.0
 expect 1 "unknown name \`much\`" run "$work/choice.weft" x=[1,2] times=much
 expect 1 "a number or a list is wanted" run "$work/choice.weft" x=[1,2] scale=much
 
-for command in check run train build export dump plan repl fmt lsp inspect cache; do
+for command in check run train build export bench profile dump plan repl fmt lsp inspect cache; do
     expect 0 "-h, --help" help $command
 done
 exit $((failures != 0))
