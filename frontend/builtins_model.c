@@ -56,6 +56,7 @@ static struct datum view_each(struct elab *e, const struct builtin_call *c, stru
     if (!frozen) {
         view->shadow = ARENA_NEW(e->arena, struct shadow);
         view->shadow->root = d.instance;
+        view->shadow->span = c->span;
     }
     return datum_through(e, d, view);
 }

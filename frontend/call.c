@@ -466,6 +466,16 @@ static void note_claim(struct elab *e, const struct argument *arg, bool taken) {
              ((struct claim){arg->name, arg->name_span, taken || datum_is_none(arg->datum)}));
 }
 
+/* A list was called at `span`, and what was reported since there were `before` diagnostics is of that place:
+ * it is one element's mistake. */
+static void label_element(struct elab *e, struct datum element, int before, struct span span) {
+    struct diag *diag = diags_count(e->diags) > before ? diags_last(e->diags) : NULL;
+    struct span at = diag ? diag_span(e->diags, diags_count(e->diags) - 1) : span;
+    if (element.kind == DATUM_INSTANCE && diag && at.source == span.source && at.begin == span.begin)
+        label_elsewhere(diag, element.instance->site->span, span,
+                        arena_printf(e->arena, "this `%s` of the list", element.instance->module->name));
+}
+
 /* x |> [f, g] is g(f(x)); each element takes the named arguments that it declares (S13). */
 static struct datum call_list(struct elab *e, struct datum d, const struct arguments *args,
                               const struct expr *place, struct span span) {
@@ -485,7 +495,11 @@ static struct datum call_list(struct elab *e, struct datum d, const struct argum
         for (int k = 1; k < args->at.count; k++)
             if (declares(e, d.list->at[i], args->at.at[k].name))
                 VEC_PUSH(e->arena, &own.at, args->at.at[k]);
+        int before = diags_count(e->diags);
         through.datum = call_datum(e, d.list->at[i], &own, place, span);
+        if (datum_is_error(through.datum))
+            label_element(e, d.list->at[i], before, through.span);
+        through.span = span; /* what goes on is the list's own */
     }
     return through.datum;
 }

@@ -60,6 +60,7 @@ struct value *to_tensor(struct elab *e, struct datum d, int dtype, struct span s
         break;
     }
     struct diag *diag = report_error(e, span, E_TYPE, "a tensor is wanted here, this is %s", describe(e, d));
+    label_name_at(e, diag, span);
     if (datum_is_sequence(d))
         diag_hint(diag, "tensor(list) makes one of a list of numbers, stack(list) of a list of tensors");
     return NULL;

@@ -33,6 +33,13 @@ struct datum datum_tuple(struct arena *arena, const struct datum *at, const char
     return sequence(arena, DATUM_TUPLE, at, names, count);
 }
 
+struct datum datum_made_at(struct arena *arena, struct datum tuple, struct span made) {
+    struct list *list = arena_memdup(arena, tuple.list, sizeof *tuple.list);
+    list->made = made;
+    tuple.list = list;
+    return tuple;
+}
+
 struct datum datum_list_join(struct arena *arena, const struct list *a, const struct list *b) {
     struct list_buffer *buffer = a->buffer;
     int count = a->count + b->count;
@@ -53,7 +60,8 @@ struct datum datum_list_join(struct arena *arena, const struct list *a, const st
 
 struct datum datum_copy(struct arena *arena, struct datum sequence) {
     struct list *list = ARENA_NEW(arena, struct list);
-    *list = (struct list){.count = sequence.list->count, .names = sequence.list->names};
+    *list = (struct list){
+        .count = sequence.list->count, .names = sequence.list->names, .made = sequence.list->made};
     list->at = arena_memdup(arena, sequence.list->at, sizeof *list->at * (size_t)list->count);
     sequence.list = list;
     return sequence;

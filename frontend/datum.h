@@ -71,6 +71,7 @@ struct list {
     struct datum *at;
     const char **names;         /* of a tuple: NULL, or a name or NULL for each field */
     struct list_buffer *buffer; /* where `at` points into, with room behind; or NULL */
+    struct span made;           /* of a tuple that the text writes: where; else unknown */
 };
 /* `out += [x]` in a loop must not copy the whole list each time: lists that grew from one another share a
  * buffer, of which each sees its first elements. */
@@ -141,8 +142,9 @@ static inline bool datum_is_known_int(struct datum d) {
 struct datum datum_int(struct types *types, int64_t value);
 struct datum datum_list(struct arena *arena, const struct datum *at, int count);
 struct datum datum_list_take(struct arena *arena, struct datum *at, int count); /* keeps `at` */
-struct datum datum_tuple(struct arena *arena, const struct datum *at, const char *const *names,
-                         int count); /* names may be NULL */
+struct datum datum_tuple(struct arena *arena, const struct datum *at, const char *const *names, int count);
+struct datum datum_made_at(struct arena *arena, struct datum tuple, struct span made);
+    /* the text has it there */ /* names may be NULL */
 struct datum datum_list_join(struct arena *arena, const struct list *a, const struct list *b);
 /* A list or tuple of its own, to be changed element by element. */
 struct datum datum_copy(struct arena *arena, struct datum sequence);

@@ -133,8 +133,8 @@ static struct diag *mismatch(const struct match *m, enum diag_code code, const c
     struct diag *diag =
         report_error(e, m->span, code, "%s is %s, %s", m->b->what, type_text(e->types, m->type), why);
     diag_label(diag, m->pattern->span, "the type that is wanted");
-    if (m->value)
-        label_origin(e, diag, m->value, m->span);
+    if (!m->value || !label_origin(e, diag, m->value, m->span))
+        label_name_at(e, diag, m->span);
     return diag;
 }
 
@@ -343,6 +343,7 @@ static bool bind_tensor(struct elab *e, const struct binder *b, const struct typ
         struct diag *diag =
             report_error(e, span, E_TYPE, "%s must be a tensor, this is %s", b->what, describe(e, *d));
         diag_label(diag, type->span, "the type that is wanted");
+        label_name_at(e, diag, span);
         return false;
     }
     struct value *x = to_tensor(e, *d, wanted, span);
@@ -510,7 +511,8 @@ static bool bind_fields(struct elab *e, const struct binder *b, const struct typ
         named |= names[i] != NULL;
         good &= bind_type(e, b, field, &at[i], span);
     }
-    *d = datum_tuple(e->arena, at, named ? names : NULL, count);
+    struct span made = d->list->made;
+    *d = datum_made_at(e->arena, datum_tuple(e->arena, at, named ? names : NULL, count), made);
     return good;
 }
 

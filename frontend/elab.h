@@ -272,10 +272,15 @@ bool operands_fit(struct elab *e, const char *word, struct value *x, struct valu
                   struct span sx, struct span sy);
 /* Says what an operand is: where it was made if that is in the same function, else where it stands. */
 void label_operand(struct elab *e, struct diag *diag, const struct value *x, struct span span);
-/* Says where a value that stands at `span` was made, if that is another line of the same function. */
-void label_origin(struct elab *e, struct diag *diag, const struct value *x, struct span span);
+/* Says where a value that stands at `span` was made, if that is another line of the same function; else
+ * false. */
+bool label_origin(struct elab *e, struct diag *diag, const struct value *x, struct span span);
 /* Says where the name that an expression is was bound; nothing where it is no name. */
 void label_binding(struct elab *e, struct diag *diag, const struct expr *x);
+/* The same where a place alone is known, of a name or x[i], and the name is bound on another line. */
+void label_name_at(struct elab *e, struct diag *diag, struct span span);
+/* A label at a place of the same text as `span`, if it is on another line. */
+void label_elsewhere(struct diag *diag, struct span place, struct span span, const char *text);
 enum dtype default_float(const struct elab *e);
 /* A size as a tensor. */
 struct value *size_tensor(struct elab *e, const struct dim *size, enum dtype dtype);

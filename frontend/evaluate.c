@@ -141,8 +141,10 @@ static struct datum evaluate_sequence(struct elab *e, const struct expr *x) {
     }
     if (broken)
         return datum_error();
-    return x->kind == EXPR_LIST ? datum_list(e->arena, items.at, items.count)
-                                : datum_tuple(e->arena, items.at, named ? names.at : NULL, items.count);
+    if (x->kind == EXPR_LIST)
+        return datum_list(e->arena, items.at, items.count);
+    struct datum tuple = datum_tuple(e->arena, items.at, named ? names.at : NULL, items.count);
+    return datum_made_at(e->arena, tuple, x->span);
 }
 
 static void refuse_items(struct elab *e, struct datum d, struct span span) {
@@ -447,6 +449,7 @@ static struct datum tuple_field(struct elab *e, struct datum d, const char *name
         diag_nearest(diag, name, names.at, names.count);
     else
         diag_hint(diag, "its parts have no names: `[0]` is the first one");
+    label_elsewhere(diag, d.list->made, span, "it is made here");
     return datum_error();
 }
 

@@ -81,6 +81,7 @@ struct shadow {
     struct instance *root;
     struct instance *owner; /* where the let stands; NULL: not named yet */
     const char *path;
+    struct span span; /* of the call that made it */
     VEC(struct weight *) weights;
 };
 

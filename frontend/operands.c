@@ -1,6 +1,8 @@
 /* frontend/operands.c: two operands that must go together, and what is said where they do not. */
 #include "frontend/elab.h"
 
+#include <ctype.h>
+
 /* Whether the value was made in the call that runs now: an input or a weight of it, or an expression. A value
  * that came out of another call is better known by the expression that stands here. */
 static bool was_made_here(const struct elab *e, const struct value *x, struct span span) {
@@ -21,14 +23,25 @@ void label_operand(struct elab *e, struct diag *diag, const struct value *x, str
         diag_label(diag, here ? x->def->site->span : span, "this is %s", type);
 }
 
-void label_origin(struct elab *e, struct diag *diag, const struct value *x, struct span span) {
+void label_elsewhere(struct diag *diag, struct span place, struct span span, const char *text) {
+    if (!span_is_known(place) || place.source != span.source)
+        return;
+    int line, other, column;
+    source_locate(span.source, span.begin, &line, &column);
+    source_locate(span.source, place.begin, &other, &column);
+    if (line != other)
+        diag_label(diag, place, "%s", text);
+}
+
+bool label_origin(struct elab *e, struct diag *diag, const struct value *x, struct span span) {
     int made, line, column;
     if (!was_made_here(e, x, span))
-        return;
+        return false;
     source_locate(span.source, x->def->site->span.begin, &made, &column);
     source_locate(span.source, span.begin, &line, &column);
     if (made != line)
         label_operand(e, diag, x, span);
+    return made != line;
 }
 
 void label_binding(struct elab *e, struct diag *diag, const struct expr *x) {
@@ -37,11 +50,37 @@ void label_binding(struct elab *e, struct diag *diag, const struct expr *x) {
         diag_label(diag, found->span, "`%s` is bound here", x->name.text);
 }
 
+/* The scope of the call under way whose text a place stands in; NULL: none. */
+static const struct scope *scope_at(const struct elab *e, struct span span) {
+    for (const struct frame *f = e->frame; f; f = f->caller)
+        if (f->item && f->item->span.source == span.source && f->item->span.begin <= span.begin &&
+            span.end <= f->item->span.end)
+            return f->scope;
+    return NULL;
+}
+
+void label_name_at(struct elab *e, struct diag *diag, struct span span) {
+    const char *text = span.source ? span.source->text + span.begin : "";
+    uint32_t length = 0;
+    while (span.begin + length < span.end && (isalnum((unsigned char)text[length]) || text[length] == '_'))
+        length++;
+    bool is_name = length > 0 && (span.begin + length == span.end || text[length] == '[');
+    const struct scope *scope = is_name ? scope_at(e, span) : NULL;
+    const char *name = scope ? intern(e->names, arena_strndup(e->arena, text, length)) : NULL;
+    const struct binding *found = name ? scope_find(scope, name) : NULL;
+    if (found)
+        label_elsewhere(diag, found->span, span, arena_printf(e->arena, "`%s` is bound here", name));
+}
+
 static struct diag *refuse(struct elab *e, enum diag_code code, const char *message, const struct value *x,
                            const struct value *y, struct span span, struct span sx, struct span sy) {
     struct diag *diag = report_error(e, span, code, "%s", message);
     label_operand(e, diag, x, sx);
     label_operand(e, diag, y, sy);
+    if (!was_made_here(e, x, sx) || sx.source->text[sx.end - 1] == ']')
+        label_name_at(e, diag, sx);
+    if (!was_made_here(e, y, sy) || sy.source->text[sy.end - 1] == ']')
+        label_name_at(e, diag, sy);
     return diag;
 }
 

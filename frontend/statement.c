@@ -332,7 +332,10 @@ static struct weight *updated_weight(struct elab *e, const struct expr *place) {
         return d.weight;
     }
     if (!datum_is_error(d))
-        fail(e, place->span, E_STATE, "`update` changes a param or buffer, this is %s", describe(e, d));
+        label_binding(e,
+                      report_error(e, place->span, E_STATE, "`update` changes a param or buffer, this is %s",
+                                   describe(e, d)),
+                      place);
     return NULL;
 }
 

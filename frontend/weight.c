@@ -129,6 +129,9 @@ static struct state *existing_state(struct elab *e, struct weight *w, struct sta
     diag_label(diag, state->site->span, "the other is declared here, %s", type_text(e->types, state->type));
     if (w->item)
         diag_label(diag, w->item->name.span, "this one here, %s", type_text(e->types, type));
+    if (w->shadow && !w->shadow->path)
+        diag_label(diag, w->shadow->span,
+                   "this shadow has no name for its weights to begin with: give it a `let`");
     return NULL;
 }
 
