@@ -144,7 +144,7 @@ struct datum datum_list(struct arena *arena, const struct datum *at, int count);
 struct datum datum_list_take(struct arena *arena, struct datum *at, int count); /* keeps `at` */
 struct datum datum_tuple(struct arena *arena, const struct datum *at, const char *const *names, int count);
 struct datum datum_made_at(struct arena *arena, struct datum tuple, struct span made);
-    /* the text has it there */ /* names may be NULL */
+/* the text has it there */ /* names may be NULL */
 struct datum datum_list_join(struct arena *arena, const struct list *a, const struct list *b);
 /* A list or tuple of its own, to be changed element by element. */
 struct datum datum_copy(struct arena *arena, struct datum sequence);

@@ -85,7 +85,7 @@ static const char *const mutation_text[] = {"deleted", "doubled", "swapped with 
 struct mutant {
     unsigned seed;
     const char *path, *folder; /* of the whole program */
-    const char *name; /* as messages call it */
+    const char *name;          /* as messages call it */
     const char *text;
     enum mutation mutation;
     const char *token;
