@@ -14,6 +14,7 @@ struct codegen_options {
     int workers;       /* compile threads; 0: as many as cores */
     const char *cache; /* folder of the disk cache; NULL: no cache */
     bool use_openblas; /* contractions through cblas_sgemm */
+    bool no_winograd;  /* 3x3 convolutions by their definition: less rounding */
     bool debug_info;   /* DWARF lines of the model text */
     bool explain;      /* keep why each kernel is what it is */
     bool profile;      /* entries that run here write a struct profile_log */

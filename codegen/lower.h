@@ -16,6 +16,7 @@ struct lowering {
     struct strbuf *why; /* --explain; NULL: nobody asks */
     const struct function_plan
         *plan;         /* where operands and results lie; NULL: wherever kernel_overwrites allows */
+    bool winograd;     /* 3x3 convolutions may be computed by minimal filtering, which rounds more */
     bool use_openblas; /* products of matrices by cblas_sgemm, where they are that */
 };
 

@@ -215,6 +215,7 @@ struct compiled *session_compile(struct graph *graph, struct function *const *fu
                          .target = c->target,
                          .diags = diags,
                          .why = options->explain ? &c->why : NULL,
+                         .winograd = !options->no_winograd,
                          .use_openblas = options->use_openblas};
     for (int i = 0; i < count; i++)
         if (!add_function(c, functions[i], &l))

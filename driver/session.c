@@ -66,6 +66,12 @@ bool session_open(struct session *session, struct invocation *invocation) {
         usage_error(invocation, "--gemm is own or openblas");
         return false;
     }
+    const char *winograd = option_text(invocation, OPT_winograd, "auto");
+    session->no_winograd = strcmp(winograd, "off") == 0;
+    if (!session->no_winograd && strcmp(winograd, "auto") != 0) {
+        usage_error(invocation, "--winograd is auto or off");
+        return false;
+    }
     session->explain = option_given(invocation, OPT_explain);
     session->debug_info = option_given(invocation, OPT_debug);
     session->quiet = option_given(invocation, OPT_quiet);
@@ -333,6 +339,7 @@ static bool compile_program(struct session *session, struct program *p, struct f
     const struct codegen_options options = {.cpu = session->cpu,
                                             .cache = session->cache,
                                             .use_openblas = session->use_openblas,
+                                            .no_winograd = session->no_winograd,
                                             .debug_info = session->debug_info,
                                             .explain = session->explain,
                                             .profile = session->profile,

@@ -26,7 +26,7 @@ struct session {
     uint64_t seed;
     int threads; /* 0: as many as cores */
     const char *cpu, *cache;
-    bool quiet, json, show_times, explain, use_openblas, debug_info, profile;
+    bool quiet, json, show_times, explain, use_openblas, no_winograd, debug_info, profile;
     setting_list settings;  /* --set */
     setting_list arguments; /* --arg: of entries, perhaps with the name of one: "sample.scale" */
     VEC(struct timing {

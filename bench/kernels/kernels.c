@@ -118,6 +118,14 @@ static const struct product products[] = {
 };
 enum { PRODUCTS = sizeof(products) / sizeof(*products) };
 
+/* How a kernel is lowered; and whether its first phase, which is about the weights alone, is timed. */
+enum mode { PLAIN, PACKED, WINOGRAD, WINOGRAD_PACKED, MODES };
+
+static bool lower_winograd(struct lowering *l, const struct op *kernel, struct loop_kernel *out) {
+    l->winograd = true;
+    return lower_contract(l, kernel, out);
+}
+
 static struct kernel_run *compile_with(const char *text, bool (*lower)(struct lowering *, const struct op *,
                                                                        struct loop_kernel *)) {
     const char *why = "";
@@ -132,8 +140,10 @@ static struct kernel_run *compile_with(const char *text, bool (*lower)(struct lo
     return run;
 }
 
-static struct kernel_run *compile(const char *text, bool packed) {
-    return compile_with(text, packed ? lower_contract_packed : lower_contract);
+static struct kernel_run *compile(const char *text, enum mode mode) {
+    bool (*const lower[MODES])(struct lowering *, const struct op *, struct loop_kernel *) = {
+        lower_contract, lower_contract_packed, lower_winograd, lower_winograd};
+    return compile_with(text, lower[mode]);
 }
 
 /* What operands are in memory, and what they are cast to as they are read. */
@@ -160,8 +170,8 @@ static void product_text(char *text, const struct product *p, const struct stora
             a, b, c, a, b, read_a, read_b, c);
 }
 
-static struct measured time_kernel(const char *text, bool packed, double flops, char *why) {
-    struct timed t = {compile(text, packed), packed};
+static struct measured time_kernel(const char *text, enum mode mode, double flops, char *why) {
+    struct timed t = {compile(text, mode), mode == PACKED || mode == WINOGRAD_PACKED};
     struct measured m = measure(call_kernel, &t, flops);
     m.compile = t.run->lower_seconds + t.run->emit_seconds;
     strcpy(why, t.run->why);
@@ -179,10 +189,10 @@ static void run_products(const struct blas *blas, const struct storage *storage)
         char text[2048], why[256], packed_why[256], name[32];
         double flops = 2.0 * p->m * p->n * p->k;
         product_text(text, p, storage);
-        struct measured packed = time_kernel(text, true, flops, packed_why),
-                        plain = time_kernel(text, false, flops, why), other = {0};
+        struct measured packed = time_kernel(text, PACKED, flops, packed_why),
+                        plain = time_kernel(text, PLAIN, flops, why), other = {0};
         if (blas->multiply && strcmp(storage->name, "f32") == 0) {
-            struct timed t = {compile(text, false), 0};
+            struct timed t = {compile(text, PLAIN), 0};
             struct blas_call call = {blas, p, t.run->data};
             other = measure(call_blas, &call, flops);
             kernel_free(t.run);
@@ -275,7 +285,7 @@ static void run_layers(void) {
         for (enum direction d = FORWARD; d < DIRECTIONS; d++) {
             char text[4096], why[512];
             layer_text(text, l, d);
-            struct measured m = time_kernel(text, false, flops, why);
+            struct measured m = time_kernel(text, PLAIN, flops, why);
             printf(" %7.1f%%", m.percent);
             peak = m.peak;
             compile += m.compile;
@@ -331,6 +341,36 @@ static void run_attention(void) {
     }
 }
 
+/* 3x3 windows by their definition and by minimal filtering, in percent of the definition's operations. */
+static const struct layer squares[] = {
+    {"ResNet 56", 1, 64, 64, 56, 3, 1, 1},      {"ResNet 28", 1, 128, 128, 28, 3, 1, 1},
+    {"ResNet 14", 1, 256, 256, 14, 3, 1, 1},    {"UNet 64", 1, 320, 320, 64, 3, 1, 1},
+    {"UNet 32", 1, 640, 640, 32, 3, 1, 1},      {"decoder 64", 1, 512, 512, 64, 3, 1, 1},
+    {"decoder 256", 1, 128, 128, 256, 3, 1, 1}, {"CycleGAN 64", 1, 256, 256, 64, 3, 1, 1},
+    {"DDPM 32", 16, 128, 128, 32, 3, 1, 1},     {"U-Net 7", 64, 128, 128, 7, 3, 1, 1},
+    {"U-Net 28", 64, 32, 32, 28, 3, 1, 1},
+};
+
+static void run_winograd(void) {
+    printf("\n%-14s %-28s %8s %9s %12s   peak\n", "3x3", "", "direct", "winograd", "weights done");
+    for (size_t i = 0; i < sizeof(squares) / sizeof(*squares); i++) {
+        const struct layer *l = &squares[i];
+        char size[64], text[4096], why[512];
+        sprintf(size, "%d x %d->%d, %d^2", l->batch, l->in, l->out, l->image);
+        printf("%-14s %-28s", l->name, size);
+        layer_text(text, l, FORWARD);
+        double flops = 2.0 * l->batch * l->in * l->out * 9 * l->image * l->image, peak = 0;
+        static const enum mode modes[] = {PLAIN, WINOGRAD, WINOGRAD_PACKED};
+        for (int m = 0; m < 3; m++) {
+            struct measured r = time_kernel(text, modes[m], flops, why);
+            printf(" %8.1f%%", r.percent);
+            peak = r.peak;
+            fflush(stdout);
+        }
+        printf("   %.0f  %s\n", peak, why);
+    }
+}
+
 int main(int count, char **arguments) {
     struct blas blas = load_blas();
     printf("OpenBLAS kernels: %s\n", blas.multiply ? blas.core : "not found");
@@ -343,6 +383,8 @@ int main(int count, char **arguments) {
         run_products(&blas, storage);
     if (!only || strcmp(only, "conv") == 0)
         run_layers();
+    if (!only || strcmp(only, "winograd") == 0)
+        run_winograd();
     if (!only || strcmp(only, "attention") == 0)
         run_attention();
     return 0;

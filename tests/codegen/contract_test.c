@@ -419,6 +419,65 @@ static void convolutions(void **state) {
         check_conv(&narrow_cases[i]);
 }
 
+/* Minimal filtering: edges of tiles, bands, several images a task, channels that fill no vector, epilogues on
+ * registers and behind, weights that are flipped. */
+static bool lower_winograd(struct lowering *l, const struct op *kernel, struct loop_kernel *out) {
+    l->winograd = true;
+    return lower_contract(l, kernel, out);
+}
+
+static const struct conv_case square_cases[] = {
+    {.batch = 1, .in = 32, .out = 32, .image = {32, 32}, .low = {1, 1}, .high = {1, 1}},
+    {.batch = 1, .in = 35, .out = 37, .image = {29, 27}, .low = {1, 1}, .high = {1, 1}},
+    {.batch = 1, .in = 16, .out = 150, .image = {64, 21}, .low = {0, 2}, .high = {1, 0}},
+    {.batch = 37, .in = 33, .out = 24, .image = {7, 7}, .low = {1, 1}, .high = {1, 1}},
+    {.batch = 5, .in = 24, .out = 300, .image = {14, 14}, .low = {0, 0}, .high = {0, 0}},
+    {.batch = 2, .in = 40, .out = 16, .image = {40, 40}, .low = {2, 2}, .high = {2, 2}},
+};
+
+static const char *const square_bodies[] = {
+    "", "    %%21 = max(%%20, %%20) : %s\n",                         /* on registers */
+    "    %%22 = tanh(%%20) : %s\n    %%21 = mul(%%20, %%22) : %s\n", /* a loop behind */
+};
+
+static void check_square(const struct conv_case *given, const char *cpu, int body) {
+    struct conv_case c = *given;
+    c.groups = 1;
+    c.rank = 2;
+    c.window[0] = c.window[1] = 3;
+    char x[96], w[96], y[96], attributes[256], text[2048], rest[256] = "";
+    conv_types(&c, x, w, y);
+    print_attributes(attributes, &c);
+    sprintf(rest, square_bodies[body], y, y);
+    sprintf(text,
+            "graph t\nfn f() {\n  %%0 = input {name = \"x\"} : %s\n  %%1 = input {name = \"w\"} : %s\n"
+            "  %%2 = kernel(%%0, %%1) {kind = \"contract\", name = \"k\"} : %s region(%%10: %s, %%11: %s) {\n"
+            "    %%20 = conv(%%10, %%11) {%s} : %s\n%s    yield(%%%d)\n  }\n  yield(%%2)\n}\n",
+            x, w, y, x, w, attributes, y, rest, body ? 21 : 20);
+    const char *why = "";
+    struct kernel_run *run = kernel_compile(text, cpu, lower_winograd, &why);
+    if (!run)
+        fail_msg("%s\n%s", text, why);
+    if (!strstr(run->why, "Winograd"))
+        fail_msg("not chosen for\n%s%s", text, run->why);
+    kernel_allocate(run, 2);
+    kernel_random(run, 5);
+    kernel_call(run, 0);
+    double error = kernel_error(run);
+    if (!(error < 3e-5))
+        fail_msg("error %g of\n%s", error, text);
+    assert_true(kernel_guards_hold(run));
+    assert_true(kernel_same_in_any_order(run, 2));
+    kernel_free(run);
+}
+
+static void squares_by_minimal_filtering(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof(square_cases) / sizeof(*square_cases); i++)
+        check_square(&square_cases[i], "native", (int)(i % 3));
+    check_square(&square_cases[1], "x86-64", 1);
+}
+
 #define PLAIN_DOT "{lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = [0]}"
 #define CONV_ATTRIBUTES                                                                                      \
     "{stride = [1, 1], pad_lo = [1, 1], pad_hi = [1, 1], dilation = [1, 1], lhs_dilation = [1, 1], groups "  \
@@ -574,9 +633,13 @@ static void products_of_bf16(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(dots_of_many_shapes),       cmocka_unit_test(convolutions),
-        cmocka_unit_test(gradients_by_weights),      cmocka_unit_test(whole_kernels),
-        cmocka_unit_test(kernels_for_other_targets), cmocka_unit_test(kernels_in_double),
+        cmocka_unit_test(dots_of_many_shapes),
+        cmocka_unit_test(convolutions),
+        cmocka_unit_test(squares_by_minimal_filtering),
+        cmocka_unit_test(gradients_by_weights),
+        cmocka_unit_test(whole_kernels),
+        cmocka_unit_test(kernels_for_other_targets),
+        cmocka_unit_test(kernels_in_double),
         cmocka_unit_test(products_of_bf16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
