@@ -17,6 +17,10 @@ struct attend_side {
 
 struct attend_product {
     const struct op *dot;
+    /* Its result by a number, where nothing else reads it: the packed lanes are multiplied instead. NULL: not
+     * so. */
+    const struct value *scaled;
+    double scale;
     struct attend_side side[2]; /* whose rows are X, Y */
 };
 

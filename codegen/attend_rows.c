@@ -27,12 +27,17 @@ static const struct loop_expr *scores_place(struct sweep *s, struct writer *w, c
     return plus(w, times(w, row, s->panel), lane);
 }
 
+/* What the product's elements are: the dot's, or those times a number. */
+static const struct value *stored_value(const struct attend_product *p) {
+    return p->scaled ? p->scaled : p->dot->out[0];
+}
+
 /* The products' elements there are known; all others are made of them. */
 static void open_reader(struct sweep *s, struct writer *w, const struct loop_expr *const *index,
                         const struct loop_expr *place, struct reader *r) {
-    *r = (struct reader){.w = w, .kernel = s->t->kernel};
+    *r = (struct reader){.w = w, .kernel = s->t->kernel, .shares = s->t->a.shares};
     for (int i = 0; i < s->product_count; i++) {
-        const struct value *product = s->products[i]->dot->out[0];
+        const struct value *product = stored_value(s->products[i]);
         struct reader_memo memo = {.value = product};
         for (int k = 0; k < product->type->rank; k++)
             memo.index[k] = index[k];
@@ -125,8 +130,7 @@ static const struct loop_expr *finite_or_zero(struct sweep *s, struct writer *w,
 
 static const struct loop_expr *exp_of_difference(struct sweep *s, struct writer *w, const struct loop_expr *a,
                                                  const struct loop_expr *b) {
-    const struct loop_expr *x = lexpr_binary(w->f, OP_sub, s->t->dtype, a, b);
-    return lexpr_op(w->f, OP_exp, s->t->dtype, &x, 1);
+    return lexpr_exp_below(w->f, lexpr_binary(w->f, OP_sub, s->t->dtype, a, b));
 }
 
 static int64_t unit_lanes(const struct sweep *s) {
@@ -170,7 +174,7 @@ static const struct loop_expr *find_greatest(struct sweep *s, struct writer *w, 
     scores_index(s, w, p, row, lane, index);
     open_reader(s, w, index, place, &r);
     const struct loop_expr *t = writer_cast(w, s->t->dtype, value_at(&r, s->t->a.logits, index));
-    if (s->t->a.logits->def->code != OP_dot) {
+    if (s->t->a.logits != stored_value(s->products[0])) {
         t = writer_let(w, "t", t);
         writer_store(w, scores_buffer(s, w, 0), place, t);
     }

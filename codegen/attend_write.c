@@ -217,6 +217,21 @@ static void pack_lines(struct sweep *s, struct writer *w, const struct attend_si
     writer_end(w);
 }
 
+static void scale_panel(struct sweep *s, struct writer *w, const struct attend_product *product,
+                        const struct attend_side *side, struct buffer *packed, const struct loop_expr *at,
+                        const struct sweep_place *p) {
+    if (!product->scaled)
+        return;
+    const struct loop_expr *f = writer_count(w, "feature", side->features);
+    const struct loop_expr *lane = writer_for(w, "lane", index_of(w, 0), index_of(w, p->padded), LOOP_VECTOR);
+    const struct loop_expr *place = plus(w, at, plus(w, times(w, f, s->panel), lane));
+    const struct loop_expr *x = lexpr_load(w->f, packed, place);
+    const struct loop_expr *scale = lexpr_float(w->f, s->t->dtype, product->scale);
+    writer_store(w, packed, place, lexpr_binary(w->f, OP_mul, s->t->dtype, x, scale));
+    writer_end(w);
+    writer_end(w);
+}
+
 static void pack_panel(struct sweep *s, struct writer *w, const struct sweep_place *p) {
     for (int i = 0; i < s->product_count; i++) {
         const struct attend_side *side = lane_side(s, i);
@@ -228,6 +243,7 @@ static void pack_panel(struct sweep *s, struct writer *w, const struct sweep_pla
             pack_squares(s, w, side, to, from, at, p->columns);
         else
             pack_lines(s, w, side, to, from, at, p);
+        scale_panel(s, w, s->products[i], side, to, at, p);
     }
 }
 

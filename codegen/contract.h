@@ -8,6 +8,7 @@
 #include "codegen/loops.h"
 #include "codegen/lower.h"
 #include "ir/build.h"
+#include "ir/view.h"
 
 static inline int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
@@ -87,7 +88,7 @@ void writer_unflatten(struct writer *w, const struct type *type, const struct lo
 
 /* ---- operands ---- */
 
-enum { OPERAND_RANK = 16 };
+enum { OPERAND_RANK = VIEW_RANK };
 
 /* An operand of the contraction as it lies in memory: element (i, j, ..) is at base + i * stride[0] + j *
  * stride[1] .. */
@@ -163,6 +164,7 @@ struct reader {
     const struct op *kernel;
     const struct value *core;
     const struct loop_expr *core_value;
+    const struct value *shares; /* an exponential whose argument is not above 80; NULL: none is known */
     VEC(struct reader_memo) memo;
 };
 struct reader_memo {

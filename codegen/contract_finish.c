@@ -58,6 +58,8 @@ static const struct loop_expr *map_at(struct reader *r, const struct value *v,
     }
     if (op->code == OP_stop_gradient)
         return args[0];
+    if (v == r->shares)
+        return lexpr_exp_below(r->w->f, args[0]);
     return lexpr_op(r->w->f, op->code, v->type->dtype, args, op->in_count);
 }
 

@@ -2,89 +2,28 @@
 #include "codegen/contract.h"
 
 #include <assert.h>
+#include <string.h>
+
+static void take_view(struct operand *o, const struct view *view) {
+    o->rank = view->rank;
+    o->base = view->base;
+    memcpy(o->size, view->size, sizeof(o->size));
+    memcpy(o->stride, view->stride, sizeof(o->stride));
+}
 
 void map_dense(struct operand *o, const struct type *type) {
-    o->rank = type->rank;
-    o->base = 0;
-    int64_t stride = 1;
-    for (int i = type->rank - 1; i >= 0; i--) {
-        o->size[i] = type_size(type, i);
-        o->stride[i] = stride;
-        stride *= o->size[i];
-    }
+    struct view view = {0};
+    view_dense(&view, type);
+    take_view(o, &view);
 }
 
-static void map_transpose(struct operand *o, const struct op *op) {
-    const int64_t *perm = op_ints(op, ATTR_perm, NULL);
-    struct operand from = *o;
-    for (int i = 0; i < o->rank; i++) {
-        o->size[i] = from.size[perm[i]];
-        o->stride[i] = from.stride[perm[i]];
-    }
-}
-
-static bool map_slice(struct operand *o, const struct op *op) {
-    int rank = 0;
-    const struct dim *const *start = op_dims(op, ATTR_start, &rank);
-    const int64_t *step = op_ints(op, ATTR_step, NULL);
-    for (int i = 0; i < rank; i++) {
-        if (!dim_is_const(start[i]))
-            return false;
-        o->base += dim_value(start[i]) * o->stride[i];
-        o->stride[i] *= step[i];
-        o->size[i] = type_size(op->out[0]->type, i);
-    }
-    return true;
-}
-
-static void map_broadcast(struct operand *o, const struct op *op) {
-    const int64_t *axes = op_ints(op, ATTR_axes, NULL);
-    struct operand from = *o;
-    o->rank = op->out[0]->type->rank;
-    for (int i = 0; i < o->rank; i++) {
-        o->size[i] = type_size(op->out[0]->type, i);
-        o->stride[i] = 0;
-    }
-    for (int i = 0; i < from.rank; i++)
-        o->stride[axes[i]] = from.size[i] == 1 ? 0 : from.stride[i];
-}
-
-/* Axes of the old shape and the new are matched from the front in groups of equal size; a group of several
- * old axes must be one run in memory. */
-static bool map_reshape(struct operand *o, const struct type *type) {
-    struct operand to = *o;
-    to.rank = type->rank;
-    for (int i = 0; i < type->rank; i++) {
-        to.size[i] = type_size(type, i);
-        to.stride[i] = 0;
-    }
-    int i = 0, j = 0;
-    while (i < o->rank || j < to.rank) {
-        int i0 = i, j0 = j;
-        int64_t old = i < o->rank ? o->size[i++] : 1, new = j < to.rank ? to.size[j++] : 1;
-        while (old != new) {
-            if (old < new &&i < o->rank)
-                old *= o->size[i++];
-            else if (new < old && j < to.rank)
-                new *= to.size[j++];
-            else
-                return false; /* a size of 0 somewhere */
-        }
-        int last = i - 1; /* the innermost old axis of the group that is longer than 1 */
-        while (last > i0 && o->size[last] == 1)
-            last--;
-        int64_t stride = i > i0 ? o->stride[last] : 0, run = stride;
-        for (int k = last; k >= i0; k--) {
-            if (o->size[k] != 1 && o->stride[k] != run)
-                return false;
-            run *= o->size[k];
-        }
-        for (int k = j - 1; k >= j0; k--) {
-            to.stride[k] = stride;
-            stride *= to.size[k];
-        }
-    }
-    *o = to;
+static bool map_view(struct operand *o, const struct op *op) {
+    struct view view = {.rank = o->rank, .base = o->base};
+    memcpy(view.size, o->size, sizeof(o->size));
+    memcpy(view.stride, o->stride, sizeof(o->stride));
+    if (!view_through(&view, op))
+        return false;
+    take_view(o, &view);
     return true;
 }
 
@@ -108,24 +47,7 @@ static bool map_views(const struct op *kernel, const struct value *value, struct
     const struct op *op = value->def;
     if (op->in_count != 1 || value->type->rank > OPERAND_RANK || !map_views(kernel, op->in[0], o))
         return false;
-    switch (op->code) {
-    case OP_transpose:
-        map_transpose(o, op);
-        return true;
-    case OP_reshape:
-        return map_reshape(o, value->type);
-    case OP_slice:
-        return map_slice(o, op);
-    case OP_broadcast:
-        map_broadcast(o, op);
-        return true;
-    case OP_cast:
-        return map_cast(o, op);
-    case OP_stop_gradient:
-        return true;
-    default:
-        return false;
-    }
+    return op->code == OP_cast ? map_cast(o, op) : map_view(o, op);
 }
 
 enum { STAGE_RUN = 4096 }; /* elements of a task */

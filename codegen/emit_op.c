@@ -218,6 +218,10 @@ static LLVMValueRef op_math(struct work *w) {
     return emit_math(w->e, w->x->code, w->args[0], w->args[1]);
 }
 
+static LLVMValueRef op_exp(struct work *w) {
+    return w->x->i ? emit_exp_below(w->e, w->args[0]) : op_math(w);
+}
+
 static LLVMValueRef op_same(struct work *w) {
     return w->args[0];
 }
@@ -388,7 +392,7 @@ static LLVMValueRef (*const operators[OP_COUNT])(struct work *) = {
     [OP_atan2] = op_math,      [OP_neg] = op_neg,
     [OP_abs] = op_abs,         [OP_sign] = op_sign,
     [OP_floor] = op_math,      [OP_round] = op_math,
-    [OP_exp] = op_math,        [OP_expm1] = op_math,
+    [OP_exp] = op_exp,         [OP_expm1] = op_math,
     [OP_log] = op_math,        [OP_log1p] = op_math,
     [OP_sqrt] = op_math,       [OP_sin] = op_math,
     [OP_cos] = op_math,        [OP_tanh] = op_math,

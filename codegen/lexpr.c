@@ -494,6 +494,17 @@ const struct loop_expr *lexpr_op(struct loop_function *f, enum opcode code, enum
     return expr_unique(f, &x);
 }
 
+const struct loop_expr *lexpr_exp_below(struct loop_function *f, const struct loop_expr *x) {
+    return expr_unique(f, &(struct loop_expr){.kind = LEXPR_OP,
+                                              .dtype = x->dtype,
+                                              .code = OP_exp,
+                                              .i = 1,
+                                              .arg_count = 1,
+                                              .args = {x},
+                                              .min = -UNBOUNDED,
+                                              .max = UNBOUNDED});
+}
+
 const struct loop_expr *lexpr_binary(struct loop_function *f, enum opcode code, enum dtype dtype,
                                      const struct loop_expr *a, const struct loop_expr *b) {
     const struct loop_expr *args[] = {a, b};

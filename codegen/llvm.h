@@ -44,6 +44,7 @@ LLVMValueRef emit_loop_function(struct emitter *e, const struct loop_function *f
 /* Vector maths (codegen/vecmath.c): x is a float or a vector of floats (f32 or f64); the result has its type.
  * Within the bounds of docs/codegen.md. */
 LLVMValueRef emit_math(struct emitter *e, enum opcode code, LLVMValueRef x, LLVMValueRef y);
+LLVMValueRef emit_exp_below(struct emitter *e, LLVMValueRef x); /* of x below 80; what is subnormal is 0 */
 /* A call of an intrinsic by name, overloaded on `type`. */
 LLVMValueRef emit_intrinsic(struct emitter *e, const char *name, LLVMTypeRef type, LLVMValueRef *args,
                             int count);

@@ -51,7 +51,7 @@ enum loop_expr_kind {
 struct loop_expr {
     enum loop_expr_kind kind;
     enum dtype dtype;
-    int64_t i;
+    int64_t i; /* of OP_exp: 1 where its argument is known to be below 80 (lexpr_exp_below) */
     double f;
     struct loop_var *var;
     struct buffer *buffer;
@@ -208,6 +208,8 @@ const struct loop_expr *lexpr_load_masked(struct loop_function *f, struct buffer
                                           const struct loop_expr *otherwise);
 const struct loop_expr *lexpr_op(struct loop_function *f, enum opcode code, enum dtype dtype,
                                  const struct loop_expr *const *args, int count);
+/* exp(x) of an x that is known to be below 80 (or NaN), in fewer operations: results below 2^-126 are 0. */
+const struct loop_expr *lexpr_exp_below(struct loop_function *f, const struct loop_expr *x);
 /* Two at a time, for data. */
 const struct loop_expr *lexpr_binary(struct loop_function *f, enum opcode code, enum dtype dtype,
                                      const struct loop_expr *a, const struct loop_expr *b);

@@ -102,7 +102,7 @@ static void print_call(struct printer *p, const struct loop_expr *x) {
         strbuf_puts(p->out, x->code == OP_add ? ")" : "");
         return;
     }
-    strbuf_puts(p->out, opcode_text(x->code));
+    strbuf_printf(p->out, "%s%s", opcode_text(x->code), x->i ? "_below" : "");
     if (x->code == OP_cast || x->code == OP_bitcast)
         strbuf_printf(p->out, "<%s>", dtype_text(x->dtype));
     strbuf_putc(p->out, '(');

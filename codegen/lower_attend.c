@@ -1,6 +1,8 @@
 /* codegen/lower_attend.c: a kernel of attention, or of its gradient, to loop IR: docs/attend.md. */
 #include "codegen/attend.h"
 
+#include "passes/rewrite.h"
+
 #include <string.h>
 
 /* ---- operands and results as rows of features ---- */
@@ -21,10 +23,19 @@ static void side_axes(struct attend_side *out, int row, int feature) {
     out->feature = out->operand.stride[feature];
 }
 
+/* s * c, or c * s: the value, and c. */
+static void find_scale(struct attend_product *p) {
+    const struct value *s = p->dot->out[0];
+    const struct op *mul = s->uses && !s->uses->next ? s->uses->user : NULL;
+    if (mul && mul->code == OP_mul && value_is_splat(mul->in[1 - s->uses->index], &p->scale))
+        p->scaled = mul->out[0];
+}
+
 static bool read_products(struct attend *t) {
     for (int i = 0; i < t->a.product_count; i++) {
         struct attend_product *p = &t->products[i];
         p->dot = t->a.products[i];
+        find_scale(p);
         for (int side = 0; side < 2; side++) {
             if (!side_of_dot(t, p->dot, side, &p->side[side]))
                 return false;
@@ -34,18 +45,15 @@ static bool read_products(struct attend *t) {
     return true;
 }
 
-/* Strides of the axes of `from`, which transposes lead from to the dense value `to`. */
-static void strides_before(const struct value *to, const struct value *from, int64_t *stride) {
-    struct operand dense = {0};
-    map_dense(&dense, to->type);
-    memcpy(stride, dense.stride, sizeof(dense.stride));
-    for (const struct value *v = to; v != from; v = v->def->in[0]) {
-        const int64_t *perm = op_ints(v->def, ATTR_perm, NULL);
-        int64_t behind[OPERAND_RANK];
-        memcpy(behind, stride, sizeof(behind));
-        for (int i = 0; i < v->type->rank; i++)
-            stride[perm[i]] = behind[i];
-    }
+/* How `from` lies in the dense value `to` that views lead to. */
+static bool strides_before(const struct value *to, const struct value *from, int64_t *stride) {
+    struct view view = {0};
+    view_dense(&view, to->type);
+    for (const struct value *v = to; v != from; v = v->def->in[0])
+        if (!view_before(&view, v->def))
+            return false;
+    memcpy(stride, view.stride, sizeof(view.stride));
+    return true;
 }
 
 /* The dot's result has the batch axes, then its left side's free one, then its right side's. */
@@ -55,7 +63,10 @@ static bool read_sum(struct attend *t, struct attend_result *r) {
     if (!side_of_dot(t, r->of->dot, side, &r->other))
         return false;
     side_axes(&r->other, dot_contracted_axis(r->of->dot, side), dot_free_axis(r->of->dot, side));
-    strides_before(r->of->value, r->of->dot->out[0], stride);
+    if (!strides_before(r->of->value, r->of->dot->out[0], stride)) {
+        diag_defect(t->l->diags, t->kernel->site->span, "attention's result is moved about in its kernel");
+        return false;
+    }
     memcpy(r->batch, stride, sizeof(stride));
     r->row = stride[batch + r->of->side];
     r->feature = stride[batch + side];

@@ -151,6 +151,20 @@ static LLVMValueRef vm_exp(const struct vm *m, LLVMValueRef x) {
     return vm_mul(m, vm_mul(m, p, power_of_two(m, half)), power_of_two(m, rest));
 }
 
+/* Where the result cannot overflow: 2^n in one factor, whose exponent's bits are the last ones of a sum (Note
+ * [Rounding by a sum]). At n = -127, the least, those are zeros, and so is 2^n. */
+static LLVMValueRef vm_exp_below(const struct vm *m, LLVMValueRef x) {
+    const double rounder = ROUNDER + 127;
+    LLVMValueRef least = vm_const(m, -88), n, r;
+    x = vm_select(m, LLVMBuildFCmp(m->b, LLVMRealOGT, least, x, ""), least, x);
+    LLVMValueRef t = vm_fma(m, x, vm_const(m, 1.44269504088896341), vm_const(m, rounder));
+    n = vm_sub(m, t, vm_const(m, rounder));
+    r = vm_fma(m, n, vm_const(m, -0.693359375), x);
+    r = vm_fma(m, n, vm_const(m, 2.12194440e-4), r);
+    LLVMValueRef scale = vm_float(m, LLVMBuildShl(m->b, vm_bits(m, t), vm_int(m, 23), ""));
+    return vm_fma(m, small_expm1(m, r), scale, scale);
+}
+
 /* (e^r - 1) * 2^n + (2^n - 1), all halved so that n = 128 does not overflow before the end. Below -25 it is
  * -1. */
 static LLVMValueRef vm_expm1(const struct vm *m, LLVMValueRef x) {
@@ -255,6 +269,11 @@ static LLVMValueRef (*const unary[OP_COUNT])(const struct vm *m, LLVMValueRef x)
 /* One instruction for f64 too, on every target that has vectors of them. */
 static bool is_exact(enum opcode code) {
     return code == OP_floor || code == OP_round || code == OP_sqrt;
+}
+
+LLVMValueRef emit_exp_below(struct emitter *e, LLVMValueRef x) {
+    struct vm m = vm_of(e, x);
+    return element_of(m.type) == e->f64 ? vm_libm(&m, OP_exp, x, NULL) : vm_exp_below(&m, x);
 }
 
 LLVMValueRef emit_math(struct emitter *e, enum opcode code, LLVMValueRef x, LLVMValueRef y) {

@@ -208,7 +208,7 @@ static bool read_view(struct reading *r, const struct op *op) {
     enum role role = role_of(r, op->in[0]);
     bool fits = (role == ROWS && (op->code == OP_reshape || op->code == OP_broadcast)) ||
                 ((role == PARTIAL || role == SCORES) && op->code == OP_reshape) ||
-                (role == SUM && op->code == OP_transpose);
+                (role == SUM && (op->code == OP_transpose || op->code == OP_reshape));
     if (!fits)
         return refuse(r, "scores are moved about");
     set_role(r, op, role == SCORES ? PARTIAL : role);
@@ -238,7 +238,7 @@ static bool read_op(struct reading *r, const struct op *op) {
 
 static bool read_sum_result(struct reading *r, struct attention_result *result) {
     const struct value *v = result->value;
-    while (v->def->code == OP_transpose)
+    while (v->def->code != OP_dot)
         v = v->def->in[0];
     const struct op *dot = v->def;
     result->kind = ATTENTION_SUM;
@@ -324,6 +324,21 @@ static bool is_elementwise(const struct reading *r, const struct value *v) {
     return true;
 }
 
+/* The last exponential of a region without a softmax, of a difference with a number of each row. */
+static const struct value *find_shares(const struct reading *r, const struct block *region) {
+    const struct value *found = NULL;
+    FOR_EACH_OP (op, region) {
+        if (op->code != OP_exp || role_of(r, op->out[0]) != SCORES)
+            continue;
+        const struct op *sub = def_of(op->in[0], OP_sub);
+        const struct type *row = sub ? sub->in[1]->type : NULL;
+        bool of_rows = row && role_of(r, sub->in[1]) == OPERAND && row->rank == r->a->scores->rank &&
+                       !same_dims(row, r->a->scores);
+        found = of_rows ? op->out[0] : NULL;
+    }
+    return found;
+}
+
 const char *attention_read(const struct block *region, struct arena *scratch, struct attention *out) {
     struct reading r = {.a = out};
     const struct op *yield = block_yield(region);
@@ -342,6 +357,8 @@ const char *attention_read(const struct block *region, struct arena *scratch, st
             return r.why;
     if (!read_softmax(&r, has_rows))
         return r.why;
+    if (!has_rows)
+        out->shares = find_shares(&r, region);
     if (out->has_softmax && !is_elementwise(&r, out->logits))
         return "a reduction in front of the softmax";
     return NULL;

@@ -14,7 +14,7 @@
 enum { ATTENTION_PRODUCTS = 4, ATTENTION_RESULTS = 16 };
 
 enum attention_result_kind {
-    ATTENTION_SUM,     /* dot of scores and an operand over X or Y; transposed perhaps */
+    ATTENTION_SUM,     /* dot of scores and an operand over X or Y; moved about perhaps */
     ATTENTION_LOG_SUM, /* log of the softmax's sums: max + log(sum(exp(x - max))) */
     ATTENTION_PARTIAL  /* scores, summed over batch axes perhaps, in another shape perhaps */
 };
@@ -36,6 +36,9 @@ struct attention {
     int product_count;
     struct attention_result results[ATTENTION_RESULTS]; /* of each yielded value */
     int result_count;
+    /* Of a gradient: exp(logits - L), where L is the logarithm of the row's sum: at most 1, up to rounding.
+     */
+    const struct value *shares;
     /* The softmax, if there is one: weights = exp(logits - max) / sum. */
     bool has_softmax;
     bool along_y;
