@@ -34,6 +34,11 @@ struct attend_result {
     int64_t batch[OPERAND_RANK];
 };
 
+/* Query x sees key y only where x * X + y * Y + constant >= 0; x and y are 1 and -1, or -1 and 1. */
+struct visibility {
+    int64_t x, y, constant;
+};
+
 struct attend {
     struct lowering *l;
     struct loop_kernel *out;
@@ -44,6 +49,8 @@ struct attend {
     int64_t batch[OPERAND_RANK], x, y; /* sizes of the scores' axes */
     struct attend_product products[ATTENTION_PRODUCTS];
     struct attend_result results[ATTENTION_RESULTS];
+    bool is_masked; /* by `visible` */
+    struct visibility visible;
 };
 
 /* One phase: for each point of the batch and each block of lanes (rows of X or of Y), all rows of the other
@@ -82,10 +89,14 @@ struct sweep_place {
     const struct loop_expr *panel_low, *panel_high; /* of the unit, counted over all lanes */
     const struct loop_expr *panel;                  /* its number; */
     int64_t columns, padded;                        /* lanes of it that exist; whole vectors of them */
+    const struct loop_expr *is_later;               /* bool: a block of rows came before this one */
     const struct loop_expr *block, *row_low, *row_high, *rows, *tile_low, *tile_high;
 };
 
 void sweep_write(struct sweep *s);
+
+/* attend_mask.c: an inequality that the mask implies; false: none is found. */
+bool attend_find_visibility(const struct attend *t, struct visibility *out);
 
 /* attend_rows.c: scores of one panel and one block of rows become what the sums want. */
 void sweep_scores(struct sweep *s, struct writer *w, const struct sweep_place *p);

@@ -211,7 +211,7 @@ static void rescale(struct sweep *s, struct writer *w, const struct sweep_place 
     if (!s->sum_count)
         return;
     int64_t features = s->sums[0]->other.features;
-    writer_if(w, is_positive(w, p->block));
+    writer_if(w, p->is_later);
     const struct loop_expr *f = writer_count(w, "feature", features);
     const struct loop_expr *lane = writer_for(w, "lane", index_of(w, 0), index_of(w, p->padded), LOOP_VECTOR);
     const struct loop_expr *at =

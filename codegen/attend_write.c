@@ -355,7 +355,7 @@ static void sum_tile(struct sweep *s, struct writer *w, const struct sweep_place
     t->c_m = s->panel;
     t->c_n = 1;
     t->levels[t->level_count++] = (struct tile_level){.count = p->rows, .a = rows.row, .b = s->panel};
-    t->accumulate = is_positive(w, p->block);
+    t->accumulate = p->is_later;
 }
 
 /* As many features as the panel's vectors leave registers for. */
@@ -487,9 +487,36 @@ static void write_panel(struct sweep *s, struct writer *w, const struct sweep_pl
         write_sum(s, w, p, i);
 }
 
+/* Rows that some lane of the unit sees, as blocks: at least one, so that there are sums to store. */
+static void visible_blocks(struct sweep *s, struct writer *w, const struct sweep_place *p, int64_t blocks,
+                           const struct loop_expr **low, const struct loop_expr **high) {
+    const struct visibility *v = &s->t->visible;
+    *low = index_of(w, 0);
+    *high = index_of(w, blocks);
+    if (!s->t->is_masked || blocks == 1)
+        return;
+    int64_t rows = s->lanes_are_x ? v->y : v->x;
+    const struct loop_expr *first = times(w, p->panel_low, s->panel);
+    const struct loop_expr *last = plus_n(w, times(w, p->panel_high, s->panel), -1);
+    last = least(w, last, index_of(w, s->lane_count - 1));
+    if (rows < 0) { /* row <= lane + constant: up to the last lane's */
+        const struct loop_expr *end = most(w, plus_n(w, last, v->constant), index_of(w, 0));
+        bool begins_are_even = (blocks - 1) * s->tiles_per_block <= s->split.big;
+        int64_t fewest = begins_are_even ? s->rows_per_block : s->tiles_per_block * s->split.height;
+        *high = writer_let(w, "visible", least(w, *high, plus_n(w, lexpr_div(w->f, end, fewest), 1)));
+    } else { /* row >= lane - constant: from the first lane's on */
+        const struct loop_expr *begin = most(w, plus_n(w, first, -v->constant), index_of(w, 0));
+        const struct loop_expr *block = lexpr_div(w->f, begin, s->rows_per_block);
+        *low = writer_let(w, "visible", least(w, block, index_of(w, blocks - 1)));
+    }
+}
+
 static void write_blocks(struct sweep *s, struct writer *w, struct sweep_place *p) {
     int64_t blocks = ceil_div(s->split.tiles, s->tiles_per_block);
-    p->block = writer_count(w, "block", blocks);
+    const struct loop_expr *low, *high;
+    visible_blocks(s, w, p, blocks, &low, &high);
+    p->block = writer_for(w, "block", low, high, LOOP_SERIAL);
+    p->is_later = is_below(w, low, p->block);
     p->tile_low = times(w, p->block, s->tiles_per_block);
     p->tile_high = least(w, plus_n(w, p->tile_low, s->tiles_per_block), index_of(w, s->split.tiles));
     p->row_low = writer_let(w, "low", row_of_tile(w, &s->split, p->tile_low));
@@ -541,12 +568,12 @@ static void explain(const struct sweep *s) {
         return;
     strbuf_printf(
         s->t->l->why,
-        "attention over %lld x %lld scores%s: lanes along %s, %lld products, %lld sums, depth %lld, "
+        "attention over %lld x %lld scores%s%s: lanes along %s, %lld products, %lld sums, depth %lld, "
         "%lld lanes a panel, %lld panels a unit, %lld rows a block\n",
         (long long)s->t->x, (long long)s->t->y, s->t->a.has_softmax ? ", running softmax" : "",
-        s->lanes_are_x ? "queries" : "keys", (long long)s->product_count, (long long)s->sum_count,
-        (long long)depth_of(s), (long long)s->panel, (long long)s->panels_per_unit,
-        (long long)s->rows_per_block);
+        s->t->is_masked ? ", hidden blocks left out" : "", s->lanes_are_x ? "queries" : "keys",
+        (long long)s->product_count, (long long)s->sum_count, (long long)depth_of(s), (long long)s->panel,
+        (long long)s->panels_per_unit, (long long)s->rows_per_block);
 }
 
 void sweep_write(struct sweep *s) {

@@ -230,6 +230,7 @@ bool lower_attend(struct lowering *l, const struct op *kernel, struct loop_kerne
     t.y = type_size(t.a.scores, -1);
     if (!read_products(&t) || !read_results(&t))
         return false;
+    t.is_masked = attend_find_visibility(&t, &t.visible);
     write_sweeps(&t);
     return true;
 }
