@@ -74,9 +74,9 @@ struct sweep {
     bool is_inner[OPERAND_RANK]; /* batch axes that each task walks through, for the sake of partials */
     /* Blocking. */
     int vectors;
+    bool has_even_panels; /* the last one is computed as if it were whole */
     int64_t panel, panels, panels_per_unit, units_per_point, units_per_task;
-    struct row_split split;
-    int64_t tiles_per_block, rows_per_block;
+    int64_t height, rows_per_block, blocks; /* of a register tile; of a block, a multiple of it */
     /* Offsets in WORKER memory. */
     int64_t packed[ATTENTION_PRODUCTS], scores[ATTENTION_RESULTS], sums_at[ATTENTION_RESULTS];
     int64_t product_copy[ATTENTION_PRODUCTS], sum_copy[ATTENTION_RESULTS]; /* of rows; -1: read in place */
@@ -90,7 +90,7 @@ struct sweep_place {
     const struct loop_expr *panel;                  /* its number; */
     int64_t columns, padded;                        /* lanes of it that exist; whole vectors of them */
     const struct loop_expr *is_later;               /* bool: a block of rows came before this one */
-    const struct loop_expr *block, *row_low, *row_high, *rows, *tile_low, *tile_high;
+    const struct loop_expr *block, *row_low, *rows; /* of rows; its first one; how many it has */
 };
 
 void sweep_write(struct sweep *s);
@@ -99,6 +99,7 @@ void sweep_write(struct sweep *s);
 bool attend_find_visibility(const struct attend *t, struct visibility *out);
 
 /* attend_rows.c: scores of one panel and one block of rows become what the sums want. */
+bool sweep_reads_memory(const struct sweep *s); /* at places that depend on lanes: not behind the last one */
 void sweep_scores(struct sweep *s, struct writer *w, const struct sweep_place *p);
 /* The softmax's numbers when a unit begins, and what they make of its finished sums. */
 void softmax_begin(struct sweep *s, struct writer *w, const struct sweep_place *p);

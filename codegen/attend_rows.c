@@ -61,15 +61,22 @@ static bool reads_memory(const struct value *v) {
     return false;
 }
 
+bool sweep_reads_memory(const struct sweep *s) {
+    if (s->t->a.has_softmax)
+        return reads_memory(s->t->a.logits);
+    bool reads = s->partial_count > 0;
+    for (int i = 0; i < s->sum_count; i++)
+        reads |= reads_memory(s->sums[i]->of->scores);
+    return reads;
+}
+
 /* Lanes to compute: whole vectors, unless what is read ends with the last real one. */
 static int64_t lanes_of(const struct sweep_place *p, bool exact) {
     return exact ? p->columns : p->padded;
 }
 
 static void write_elementwise(struct sweep *s, struct writer *w, const struct sweep_place *p) {
-    bool exact = s->partial_count > 0;
-    for (int i = 0; i < s->sum_count; i++)
-        exact |= reads_memory(s->sums[i]->of->scores);
+    bool exact = sweep_reads_memory(s);
     const struct loop_expr *index[OPERAND_RANK], *values[2 * ATTENTION_RESULTS];
     const struct loop_expr *row = writer_for(w, "row", index_of(w, 0), p->rows, LOOP_SERIAL);
     const struct loop_expr *lane =
@@ -184,7 +191,7 @@ static const struct loop_expr *find_greatest(struct sweep *s, struct writer *w, 
 }
 
 static void write_softmax(struct sweep *s, struct writer *w, const struct sweep_place *p) {
-    bool exact = reads_memory(s->t->a.logits);
+    bool exact = sweep_reads_memory(s);
     const struct loop_expr *lane =
         writer_for(w, "lane", index_of(w, 0), index_of(w, lanes_of(p, exact)), LOOP_VECTOR);
     const struct loop_expr *mine = plus(w, times(w, panel_in_unit(w, p), s->panel), lane);

@@ -65,25 +65,42 @@ static int64_t points_of(const struct sweep *s, bool inner) {
     return points;
 }
 
+/* Blocks of whole tiles but for the last, which has one tile's rows at least: its last tile ends with the
+ * last row, and computes some rows twice. */
+static void choose_rows(struct sweep *s, int64_t fit) {
+    enum { LEAST_ROWS = 48 };
+    int64_t tiles = ceil_div(s->row_count, s->height);
+    int64_t most = at_least(1, at_least(fit, LEAST_ROWS) / s->height);
+    s->blocks = ceil_div(tiles, most);
+    int64_t each = ceil_div(tiles, s->blocks);
+    while (each > 1 && s->row_count - (s->blocks - 1) * each * s->height < s->height)
+        each--;
+    s->rows_per_block = each * s->height;
+    s->blocks = ceil_div(s->row_count, s->rows_per_block);
+    if (s->row_count - (s->blocks - 1) * s->rows_per_block < s->height) { /* no cut does */
+        s->blocks = 1;
+        s->rows_per_block = tiles * s->height;
+    }
+}
+
 /* A block of rows of an operand, and the scores of a panel with it, share L1. A unit has some panels, for
  * whose sake rows that do not lie together are copied. */
 static void choose_blocking(struct sweep *s) {
-    enum { UNIT_LANES = 128, LEAST_ROWS = 48, LEAST_UNITS = 4 };
+    /* FEW: a part of all lanes that may be idle, for the sake of half the code. */
+    enum { UNIT_LANES = 128, LEAST_UNITS = 4, FEW = 12 };
     const struct target *target = s->t->l->target;
     int64_t element = dtype_bytes(s->t->dtype), depth = depth_of(s);
     double work = multiply_adds(s);
     struct tile_work shape = {s->row_count, s->lane_count, s->t->lanes, (double)depth, work < SMALL_PRODUCT};
     int rows;
     choose_tile(target, &shape, &rows, &s->vectors);
+    s->height = at_most(rows, s->row_count);
     s->panel = s->vectors * s->t->lanes;
     s->panels = ceil_div(s->lane_count, s->panel);
-    s->split = row_split(s->row_count, rows);
+    int64_t idle = (s->panels * s->panel - s->lane_count) / s->t->lanes * s->t->lanes;
+    s->has_even_panels = !sweep_reads_memory(s) && idle * FEW <= s->lane_count;
     int64_t buffers = at_least(s->product_count, s->sum_count);
-    int64_t fit = target->l1_bytes * 7 / 8 / element / (depth + buffers * s->panel);
-    int64_t height = s->split.height + (s->split.big > 0);
-    int64_t blocks = ceil_div(s->split.tiles * height, at_least(fit, LEAST_ROWS));
-    s->tiles_per_block = ceil_div(s->split.tiles, blocks);
-    s->rows_per_block = s->tiles_per_block * height;
+    choose_rows(s, target->l1_bytes * 7 / 8 / element / (depth + buffers * s->panel));
     int64_t points = points_of(s, false), most = at_least(1, UNIT_LANES / s->panel);
     int64_t wanted = task_target(work);
     int64_t parts = at_least(ceil_div(s->panels, most),
@@ -178,23 +195,50 @@ static void pack_square(struct sweep *s, struct writer *w, const struct attend_s
     t->c_full = true;
 }
 
+/* A vector of lanes. */
+static void pack_strip(struct sweep *s, struct writer *w, const struct attend_side *side, struct buffer *to,
+                       const struct loop_expr *from, const struct loop_expr *at, int64_t count) {
+    int64_t lanes = s->t->lanes, whole = side->features / lanes, rest = side->features % lanes;
+    if (whole) {
+        const struct loop_expr *i = writer_count(w, "feature", whole);
+        pack_square(s, w, side, to, plus(w, from, times(w, i, lanes)),
+                    plus(w, at, times(w, i, lanes * s->panel)), count, lanes);
+        writer_end(w);
+    }
+    if (rest)
+        pack_square(s, w, side, to, plus_n(w, from, whole * lanes), plus_n(w, at, whole * lanes * s->panel),
+                    count, rest);
+}
+
+/* Zeros in lanes from `first` on. */
+static void clear_lanes(struct sweep *s, struct writer *w, const struct attend_side *side, struct buffer *to,
+                        const struct loop_expr *at, int64_t first, int64_t padded) {
+    if (first >= padded)
+        return;
+    const struct loop_expr *f = writer_count(w, "feature", side->features);
+    const struct loop_expr *line = plus(w, at, times(w, f, s->panel));
+    const struct loop_expr *lane =
+        writer_for(w, "lane", index_of(w, first), index_of(w, padded), LOOP_SERIAL);
+    writer_store(w, to, plus(w, line, lane), writer_zero(w, s->t->dtype));
+    writer_end(w);
+    writer_end(w);
+}
+
 /* Features lie together: squares change place. */
 static void pack_squares(struct sweep *s, struct writer *w, const struct attend_side *side, struct buffer *to,
-                         const struct loop_expr *from, const struct loop_expr *at, int64_t columns) {
-    int64_t lanes = s->t->lanes, whole = side->features / lanes, rest = side->features % lanes;
-    for (int64_t lane = 0; lane < columns; lane += lanes) {
-        int64_t count = at_most(lanes, columns - lane);
-        const struct loop_expr *row = plus_n(w, from, lane * side->row), *line = plus_n(w, at, lane);
-        if (whole) {
-            const struct loop_expr *i = writer_count(w, "feature", whole);
-            pack_square(s, w, side, to, plus(w, row, times(w, i, lanes)),
-                        plus(w, line, times(w, i, lanes * s->panel)), count, lanes);
-            writer_end(w);
-        }
-        if (rest)
-            pack_square(s, w, side, to, plus_n(w, row, whole * lanes),
-                        plus_n(w, line, whole * lanes * s->panel), count, rest);
+                         const struct loop_expr *from, const struct loop_expr *at,
+                         const struct sweep_place *p) {
+    int64_t lanes = s->t->lanes, whole = p->columns / lanes, rest = p->columns % lanes;
+    if (whole) {
+        const struct loop_expr *i = writer_count(w, "vector", whole);
+        pack_strip(s, w, side, to, plus(w, from, times(w, i, lanes * side->row)),
+                   plus(w, at, times(w, i, lanes)), lanes);
+        writer_end(w);
     }
+    if (rest)
+        pack_strip(s, w, side, to, plus_n(w, from, whole * lanes * side->row), plus_n(w, at, whole * lanes),
+                   rest);
+    clear_lanes(s, w, side, to, at, (whole + (rest > 0)) * lanes, p->padded);
 }
 
 static void pack_lines(struct sweep *s, struct writer *w, const struct attend_side *side, struct buffer *to,
@@ -209,12 +253,8 @@ static void pack_lines(struct sweep *s, struct writer *w, const struct attend_si
         w, to, plus(w, line, lane),
         operand_load(w, &side->operand, "lanes", plus(w, start, times(w, lane, side->row)), s->t->dtype));
     writer_end(w);
-    if (p->padded > p->columns) {
-        lane = writer_for(w, "lane", index_of(w, p->columns), index_of(w, p->padded), LOOP_SERIAL);
-        writer_store(w, to, plus(w, line, lane), writer_zero(w, s->t->dtype));
-        writer_end(w);
-    }
     writer_end(w);
+    clear_lanes(s, w, side, to, at, p->columns, p->padded);
 }
 
 static void scale_panel(struct sweep *s, struct writer *w, const struct attend_product *product,
@@ -240,7 +280,7 @@ static void pack_panel(struct sweep *s, struct writer *w, const struct sweep_pla
             plus(w, side_begin(s, w, p, side), times(w, times(w, p->panel, s->panel), side->row));
         const struct loop_expr *at = times(w, panel_in_unit(w, p), side->features * s->panel);
         if (side->feature == 1 && side->row != 1)
-            pack_squares(s, w, side, to, from, at, p->columns);
+            pack_squares(s, w, side, to, from, at, p);
         else
             pack_lines(s, w, side, to, from, at, p);
         scale_panel(s, w, s->products[i], side, to, at, p);
@@ -304,39 +344,30 @@ static void copy_block(struct sweep *s, struct writer *w, const struct sweep_pla
 /* ---- tiles ---- */
 
 static void product_tile(struct sweep *s, struct writer *w, const struct sweep_place *p, int product,
-                         const struct loop_expr *row, int height) {
+                         const struct loop_expr *row) {
     const struct attend_side *lanes = lane_side(s, product);
     struct rows rows = rows_of(s, w, p, row_side(s, product), s->product_copy[product]);
-    const struct loop_expr *in_block = plus(w, row, times(w, p->row_low, -1));
-    struct tile *t = writer_tile(w, TILE_OUTER, height, (int)p->padded);
+    struct tile *t = writer_tile(w, TILE_OUTER, (int)s->height, (int)p->padded);
     tile_read_a(t, rows.buffer, rows.as);
-    t->a_index = plus(w, rows.begin, times(w, in_block, rows.row));
+    t->a_index = plus(w, rows.begin, times(w, row, rows.row));
     t->a_m = rows.row;
     tile_read_b(t, packed_buffer(s, w, product), s->t->dtype);
     t->b_index[0] = times(w, panel_in_unit(w, p), lanes->features * s->panel);
     t->c = scores_buffer(s, w, product);
-    t->c_index[0] = times(w, in_block, s->panel);
+    t->c_index[0] = times(w, row, s->panel);
     t->c_m = s->panel;
     t->c_n = 1;
     t->levels[t->level_count++] =
         (struct tile_level){.count = index_of(w, lanes->features), .a = rows.feature, .b = s->panel};
 }
 
+/* The last tile ends with the block's last row. */
 static void write_product(struct sweep *s, struct writer *w, const struct sweep_place *p, int product) {
-    const struct row_split *split = &s->split;
-    const struct loop_expr *big = index_of(w, split->big);
-    if (split->big) {
-        const struct loop_expr *i =
-            writer_for(w, "tile", p->tile_low, least(w, p->tile_high, big), LOOP_SERIAL);
-        product_tile(s, w, p, product, times(w, i, split->height + 1), (int)split->height + 1);
-        writer_end(w);
-    }
-    if (split->big < split->tiles) {
-        const struct loop_expr *i =
-            writer_for(w, "tile", most(w, p->tile_low, big), p->tile_high, LOOP_SERIAL);
-        product_tile(s, w, p, product, plus_n(w, times(w, i, split->height), split->big), (int)split->height);
-        writer_end(w);
-    }
+    const struct loop_expr *tiles = lexpr_div(w->f, plus_n(w, p->rows, s->height - 1), s->height);
+    const struct loop_expr *i = writer_for(w, "tile", index_of(w, 0), tiles, LOOP_SERIAL);
+    const struct loop_expr *row = least(w, times(w, i, s->height), plus_n(w, p->rows, -s->height));
+    product_tile(s, w, p, product, s->row_count % s->height ? row : times(w, i, s->height));
+    writer_end(w);
 }
 
 static void sum_tile(struct sweep *s, struct writer *w, const struct sweep_place *p, int sum,
@@ -358,14 +389,19 @@ static void sum_tile(struct sweep *s, struct writer *w, const struct sweep_place
     t->accumulate = p->is_later;
 }
 
-/* As many features as the panel's vectors leave registers for. */
-static int sum_height(const struct sweep *s) {
-    int rows = (s->t->l->target->vector_registers - 1) / s->vectors - 1;
-    return rows < 1 ? 1 : rows > 12 ? 12 : rows;
+/* As many features as the panel's vectors leave registers for; somewhat fewer where that cuts them evenly. */
+static int sum_height(const struct sweep *s, int64_t features) {
+    int most = (s->t->l->target->vector_registers - 1) / s->vectors - 1;
+    most = most < 1 ? 1 : most > 12 ? 12 : most;
+    for (int rows = most; rows > 1 && 3 * rows >= 2 * most; rows--)
+        if (features % rows == 0)
+            return rows;
+    return most;
 }
 
 static void write_sum(struct sweep *s, struct writer *w, const struct sweep_place *p, int sum) {
-    struct row_split split = row_split(s->sums[sum]->other.features, sum_height(s));
+    int64_t features = s->sums[sum]->other.features;
+    struct row_split split = row_split(features, sum_height(s, features));
     if (split.big) {
         const struct loop_expr *i = writer_count(w, "tile", split.big);
         sum_tile(s, w, p, sum, times(w, i, split.height + 1), (int)split.height + 1);
@@ -394,23 +430,33 @@ static void store_square(struct sweep *s, struct writer *w, const struct attend_
     t->c_m = r->row;
 }
 
+static void store_strip(struct sweep *s, struct writer *w, const struct attend_result *r, struct buffer *sums,
+                        const struct loop_expr *from, const struct loop_expr *at, int64_t count) {
+    int64_t lanes = s->t->lanes, whole = r->other.features / lanes, rest = r->other.features % lanes;
+    if (whole) {
+        const struct loop_expr *i = writer_count(w, "feature", whole);
+        store_square(s, w, r, sums, plus(w, from, times(w, i, lanes * s->panel)),
+                     plus(w, at, times(w, i, lanes)), lanes, count);
+        writer_end(w);
+    }
+    if (rest)
+        store_square(s, w, r, sums, plus_n(w, from, whole * lanes * s->panel), plus_n(w, at, whole * lanes),
+                     rest, count);
+}
+
 static void store_squares(struct sweep *s, struct writer *w, const struct attend_result *r,
                           struct buffer *sums, const struct loop_expr *from, const struct loop_expr *at,
                           int64_t columns) {
-    int64_t lanes = s->t->lanes, whole = r->other.features / lanes, rest = r->other.features % lanes;
-    for (int64_t lane = 0; lane < columns; lane += lanes) {
-        int64_t count = at_most(lanes, columns - lane);
-        const struct loop_expr *line = plus_n(w, from, lane), *row = plus_n(w, at, lane * r->row);
-        if (whole) {
-            const struct loop_expr *i = writer_count(w, "feature", whole);
-            store_square(s, w, r, sums, plus(w, line, times(w, i, lanes * s->panel)),
-                         plus(w, row, times(w, i, lanes)), lanes, count);
-            writer_end(w);
-        }
-        if (rest)
-            store_square(s, w, r, sums, plus_n(w, line, whole * lanes * s->panel),
-                         plus_n(w, row, whole * lanes), rest, count);
+    int64_t lanes = s->t->lanes, whole = columns / lanes, rest = columns % lanes;
+    if (whole) {
+        const struct loop_expr *i = writer_count(w, "vector", whole);
+        store_strip(s, w, r, sums, plus(w, from, times(w, i, lanes)),
+                    plus(w, at, times(w, i, lanes * r->row)), lanes);
+        writer_end(w);
     }
+    if (rest)
+        store_strip(s, w, r, sums, plus_n(w, from, whole * lanes), plus_n(w, at, whole * lanes * r->row),
+                    rest);
 }
 
 static void store_lines(struct sweep *s, struct writer *w, const struct attend_result *r, struct buffer *sums,
@@ -459,9 +505,10 @@ static void clear_partials(struct sweep *s, struct writer *w, const struct sweep
 /* ---- the loops ---- */
 
 /* Runs `each` for every panel of the unit: whole ones, and the last if it is narrower. */
-static void for_panels(struct sweep *s, struct writer *w, struct sweep_place *p,
+static void for_panels(struct sweep *s, struct writer *w, struct sweep_place *p, bool is_even,
                        void (*each)(struct sweep *, struct writer *, const struct sweep_place *)) {
-    int64_t whole = s->lane_count / s->panel, edge = s->lane_count % s->panel;
+    int64_t lanes = is_even ? s->panels * s->panel : s->lane_count;
+    int64_t whole = lanes / s->panel, edge = lanes % s->panel;
     if (whole) {
         const struct loop_expr *end = least(w, p->panel_high, index_of(w, whole));
         p->panel = writer_for(w, "panel", p->panel_low, end, LOOP_SERIAL);
@@ -473,7 +520,7 @@ static void for_panels(struct sweep *s, struct writer *w, struct sweep_place *p,
         writer_if(w, is_below(w, index_of(w, whole), p->panel_high));
         p->panel = index_of(w, whole);
         p->columns = edge;
-        p->padded = ceil_div(edge, s->t->lanes) * s->t->lanes;
+        p->padded = s->has_even_panels ? s->panel : ceil_div(edge, s->t->lanes) * s->t->lanes;
         each(s, w, p);
         writer_end(w);
     }
@@ -488,12 +535,12 @@ static void write_panel(struct sweep *s, struct writer *w, const struct sweep_pl
 }
 
 /* Rows that some lane of the unit sees, as blocks: at least one, so that there are sums to store. */
-static void visible_blocks(struct sweep *s, struct writer *w, const struct sweep_place *p, int64_t blocks,
+static void visible_blocks(struct sweep *s, struct writer *w, const struct sweep_place *p,
                            const struct loop_expr **low, const struct loop_expr **high) {
     const struct visibility *v = &s->t->visible;
     *low = index_of(w, 0);
-    *high = index_of(w, blocks);
-    if (!s->t->is_masked || blocks == 1)
+    *high = index_of(w, s->blocks);
+    if (!s->t->is_masked || s->blocks == 1)
         return;
     int64_t rows = s->lanes_are_x ? v->y : v->x;
     const struct loop_expr *first = times(w, p->panel_low, s->panel);
@@ -501,38 +548,34 @@ static void visible_blocks(struct sweep *s, struct writer *w, const struct sweep
     last = least(w, last, index_of(w, s->lane_count - 1));
     if (rows < 0) { /* row <= lane + constant: up to the last lane's */
         const struct loop_expr *end = most(w, plus_n(w, last, v->constant), index_of(w, 0));
-        bool begins_are_even = (blocks - 1) * s->tiles_per_block <= s->split.big;
-        int64_t fewest = begins_are_even ? s->rows_per_block : s->tiles_per_block * s->split.height;
-        *high = writer_let(w, "visible", least(w, *high, plus_n(w, lexpr_div(w->f, end, fewest), 1)));
+        *high =
+            writer_let(w, "visible", least(w, *high, plus_n(w, lexpr_div(w->f, end, s->rows_per_block), 1)));
     } else { /* row >= lane - constant: from the first lane's on */
         const struct loop_expr *begin = most(w, plus_n(w, first, -v->constant), index_of(w, 0));
         const struct loop_expr *block = lexpr_div(w->f, begin, s->rows_per_block);
-        *low = writer_let(w, "visible", least(w, block, index_of(w, blocks - 1)));
+        *low = writer_let(w, "visible", least(w, block, index_of(w, s->blocks - 1)));
     }
 }
 
 static void write_blocks(struct sweep *s, struct writer *w, struct sweep_place *p) {
-    int64_t blocks = ceil_div(s->split.tiles, s->tiles_per_block);
     const struct loop_expr *low, *high;
-    visible_blocks(s, w, p, blocks, &low, &high);
+    visible_blocks(s, w, p, &low, &high);
     p->block = writer_for(w, "block", low, high, LOOP_SERIAL);
     p->is_later = is_below(w, low, p->block);
-    p->tile_low = times(w, p->block, s->tiles_per_block);
-    p->tile_high = least(w, plus_n(w, p->tile_low, s->tiles_per_block), index_of(w, s->split.tiles));
-    p->row_low = writer_let(w, "low", row_of_tile(w, &s->split, p->tile_low));
-    p->row_high = row_of_tile(w, &s->split, p->tile_high);
-    p->rows = writer_let(w, "rows", plus(w, p->row_high, times(w, p->row_low, -1)));
+    p->row_low = times(w, p->block, s->rows_per_block);
+    const struct loop_expr *left = plus(w, index_of(w, s->row_count), times(w, p->row_low, -1));
+    p->rows = writer_let(w, "rows", least(w, index_of(w, s->rows_per_block), left));
     copy_block(s, w, p);
-    for_panels(s, w, p, write_panel);
+    for_panels(s, w, p, s->has_even_panels, write_panel);
     writer_end(w);
 }
 
 /* One point of the batch. */
 static void write_point(struct sweep *s, struct writer *w, struct sweep_place *p) {
-    for_panels(s, w, p, pack_panel);
+    for_panels(s, w, p, false, pack_panel);
     softmax_begin(s, w, p);
     write_blocks(s, w, p);
-    for_panels(s, w, p, store_panel);
+    for_panels(s, w, p, false, store_panel);
 }
 
 /* Indices of the batch axes that are inner ones, or that are not, from the number of a point of them. */
