@@ -4,7 +4,7 @@ PRESET ?= release
 PACKAGES = gcc clang cmake ninja-build mold pkg-config flex bison llvm-19-dev libopenblas-dev libyaml-dev libcmocka-dev \
            libjansson-dev libprotobuf-c-dev protobuf-c-compiler libedit-dev libpng-dev libjpeg-dev zlib1g-dev dataset-fashion-mnist clang-format
 
-.PHONY: build deps test demo format golden install clean
+.PHONY: build deps test demo bench format golden install clean
 
 build: build/$(PRESET)/build.ninja
 	cmake --build --preset $(PRESET)
@@ -31,6 +31,16 @@ test: deps
 demo: deps
 	$(MAKE) build
 	driver/demo.sh build/$(PRESET)/weft
+
+# Inference against other runtimes from PyPI, in a virtual environment of its own: hours, on a machine that does nothing else.
+# Rows that have a result in build/bench/infer are kept; the table goes to docs/benchmarks.md.
+bench: deps
+	$(MAKE) build
+	test -x .venv/bin/python || python3 -m venv .venv
+	.venv/bin/pip install --quiet onnx onnxruntime openvino numpy
+	.venv/bin/pip install --quiet torch || echo "torch does not install: its column stays empty"
+	.venv/bin/python bench/infer/run.py --missing
+	.venv/bin/python bench/infer/run.py --table --write
 
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i

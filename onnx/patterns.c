@@ -252,16 +252,21 @@ static double reduced_count(const struct op *reduce) {
     return (double)type_elements(reduce->in[0]->type) / (double)type_elements(reduce->out[0]->type);
 }
 
-/* a is 1 / n, as f32 has it. */
-static bool is_mean_of(const struct op *reduce, double a) {
+/* Is the sum times `factor` a mean? f32 has 1 / n rounded. */
+static bool is_mean_of(const struct op *reduce, double factor) {
     int count;
     op_ints(reduce, ATTR_axes, &count);
     return is_kind(reduce, "sum") && count > 0 && type_elements(reduce->out[0]->type) > 0 &&
-           fabs(a * reduced_count(reduce) - 1) < 1e-6;
+           fabs(factor * reduced_count(reduce) - 1) < 1e-6;
+}
+
+/* A sum is multiplied with a number, or divided by one where its count is a size that was open. */
+static double factor_of(const struct value *mean, double number) {
+    return def_of(mean, OP_div) ? 1 / number : number;
 }
 
 static bool is_mean(struct pattern_match *m) {
-    return is_mean_of(def_of(at_letter(m, 'r'), OP_reduce), m->numbers[0]);
+    return is_mean_of(def_of(at_letter(m, 'r'), OP_reduce), factor_of(m->root->out[0], m->numbers[0]));
 }
 
 static const char *onnx_mean(struct emission *e, const struct pattern_match *m) {
@@ -280,8 +285,8 @@ static bool is_normal(const struct pattern_match *m, const int64_t **axes, int *
     const struct op *mean = def_of(at_letter(m, 'p'), OP_reduce), *var = def_of(at_letter(m, 'q'), OP_reduce);
     const struct type *x = at_letter(m, 'x')->type;
     *axes = op_ints(mean, ATTR_axes, count);
-    return at_letter(m, 'd')->type == x && is_mean_of(mean, m->numbers[0]) &&
-           is_mean_of(var, m->numbers[1]) && same_axes(mean, var) &&
+    return at_letter(m, 'd')->type == x && is_mean_of(mean, factor_of(at_letter(m, 'm'), m->numbers[0])) &&
+           is_mean_of(var, factor_of(at_letter(m, 'v'), m->numbers[1])) && same_axes(mean, var) &&
            keeps_axes(at_letter(m, 'm'), x, *axes, *count) && keeps_axes(at_letter(m, 'v'), x, *axes, *count);
 }
 
@@ -467,7 +472,7 @@ static const char *onnx_max_pool(struct emission *e, const struct pattern_match 
 static bool is_average_pool(struct pattern_match *m) {
     struct pool p = {0};
     const struct op *reduce = def_of(at_letter(m, 'r'), OP_reduce);
-    if (!is_mean_of(reduce, m->numbers[0]) || !find_pool(reduce, 0, &p) ||
+    if (!is_mean_of(reduce, factor_of(m->root->out[0], m->numbers[0])) || !find_pool(reduce, 0, &p) ||
         m->root->out[0]->type != reduce->out[0]->type)
         return false;
     for (int i = 0; i < p.rank; i++)
@@ -530,25 +535,45 @@ static bool is_mirrored(const struct value *part, const struct value *x, int axi
     return op_ints(slice, ATTR_step, NULL)[axis] == -1 || type_size(part->type, axis) == 1;
 }
 
-/* pad_reflect of the library: [p .. 1], x, [n - 2 .. n - 1 - p]. */
-static bool is_reflection(struct pattern_match *m) {
-    const struct op *op = m->root;
+/* pad_reflect of the library along one axis: [p .. 1], x, [n - 2 .. n - 1 - p]. NULL: it is none; else x. */
+static const struct value *reflected(const struct op *op) {
+    if (!op || op->code != OP_concat || op->in_count != 3 || !dtype_is_float(op->out[0]->type->dtype))
+        return NULL;
     int axis = (int)op_int(op, ATTR_axis);
-    if (op->in_count != 3 || !dtype_is_float(op->out[0]->type->dtype))
-        return false;
     const struct value *x = op->in[1];
     int64_t p = type_size(op->in[0]->type, axis), q = type_size(op->in[2]->type, axis),
             n = type_size(x->type, axis);
-    set_letter(m, 'x', x);
-    return p >= 1 && q >= 1 && p < n && q < n && is_mirrored(op->in[0], x, axis, p) &&
-           is_mirrored(op->in[2], x, axis, n - 2);
+    bool fits = p >= 1 && q >= 1 && p < n && q < n && is_mirrored(op->in[0], x, axis, p) &&
+                is_mirrored(op->in[2], x, axis, n - 2);
+    return fits ? x : NULL;
+}
+
+/* The reflection along another axis that alone is reflected here: one Pad does both. NULL: none. */
+static const struct op *reflection_inside(const struct op *op) {
+    const struct value *x = reflected(op);
+    bool is_alone = x && value_use_count(x) == 3 && reflected(x->def); /* the concat and its two slices */
+    return is_alone && op_int(x->def, ATTR_axis) != op_int(op, ATTR_axis) ? x->def : NULL;
+}
+
+static bool is_reflection(struct pattern_match *m) {
+    const struct op *inside = reflection_inside(m->root);
+    set_letter(m, 'x', reflected(inside ? inside : m->root));
+    return at_letter(m, 'x') != NULL;
+}
+
+static void add_pads(const struct op *op, int rank, int64_t *pads) {
+    int axis = (int)op_int(op, ATTR_axis);
+    pads[axis] = type_size(op->in[0]->type, axis);
+    pads[rank + axis] = type_size(op->in[2]->type, axis);
 }
 
 static const char *onnx_reflection(struct emission *e, const struct pattern_match *m) {
-    int axis = (int)op_int(m->root, ATTR_axis), rank = m->root->out[0]->type->rank;
+    int rank = m->root->out[0]->type->rank;
     int64_t *pads = ARENA_ARRAY(e->arena, int64_t, 2 * rank);
-    pads[axis] = type_size(m->root->in[0]->type, axis);
-    pads[rank + axis] = type_size(m->root->in[2]->type, axis);
+    const struct op *inside = reflection_inside(m->root);
+    add_pads(m->root, rank, pads);
+    if (inside)
+        add_pads(inside, rank, pads);
     struct onnx_node n =
         onnx_node(e, "Pad", onnx_name(e, at_letter(m, 'x')), onnx_int_list(e, pads, 2 * rank), NULL);
     onnx_node_text(e->model, n.node, "mode", "reflect");
@@ -557,7 +582,7 @@ static const char *onnx_reflection(struct emission *e, const struct pattern_matc
 
 /* ---- the table: the first that fits is taken ---- */
 
-#define NORMAL     "d=sub(x,m=mul(p=reduce(x),a)),div(1,sqrt(add(v=mul(q=reduce(mul(d,d)),b),c)))"
+#define NORMAL(by) "mul(d=sub(x,m=" by "(p=reduce(x),a)),div(1,sqrt(add(v=" by "(q=reduce(mul(d,d)),b),c))))"
 #define CORRECTION "mul(mul(1.1283791670955126,exp(mul(neg(z),z))),select(lt(abs(x),15),l,0))"
 
 static const struct pattern patterns[] = {
@@ -568,16 +593,22 @@ static const struct pattern patterns[] = {
     {"mul(mul(0.5,x),erfc(mul(x,-0.7071067811865476)))", NULL, "x", onnx_gelu},
     {"div(e=exp(sub(x,m=reduce(x))),s=reduce(e))", is_softmax, "x", onnx_softmax},
     {"sub(y=sub(x,m=reduce(x)),log(s=reduce(exp(y))))", is_softmax, "x", onnx_softmax},
-    {"add(mul(mul(" NORMAL "),w),y)", is_layer_norm_affine, "xwy", onnx_layer_norm},
-    {"add(mul(mul(" NORMAL "),w),y)", is_instance_norm_affine, "x", onnx_instance_norm},
-    {"mul(" NORMAL ")", is_instance_norm, "x", onnx_instance_norm},
-    {"mul(" NORMAL ")", is_layer_norm, "x", onnx_layer_norm},
+    {"add(mul(" NORMAL("mul") ",w),y)", is_layer_norm_affine, "xwy", onnx_layer_norm},
+    {"add(mul(" NORMAL("div") ",w),y)", is_layer_norm_affine, "xwy", onnx_layer_norm},
+    {"add(mul(" NORMAL("mul") ",w),y)", is_instance_norm_affine, "x", onnx_instance_norm},
+    {"add(mul(" NORMAL("div") ",w),y)", is_instance_norm_affine, "x", onnx_instance_norm},
+    {NORMAL("mul"), is_instance_norm, "x", onnx_instance_norm},
+    {NORMAL("div"), is_instance_norm, "x", onnx_instance_norm},
+    {NORMAL("mul"), is_layer_norm, "x", onnx_layer_norm},
+    {NORMAL("div"), is_layer_norm, "x", onnx_layer_norm},
     {"add(mul(sub(x,m),s),y)", is_batch_norm, "x", onnx_batch_norm},
     {"add(k=conv,y)", is_conv_bias, "ij", onnx_conv_bias},
     {"add(k=dot,y)", is_gemm_bias, "ij", onnx_gemm_bias},
     {"reduce(windows(x))", is_max_pool, "x", onnx_max_pool},
     {"mul(r=reduce(windows(x)),a)", is_average_pool, "x", onnx_average_pool},
+    {"div(r=reduce(windows(x)),a)", is_average_pool, "x", onnx_average_pool},
     {"mul(r=reduce(x),a)", is_mean, "x", onnx_mean},
+    {"div(r=reduce(x),a)", is_mean, "x", onnx_mean},
     {"reshape(k=broadcast(x))", is_upsample, "x", onnx_upsample},
     {"concat", is_reflection, "x", onnx_reflection},
 };

@@ -222,6 +222,34 @@ static const struct {
      X "f32[2,3]\n  %t = input {name = \"t\"} : f32[3]\n  %b = broadcast(%t) {axes = [1]} : f32[2,3]\n"
        "  %y = add(%x, %b)\n  yield(%y)",
      "Add Identity"}, /* no Expand: Add broadcasts */
+    {"",
+     X "f32[2,3,7,7]\n  %c = const {data = 49} : f32[]\n  %r = reduce(%x) {axes = [2, 3], kind = \"sum\"}\n"
+       "  %y = div(%r, %c)\n  yield(%y)",
+     "ReduceMean Identity"},
+    {"",
+     X "f32[2,3,7,7]\n  %c = const {data = 48} : f32[]\n  %r = reduce(%x) {axes = [2, 3], kind = \"sum\"}\n"
+       "  %y = div(%r, %c)\n  yield(%y)",
+     "ReduceSum Div Identity"}, /* another number than that of the pixels */
+    {"",
+     X "f32[2,3,7,7]\n  %c = const {data = 49} : f32[]\n  %r = reduce(%x) {axes = [2, 3], kind = \"sum\"}\n"
+       "  %y = div(%r, %c)\n  yield(%y)",
+     "ReduceMean Identity"},
+    {"",
+     X "f32[2,3,7,7]\n  %c = const {data = 48} : f32[]\n  %r = reduce(%x) {axes = [2, 3], kind = \"sum\"}\n"
+       "  %y = div(%r, %c)\n  yield(%y)",
+     "ReduceSum Div Identity"}, /* another number than that of the pixels */
+    {"",
+     X "f32[5,6]\n  %a = slice(%x) {start = [2, 0], step = [-1, 1]} : f32[2,6]\n"
+       "  %b = slice(%x) {start = [3, 0], step = [-1, 1]} : f32[2,6]\n  %c = concat(%a, %x, %b) {axis = 0}\n"
+       "  %d = slice(%c) {start = [0, 1], step = [1, -1]} : f32[9,1]\n"
+       "  %e = slice(%c) {start = [0, 4], step = [1, -1]} : f32[9,1]\n  %y = concat(%d, %c, %e) {axis = 1}\n"
+       "  yield(%y)",
+     "Pad Identity"},
+    {"",
+     X "f32[5,6]\n  %a = slice(%x) {start = [1, 0], step = [-1, 1]} : f32[2,6]\n"
+       "  %b = slice(%x) {start = [3, 0], step = [-1, 1]} : f32[2,6]\n  %y = concat(%a, %x, %b) {axis = 0}\n"
+       "  yield(%y)",
+     "Slice Slice Concat Identity"}, /* the edge is there twice */
     {"", X "f32[3]\n  %b = broadcast(%x) {axes = [1]} : f32[2,3]\n  %y = exp(%b)\n  yield(%y)",
      "Expand Exp Identity"},
     {"state @w : f32[4] weight\n", X "f32[4]\n" W "  %s = sqrt(%w)\n  %y = mul(%x, %s)\n  yield(%y)",
