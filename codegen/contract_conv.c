@@ -426,6 +426,85 @@ static bool conv_as_product(struct conv *v) {
     return contract_product(v->c, &v->w, &x, &m, &pixels, &k, &grid);
 }
 
+/* ---- few pixels of few images ---- */
+
+/* Bands of rows would each read all weights again. */
+static bool has_few_pixels(const struct conv *v) {
+    enum { FEW = 64 };
+    const struct window *n = &v->win;
+    for (int i = 0; i < 3; i++)
+        if (n->axis[i].lhs_dilation != 1 || n->axis[i].spread != 1)
+            return false;
+    return n->batch < v->c->lanes && n->out_pixels <= FEW && n->out >= 4 * n->out_pixels;
+}
+
+/* The image's element that tap `tap` of the window at `at` sees, along an axis; *inside gathers whether it
+ * exists. */
+static const struct loop_expr *seen_element(struct writer *w, const struct window_axis *a,
+                                            const struct loop_expr *at, const struct loop_expr *tap,
+                                            const struct loop_expr **inside) {
+    const struct loop_expr *image =
+        plus_n(w, plus(w, times(w, at, a->stride), times(w, tap, a->dilation)), -a->pad_lo);
+    *inside = lexpr_and(w->f, *inside, lexpr_within(w->f, image, 0, a->image));
+    return times(w, image, a->x);
+}
+
+/* im2col: every window of the images, zeros where the padding is, as [image][channel][tap][pixel] in SHARED
+ * memory. */
+static void copy_patches(struct conv *v, struct operand *out) {
+    const struct window *n = &v->win;
+    int64_t channels = n->groups * n->in, taps = taps_of(n);
+    *out = (struct operand){.dtype = v->c->dtype, .as = v->c->dtype, .space = SPACE_SHARED};
+    out->elements = n->batch * channels * taps * n->out_pixels;
+    out->offset = kernel_shared(v->c->out, out->elements * dtype_bytes(v->c->dtype));
+    struct writer writer, *w = &writer;
+    writer_begin(w, v->c->l, v->c->out, v->c->kernel);
+    const struct loop_expr *task = writer_task(w, n->batch * channels), *tap[3], *at[3], *inside = NULL,
+                           *to = task;
+    const struct loop_expr *from =
+        plus(w, times(w, lexpr_div(w->f, task, channels), n->x_batch),
+             plus_n(w, times(w, lexpr_mod(w->f, task, channels), n->x_channel), v->x.base));
+    for (int i = 0; i < 3; i++) {
+        tap[i] = writer_count(w, "tap", n->axis[i].window);
+        to = plus(w, times(w, to, n->axis[i].window), tap[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        at[i] = writer_for(w, "at", index_of(w, 0), index_of(w, n->axis[i].out),
+                           i == 2 ? LOOP_VECTOR : LOOP_SERIAL);
+        to = plus(w, times(w, to, n->axis[i].out), at[i]);
+        from = plus(w, from, seen_element(w, &n->axis[i], at[i], tap[i], &inside));
+    }
+    struct buffer *x = operand_buffer(w, &v->x, "x");
+    const struct loop_expr *value = inside
+                                        ? lexpr_load_masked(w->f, x, from, inside, writer_zero(w, v->x.dtype))
+                                        : lexpr_load(w->f, x, from);
+    writer_store(w, operand_buffer(w, out, "patches"), to,
+                 writer_cast(w, v->c->dtype, writer_cast(w, v->x.as, value)));
+    for (int i = 0; i < 6; i++)
+        writer_end(w);
+    writer_finish(w, n->batch * channels);
+}
+
+static bool conv_as_patches(struct conv *v) {
+    const struct window *n = &v->win;
+    int64_t tap = n->out_pixels, channel = taps_of(n) * n->out_pixels;
+    struct operand patches;
+    copy_patches(v, &patches);
+    struct axes m = {0}, pixels = {0}, k = {0}, grid = {0};
+    axes_add(&grid, n->batch, 0, n->groups * n->in * channel, n->y_batch);
+    axes_add(&grid, n->groups, n->out * n->w_out, n->in * channel, n->out * n->y_channel);
+    axes_add(&m, n->out, n->w_out, 0, n->y_channel);
+    axes_add(&pixels, n->out_pixels, 0, 1, 1);
+    axes_add(&k, n->in, n->w_in, channel, 0);
+    for (int i = 0; i < 3; i++) {
+        int64_t inner = 1;
+        for (int j = i + 1; j < 3; j++)
+            inner *= n->axis[j].window;
+        axes_add(&k, n->axis[i].window, n->axis[i].w, inner * tap, 0);
+    }
+    return contract_product(v->c, &v->w, &patches, &m, &pixels, &k, &grid);
+}
+
 bool contract_conv(struct contraction *c) {
     struct conv v = {.c = c};
     struct operand y = {0};
@@ -440,6 +519,8 @@ bool contract_conv(struct contraction *c) {
         contract_winograd(c, &v.x, &v.w, &v.win);
         return true;
     }
+    if (has_few_pixels(&v))
+        return conv_as_patches(&v);
     if (conv_rows_suit(c, &v.win)) {
         contract_conv_rows(c, &v.x, &v.w, &v.win);
         return true;

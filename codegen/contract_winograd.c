@@ -26,14 +26,15 @@ struct winograd {
     struct canvas canvas;
     int rows, vectors; /* the register tile: tiles of pixels, vectors of output channels */
     struct row_split split;
-    int64_t columns, panels;    /* output channels of a register tile; panels of them */
-    int64_t tiles_y, tiles_x;   /* tiles of an image */
-    int64_t band_rows, bands;   /* tile rows of a band */
-    int64_t images, groups;     /* images of a task; groups of them */
-    int64_t parts, part_panels; /* parts of the output channels */
-    int64_t tiles;              /* of a task */
-    int64_t chunks, in;         /* vectors of input channels; channels with those that fill the last */
-    int64_t u, v, m, finished;  /* offsets: U in SHARED memory, the others in WORKER memory */
+    int64_t columns, panels;           /* output channels of a register tile; panels of them */
+    int64_t tiles_y, tiles_x;          /* tiles of an image */
+    int64_t band_rows, bands;          /* tile rows of a band */
+    int64_t images, groups;            /* images of a task; groups of them */
+    int64_t parts, part_panels;        /* parts of the output channels */
+    int64_t tiles;                     /* of a task */
+    int64_t chunks, in;                /* vectors of input channels; channels with those that fill the last */
+    int64_t u_place, v_place, m_place; /* elements from one place to the next, in U, V and M */
+    int64_t u, v, m, finished;         /* offsets: U in SHARED memory, the others in WORKER memory */
 };
 
 /* ---- whether and how ---- */
@@ -51,24 +52,32 @@ static int64_t tiles_of(const struct window *n) {
     return ceil_div(n->axis[1].out, TILE) * ceil_div(n->axis[2].out, TILE);
 }
 
+/* U is written and read once, in a cache or in memory: of 256 -> 256 channels, 14^2, it costs as much as all
+ * the rest. */
+static double cycles_of_u(int64_t bytes) {
+    enum { CACHED_BYTES = 4 * 1024 * 1024 };
+    return bytes <= CACHED_BYTES ? 140 : 460;
+}
+
 /* Cycles, counted as multiply-adds at two vectors a cycle. Measured on Zen 3: the transforms of a vector of
  * channels of one tile cost some 170 cycles for V and 140 for M, of a vector of weights 90. */
-static bool pays(const struct contraction *c, const struct window *n) {
+static bool pays(const struct contraction *c, const struct window *n, int64_t u_bytes) {
     double vectors_in = (double)ceil_div(n->in, c->lanes), vectors_out = (double)ceil_div(n->out, c->lanes);
     double tiles = (double)(tiles_of(n) * n->batch), in = (double)n->in;
     double direct = 9 * (double)(n->out_pixels * n->batch) * in * vectors_out / 2 / 0.85;
     double products = PLACES * tiles * in * vectors_out / 2 / 0.75;
-    double transforms = tiles * (170 * vectors_in + 140 * vectors_out) + 90 * in * vectors_out;
+    double transforms =
+        tiles * (170 * vectors_in + 140 * vectors_out) + (90 + cycles_of_u(u_bytes)) * in * vectors_out;
     return products + transforms < 0.8 * direct;
 }
 
 bool conv_winograd_suits(const struct contraction *c, const struct window *n) {
-    enum { FEW_TILES = 24 };
+    enum { FEW_TILES = 8 };
     int64_t u_bytes = PLACES * n->in * n->out * dtype_bytes(c->dtype);
     return c->dtype == DTYPE_f32 && c->l->winograd && n->groups == 1 && is_window(&n->axis[0], 1) &&
            n->axis[0].image == 1 && n->axis[0].out == 1 && n->axis[0].pad_lo == 0 &&
            is_window(&n->axis[1], 3) && is_window(&n->axis[2], 3) && n->in >= 8 && n->out >= 8 &&
-           u_bytes <= MOST_U_BYTES && tiles_of(n) * n->batch >= FEW_TILES && pays(c, n);
+           u_bytes <= MOST_U_BYTES && tiles_of(n) * n->batch >= FEW_TILES && pays(c, n, u_bytes);
 }
 
 /* Bands cut an image's tile rows evenly where its tiles alone are enough for a task; else a task takes
@@ -112,14 +121,25 @@ static void swap_roles(struct winograd *g) {
     }
 }
 
+/* The 36 places are written together: an odd number of cache lines between them takes them to different sets.
+ */
+static int64_t apart(const struct winograd *g, int64_t elements) {
+    enum { LINE = 64 };
+    int64_t of_line = LINE / dtype_bytes(g->c->dtype), lines = ceil_div(elements, of_line);
+    return (lines + (lines % 2 == 0)) * of_line;
+}
+
 static void lay_out(struct winograd *g) {
     int64_t lanes = g->c->lanes, element = dtype_bytes(g->c->dtype);
     struct loop_kernel *out = g->c->out;
+    g->u_place = apart(g, g->panels * g->win.in * g->columns);
+    g->v_place = apart(g, g->tiles * g->in);
+    g->m_place = apart(g, g->tiles * g->part_panels * g->columns);
     canvas_plan(&g->view, (int)lanes, 1, TILE * g->band_rows, &g->canvas);
-    g->u = kernel_shared(out, PLACES * g->panels * g->win.in * g->columns * element);
+    g->u = kernel_shared(out, PLACES * g->u_place * element);
     g->canvas.offset = kernel_worker(out, g->canvas.elements * element);
-    g->v = kernel_worker(out, PLACES * g->tiles * g->in * element);
-    g->m = kernel_worker(out, PLACES * g->tiles * g->part_panels * g->columns * element);
+    g->v = kernel_worker(out, PLACES * g->v_place * element);
+    g->m = kernel_worker(out, PLACES * g->m_place * element);
     g->finished = kernel_worker(out, TILE * g->band_rows * TILE * g->tiles_x * lanes * element);
 }
 
@@ -210,11 +230,10 @@ static struct buffer *u_buffer(const struct winograd *g, struct writer *w) {
                          "u");
 }
 static struct buffer *v_buffer(const struct winograd *g, struct writer *w) {
-    return writer_memory(w, SPACE_WORKER, g->v, g->c->dtype, PLACES * g->tiles * g->in, "v");
+    return writer_memory(w, SPACE_WORKER, g->v, g->c->dtype, PLACES * g->v_place, "v");
 }
 static struct buffer *m_buffer(const struct winograd *g, struct writer *w) {
-    return writer_memory(w, SPACE_WORKER, g->m, g->c->dtype, PLACES * g->tiles * g->part_panels * g->columns,
-                         "m");
+    return writer_memory(w, SPACE_WORKER, g->m, g->c->dtype, PLACES * g->m_place, "m");
 }
 static struct buffer *finished_buffer(const struct winograd *g, struct writer *w) {
     return writer_memory(w, SPACE_WORKER, g->finished, g->c->dtype,
@@ -255,7 +274,7 @@ static void write_weights(struct winograd *g) {
     transform_square(w, transform_weights, 3, SEEN, window, u);
     expr first = plus(w, times(w, plus(w, times(w, panel, g->win.in), in), g->columns), column);
     for (int i = 0; i < PLACES; i++)
-        writer_store(w, u_buffer(g, w), plus_n(w, first, i * g->panels * g->win.in * g->columns), u[i]);
+        writer_store(w, u_buffer(g, w), plus_n(w, first, i * g->u_place), u[i]);
     writer_end(w);
     writer_end(w);
     writer_end(w);
@@ -301,7 +320,7 @@ static void write_v_tiles(struct winograd *g, struct writer *w, expr image, expr
     expr tile = tile_number(g, w, image, y, x);
     expr first = plus(w, plus(w, times(w, tile, g->in), times(w, chunk, g->c->lanes)), lane);
     for (int i = 0; i < PLACES; i++)
-        writer_store(w, v_buffer(g, w), plus_n(w, first, i * g->tiles * g->in), v[i]);
+        writer_store(w, v_buffer(g, w), plus_n(w, first, i * g->v_place), v[i]);
     writer_end(w);
     writer_end(w);
     writer_end(w);
@@ -325,12 +344,12 @@ static void write_product(struct winograd *g, struct writer *w, const struct tas
     tile_read_b(tile, u_buffer(g, w), g->c->dtype);
     tile->c = m_buffer(g, w);
     tile->a_m = g->in;
-    tile->a_index = times(w, plus(w, times(w, place, g->tiles), row), g->in);
-    expr from = plus(w, times(w, plus(w, times(w, place, g->parts), t->part), g->part_panels), panel);
-    tile->b_index[0] = times(w, from, g->win.in * g->columns);
+    tile->a_index = plus(w, times(w, place, g->v_place), times(w, row, g->in));
+    expr from = plus(w, times(w, t->part, g->part_panels), panel);
+    tile->b_index[0] = plus(w, times(w, place, g->u_place), times(w, from, g->win.in * g->columns));
     tile->c_m = g->part_panels * g->columns;
     tile->c_index[0] =
-        plus(w, times(w, plus(w, times(w, place, g->tiles), row), tile->c_m), times(w, panel, g->columns));
+        plus(w, times(w, place, g->m_place), plus(w, times(w, row, tile->c_m), times(w, panel, g->columns)));
     tile->levels[tile->level_count++] = (struct tile_level){index_of(w, g->win.in), 1, g->columns};
 }
 
@@ -362,7 +381,7 @@ static void write_pixels(struct winograd *g, struct writer *w, expr image, expr 
         plus(w, plus(w, times(w, tile_number(g, w, image, y, x), row), times(w, chunk, lanes)), lane);
     expr m[PLACES], pixels[PLACES];
     for (int i = 0; i < PLACES; i++)
-        m[i] = lexpr_load(w->f, m_buffer(g, w), plus_n(w, first, i * g->tiles * row));
+        m[i] = lexpr_load(w->f, m_buffer(g, w), plus_n(w, first, i * g->m_place));
     transform_square(w, transform_products, SEEN, TILE, m, pixels);
     int64_t step = TILE * g->tiles_x * lanes;
     expr corner = plus(w, plus(w, times(w, y, TILE * step), times(w, x, TILE * lanes)), lane);

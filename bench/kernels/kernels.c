@@ -343,12 +343,12 @@ static void run_attention(void) {
 
 /* 3x3 windows by their definition and by minimal filtering, in percent of the definition's operations. */
 static const struct layer squares[] = {
-    {"ResNet 56", 1, 64, 64, 56, 3, 1, 1},      {"ResNet 28", 1, 128, 128, 28, 3, 1, 1},
-    {"ResNet 14", 1, 256, 256, 14, 3, 1, 1},    {"UNet 64", 1, 320, 320, 64, 3, 1, 1},
-    {"UNet 32", 1, 640, 640, 32, 3, 1, 1},      {"decoder 64", 1, 512, 512, 64, 3, 1, 1},
-    {"decoder 256", 1, 128, 128, 256, 3, 1, 1}, {"CycleGAN 64", 1, 256, 256, 64, 3, 1, 1},
-    {"DDPM 32", 16, 128, 128, 32, 3, 1, 1},     {"U-Net 7", 64, 128, 128, 7, 3, 1, 1},
-    {"U-Net 28", 64, 32, 32, 28, 3, 1, 1},
+    {"ResNet 56", 1, 64, 64, 56, 3, 1, 1},     {"ResNet 28", 1, 128, 128, 28, 3, 1, 1},
+    {"ResNet 14", 1, 256, 256, 14, 3, 1, 1},   {"ResNet 7", 1, 512, 512, 7, 3, 1, 1},
+    {"UNet 64", 1, 320, 320, 64, 3, 1, 1},     {"UNet 32", 1, 640, 640, 32, 3, 1, 1},
+    {"decoder 64", 1, 512, 512, 64, 3, 1, 1},  {"decoder 256", 1, 128, 128, 256, 3, 1, 1},
+    {"CycleGAN 64", 1, 256, 256, 64, 3, 1, 1}, {"DDPM 32", 16, 128, 128, 32, 3, 1, 1},
+    {"U-Net 7", 64, 128, 128, 7, 3, 1, 1},     {"U-Net 28", 64, 32, 32, 28, 3, 1, 1},
 };
 
 static void run_winograd(void) {
