@@ -1,4 +1,5 @@
 /* driver/cmd_dump.c: weft dump and weft plan: what the compiler makes of a model on its way. */
+#include "driver/bisect.h"
 #include "driver/entries.h"
 #include "ir/text.h"
 #include "runtime/file.h"
@@ -104,8 +105,55 @@ static bool put_text(struct work *w, const char *text, const char *path) {
            session_fail(&w->session, E_FILE, "%s", error.message);
 }
 
+/* ---- --bisect ---- */
+
+static void print_finding(const struct bisect_finding *f) {
+    printf("%s: %s changes what is computed\n  %s\n", f->entry, f->step, f->why);
+    if (f->detail)
+        printf("  %s\n", f->detail);
+    if (f->site && span_is_known(f->site->span)) {
+        int line, column;
+        source_locate(f->site->span.source, f->site->span.begin, &line, &column);
+        printf("  %s:%d:%d\n", f->site->span.source->name, line, column);
+    }
+    printf("This is a mistake of the compiler; please report it with the model and this command.\n");
+}
+
+/* Three: a mistake of ours. */
+static enum exit_status bisect(struct invocation *invocation) {
+    struct work w = {0};
+    struct bisect_finding finding = {0};
+    enum exit_status status = open_work(&w, invocation);
+    if (status != EXIT_OK)
+        return status;
+    struct function *init = NULL;
+    bool ok = prepare(&w, invocation) && (init = instance_elaborate_init(w.instance)) &&
+              session_open_codegen(&w.session);
+    if (ok) {
+        struct request last = {.function = init};
+        struct strbuf out;
+        VEC_PUSH(w.session.arena, &w.requests.list, last);
+        strbuf_init(&out, w.session.arena);
+        const struct bisect b = {.session = &w.session,
+                                 .graph = instance_graph(w.instance),
+                                 .requests = w.requests.list.at,
+                                 .count = w.requests.list.count,
+                                 .out = &out};
+        ok = bisect_run(&b, &finding);
+        fputs(out.text ? out.text : "", stdout);
+        if (ok && finding.step)
+            print_finding(&finding);
+        else if (ok)
+            printf("the evaluator and compiled code agree after every pass\n");
+    }
+    status = session_finish(&w.session, ok);
+    return finding.step ? EXIT_DEFECT : status;
+}
+
 enum exit_status command_dump(struct invocation *invocation) {
     struct work w = {0};
+    if (option_given(invocation, OPT_bisect))
+        return bisect(invocation);
     const char *after =
         option_text(invocation, OPT_after, option_given(invocation, OPT_explain) ? "loops" : NULL);
     if (after && strcmp(after, "list") == 0) {

@@ -304,7 +304,7 @@ bool session_run_passes(struct session *session, struct graph *graph, struct pas
     return ok;
 }
 
-static bool need_codegen(struct session *session) {
+bool session_open_codegen(struct session *session) {
     double begun = clock_seconds();
     if (!session->codegen)
         session->codegen = codegen_module_open(session->arena, session->diags);
@@ -332,7 +332,7 @@ static bool compile_program(struct session *session, struct program *p, struct f
                                    .function_count = p->entry_count,
                                    .why = session->explain ? &p->passes_why : NULL};
     strbuf_init(&p->passes_why, p->arena);
-    if (!session_run_passes(session, p->graph, &context, NULL) || !need_codegen(session) ||
+    if (!session_run_passes(session, p->graph, &context, NULL) || !session_open_codegen(session) ||
         !need_pool(session))
         return false;
     p->plan = context.plan;

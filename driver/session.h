@@ -97,6 +97,8 @@ struct program {
  * as the entry, or where sizes are chosen by, with them behind it: sample_B8. NULL: reported. */
 struct graph *session_bind(struct session *session, const struct graph *graph, const struct request *requests,
                            int count, struct function **functions, struct arena *arena);
+/* The code generator, where something is going to compile. false: reported. */
+bool session_open_codegen(struct session *session);
 /* Through the passes up to `until` (NULL: all). */
 bool session_run_passes(struct session *session, struct graph *graph, struct pass_context *context,
                         const char *until);

@@ -83,6 +83,8 @@ static bool run_pass(const struct pass *pass, struct graph *graph, struct pass_c
     bool ok = pass->run(graph, context);
     context->seconds[pass - pipeline] += seconds_now() - begin;
     arena_reset(context->scratch);
+    if (ok && context->after_pass)
+        context->after_pass(pass, graph, context);
     if (ok && context->dump_after && context->dump &&
         (strcmp(context->dump_after, pass->name) == 0 || strcmp(context->dump_after, "all") == 0)) {
         strbuf_printf(context->dump, "// after %s\n", pass->name);
@@ -91,14 +93,15 @@ static bool run_pass(const struct pass *pass, struct graph *graph, struct pass_c
     return ok && (!(verify_always || context->verify) || graph_verify(graph, context->diags, pass->name));
 }
 
-bool pipeline_run(struct graph *graph, struct pass_context *context, const char *until) {
+bool pipeline_run_from(struct graph *graph, struct pass_context *context, const char *from,
+                       const char *until) {
     context->scratch = arena_create();
     if (!context->scratch) {
         diag_error(context->diags, (struct span){0}, E_COMPILE, "there is no memory for the passes");
         return false;
     }
     bool ok = true;
-    for (int i = 0; i < pipeline_count && ok; i++) {
+    for (int i = (int)(pipeline_find(from) - pipeline); i < pipeline_count && ok; i++) {
         ok = run_pass(&pipeline[i], graph, context);
         if (until && strcmp(until, pipeline[i].name) == 0)
             break;
@@ -106,4 +109,8 @@ bool pipeline_run(struct graph *graph, struct pass_context *context, const char 
     arena_destroy(context->scratch);
     context->scratch = NULL;
     return ok;
+}
+
+bool pipeline_run(struct graph *graph, struct pass_context *context, const char *until) {
+    return pipeline_run_from(graph, context, pipeline[0].name, until);
 }

@@ -8,6 +8,9 @@
 #include "passes/plan.h"
 
 enum { PASS_TIMES = 32 };
+struct pass;
+struct rewrite_watch;
+struct rule_set;
 
 /* What a run of the pipeline needs and gives. Zero it, then set arena, diags and what is wanted. */
 struct pass_context {
@@ -22,6 +25,10 @@ struct pass_context {
     struct strbuf *why; /* --explain: what a pass left as it was; NULL: nobody asks */
     uint32_t skipped;   /* bits by row of the pipeline: optional passes that are left out, for tests */
     struct plan *plan;  /* made by plan_memory */
+    struct rewrite_watch *rewrites;    /* of simplify, for --bisect; NULL: nobody asks */
+    const struct rule_set *more_rules; /* of simplify; for tests, which plant a wrong one */
+    /* Called behind each pass that ran, ahead of the verifier; for tests, which plant an error. */
+    void (*after_pass)(const struct pass *pass, struct graph *graph, struct pass_context *context);
     double seconds[PASS_TIMES]; /* by row of the pipeline, for --time */
 };
 
@@ -40,6 +47,9 @@ extern const int pipeline_count;
 /* Runs the passes in order up to and including `until` (NULL: all). false: reported; a failed verifier is a
  * defect that names the pass. */
 bool pipeline_run(struct graph *graph, struct pass_context *context, const char *until);
+/* The same from the pass `from` on, of a graph that went through those in front of it. */
+bool pipeline_run_from(struct graph *graph, struct pass_context *context, const char *from,
+                       const char *until);
 const struct pass *pipeline_find(const char *name); /* NULL: none */
 
 #endif

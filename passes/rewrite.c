@@ -35,7 +35,7 @@ struct rewriter {
     struct compiled *by_code[OP_COUNT];
     VEC(struct op *) work;
     struct map queued; /* ops in work */
-    int *fired;
+    struct rewrite_watch *watch;
 };
 
 /* Rules are ours: a text that does not parse is a mistake in the table, found by the first test that runs. */
@@ -310,8 +310,13 @@ static bool rewrite_op(struct rewriter *r, struct builder *b, struct op *op) {
         if (!done)
             continue;
         push(r, op);
-        if (r->fired)
-            r->fired[c->index]++;
+        if (r->watch) {
+            r->watch->count++;
+            r->watch->last = c->rule;
+            r->watch->site = b->site;
+            if (r->watch->fired)
+                r->watch->fired[c->index]++;
+        }
         return true;
     }
     return false;
@@ -336,8 +341,8 @@ static void compile_rule(struct rewriter *r, const struct rule *rule, int index)
 }
 
 int rewrite_graph(struct graph *graph, const struct rule_set *sets, int set_count, struct diags *diags,
-                  struct arena *scratch, int *fired) {
-    struct rewriter r = {.graph = graph, .scratch = scratch, .fired = fired};
+                  struct arena *scratch, struct rewrite_watch *watch) {
+    struct rewriter r = {.graph = graph, .scratch = scratch, .watch = watch};
     struct diags *quiet = diags_create(scratch); /* what folding refuses is the running program's matter */
     r.eval = eval_create(scratch, graph, EVAL_EXACT, quiet);
     map_init(&r.queued, scratch);
@@ -367,6 +372,8 @@ int rewrite_graph(struct graph *graph, const struct rule_set *sets, int set_coun
             function_assume(at);
         }
         rewrites += rewrite_op(&r, &b, op);
+        if (watch && watch->most && rewrites >= watch->most)
+            break;
         if (rewrites > fuel) {
             diag_defect(diags, op->site->span, "the rewrite rules do not come to an end at %s",
                         opcode_text(op->code));

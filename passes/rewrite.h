@@ -44,11 +44,20 @@ struct rule_set {
     int count;
 };
 
+/* What a caller wants to know of a run, and where it should stop. */
+struct rewrite_watch {
+    int most;                /* rewrites after which it stops; 0: none */
+    int *fired;              /* counts the rewrites by rule, in the order of the sets; NULL: nobody asks */
+    int count;               /* out: how many there were, */
+    const struct rule *last; /* the rule of the last one, */
+    const struct site *site; /* and where the op came from that it met */
+};
+
 /* Applies the rules to a fixpoint in all functions. Ops that lose their last use on the way are erased. Gives
- * the number of rewrites; -1: reported (a defect: the rules did not come to an end). `fired`, if not NULL,
- * counts the rewrites by rule, in the order of the sets. Memory of the run comes from scratch. */
+ * the number of rewrites; -1: reported (a defect: the rules did not come to an end). `watch` may be NULL.
+ * Memory of the run comes from scratch. */
 int rewrite_graph(struct graph *graph, const struct rule_set *sets, int set_count, struct diags *diags,
-                  struct arena *scratch, int *fired);
+                  struct arena *scratch, struct rewrite_watch *watch);
 
 struct value *match_value(const struct match *m, char letter);
 /* The evaluator that folds constants, in exact mode, and memory that lasts until the engine is done. */

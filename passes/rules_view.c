@@ -271,7 +271,8 @@ static bool reduces_units(const struct match *m) {
     return true;
 }
 
-/* sum(-x) = -sum(x), and sum(x * c) = sum(x) * c for a power of two: every partial sum is rounded alike. */
+/* sum(-x) = -sum(x), and sum(x * c) = sum(x) * c for a power of two: every partial sum is rounded alike. Not
+ * in f16 for c < 1: whoever makes the terms smaller there keeps the sum from overflowing. */
 static bool sums_up(const struct match *m) {
     return op_string(m->op, ATTR_kind)[0] == 's' && value_use_count(m->op->in[0]) == 1;
 }
@@ -291,7 +292,8 @@ static struct value *sum_then_scale(struct match *m) {
     double c = 0;
     int exponent;
     value_is_splat(match_value(m, 'c'), &c);
-    if (x->type != m->op->in[0]->type || !dtype_is_float(x->type->dtype) || fabs(frexp(c, &exponent)) != 0.5)
+    if (x->type != m->op->in[0]->type || !dtype_is_float(x->type->dtype) ||
+        fabs(frexp(c, &exponent)) != 0.5 || (x->type->dtype == DTYPE_f16 && fabs(c) < 1))
         return NULL;
     return build_mul(m->b, sum_of(m, x), build_like(m->b, x, c));
 }

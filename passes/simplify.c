@@ -13,9 +13,12 @@ void simplify_rules(struct rule_set sets[RULE_SETS]) {
 }
 
 bool simplify(struct graph *graph, struct pass_context *context) {
-    struct rule_set sets[RULE_SETS];
+    struct rule_set sets[RULE_SETS + 1];
     simplify_rules(sets);
-    return rewrite_graph(graph, sets, RULE_SETS, context->diags, context->scratch, NULL) >= 0;
+    if (context->more_rules)
+        sets[RULE_SETS] = *context->more_rules;
+    return rewrite_graph(graph, sets, RULE_SETS + (context->more_rules != NULL), context->diags,
+                         context->scratch, context->rewrites) >= 0;
 }
 
 /* ---- guards ---- */

@@ -426,7 +426,9 @@ static bool compare_one(struct batch *b, int i, struct call *c, int result, cons
     strbuf_init(&why, b->arena);
     strbuf_printf(&why, "result %d: ", result);
     const struct oracle oracle = {c->exact[result], c->f64[result], c->moved[result],
-                                  has_sixteen(b, i) ? 0.05 : 1e-4};
+                                  !has_sixteen(b, i) ? 1e-4
+                                  : type->rank == 0  ? 0.25
+                                                     : 0.05};
     const struct tensor *got = tensor_from_bytes(b->arena, type, bytes);
     if (is_near(b->functions[i].exactness, got, &oracle, &why) || near_sum(b, i, c, result, got))
         return true;
@@ -489,6 +491,12 @@ static bool evaluate_moved(void *context, struct tensor **results) {
     return evaluate(f->b, f->i, EVAL_F64, f->c, results);
 }
 
+/* Numbers of 16 bits meet the places where mod jumps, and are equal to each other where sort chooses. */
+static bool jumps(const struct batch *b, int i) {
+    int plain = b->cases[i].kind % GRADIENTS;
+    return has_sixteen(b, i) && (plain == OP_mod || plain == OP_sort);
+}
+
 static void check_derivatives(struct batch *b, int i, struct call *c) {
     struct in_f64 f = {b, i, c};
     struct strbuf why;
@@ -507,7 +515,7 @@ static void check(struct batch *b, int i) {
     } else {
         call_twice(b, i, &c);
         compare(b, i, &c);
-        if (b->derivatives && b->derivatives[i].orders > 0)
+        if (b->derivatives && b->derivatives[i].orders > 0 && !jumps(b, i))
             check_derivatives(b, i, &c);
     }
     for (int k = 2; k < c.plan->arguments.count; k++)

@@ -1,7 +1,7 @@
 /* schedule, alias and plan_memory: what shares memory on purpose, what a listing says, and random programs
  * run by their plan against the evaluator. */
+#include "passes/plan_run.h"
 #include "random_program.h"
-#include "support.h"
 
 #include "ir/text.h"
 #include "runtime/weft.h"

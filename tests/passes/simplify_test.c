@@ -181,7 +181,8 @@ static void every_rule_fires_on_its_example_and_keeps_the_value(void **state) {
             int count = make_inputs(f, graph, inputs);
             struct tensor **want = run(f, graph, inputs, count);
             memset(fired, 0, sizeof(fired));
-            if (rewrite_graph(graph, sets, RULE_SETS, f->diags, f->scratch, fired) < 0 ||
+            struct rewrite_watch watch = {.fired = fired};
+            if (rewrite_graph(graph, sets, RULE_SETS, f->diags, f->scratch, &watch) < 0 ||
                 !graph_verify(graph, f->diags, "simplify"))
                 fail_msg("%s\n%s", text, rendered(f));
             if (fired[index] == 0)

@@ -1,8 +1,9 @@
-/* Runs a function by its memory plan: every op reads its operands from the bytes that the plan gives them and
- * writes its results there, as compiled code does. What the plan gets wrong (two values in one place, a state
- * that is overwritten before its last reader) shows as other bytes than the evaluator's. */
-#ifndef TESTS_PASSES_SUPPORT_H
-#define TESTS_PASSES_SUPPORT_H
+/* passes/plan_run.h: runs a function by its memory plan, for tests and `weft dump --bisect`: every op reads
+ * its operands from the bytes that the plan gives them and writes its results there, as compiled code does.
+ * What the plan gets wrong (two values in one place, a state that is overwritten before its last reader)
+ * shows as other bytes than the evaluator's. */
+#ifndef PASSES_PLAN_RUN_H
+#define PASSES_PLAN_RUN_H
 
 #include "ir/eval.h"
 #include "passes/plan.h"

@@ -1,4 +1,4 @@
-#include "support.h"
+#include "passes/plan_run.h"
 
 #include "runtime/weft.h"
 
