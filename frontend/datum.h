@@ -142,9 +142,10 @@ static inline bool datum_is_known_int(struct datum d) {
 struct datum datum_int(struct types *types, int64_t value);
 struct datum datum_list(struct arena *arena, const struct datum *at, int count);
 struct datum datum_list_take(struct arena *arena, struct datum *at, int count); /* keeps `at` */
+/* names may be NULL */
 struct datum datum_tuple(struct arena *arena, const struct datum *at, const char *const *names, int count);
+/* The same tuple, which the text makes at that place. */
 struct datum datum_made_at(struct arena *arena, struct datum tuple, struct span made);
-/* the text has it there */ /* names may be NULL */
 struct datum datum_list_join(struct arena *arena, const struct list *a, const struct list *b);
 /* A list or tuple of its own, to be changed element by element. */
 struct datum datum_copy(struct arena *arena, struct datum sequence);
