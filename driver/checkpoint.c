@@ -1,10 +1,14 @@
 #include "driver/checkpoint.h"
 
+#include "runtime/listing.h"
+
 #include <dirent.h>
+#include <errno.h>
 #include <fnmatch.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool matches_any(const char *name, const char *const *globs, int count) {
@@ -277,13 +281,62 @@ bool checkpoint_save(struct session *session, const struct graph *graph, const s
     return true;
 }
 
-void checkpoint_clear(struct session *session, const char *folder) {
-    static const char *const others[] = {"best.safetensors", "last.safetensors"};
-    for (struct found found = find_checkpoints(folder); found.count > 0; found = find_checkpoints(folder))
-        if (unlink(checkpoint_path(session->arena, folder, found.least)) != 0)
-            break;
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-        unlink(arena_printf(session->arena, "%s/%s", folder, others[i]));
+/* fn-00000469.png or .npy */
+static bool is_picture(const char *name) {
+    const char *dot = strrchr(name, '.');
+    if (!dot || dot - name < 9 || (strcmp(dot, ".png") != 0 && strcmp(dot, ".npy") != 0) || dot[-9] != '-')
+        return false;
+    for (const char *c = dot - 8; c < dot; c++)
+        if (*c < '0' || *c > '9')
+            return false;
+    return true;
+}
+
+static bool is_of_run(const char *name, const char *const *others, int count) {
+    long long step;
+    bool found = is_checkpoint(name, &step) || is_picture(name);
+    for (int i = 0; i < count; i++)
+        found |= strcmp(name, others[i]) == 0;
+    return found;
+}
+
+/* DIR/earlier-1, or the first number that is free. NULL: none can be made; reported. */
+static const char *make_free_folder(struct session *session, const char *folder) {
+    for (int n = 1;; n++) {
+        const char *path = arena_printf(session->arena, "%s/earlier-%d", folder, n);
+        if (mkdir(path, 0777) == 0)
+            return path;
+        if (errno != EEXIST) {
+            session_fail(session, E_FILE, "the folder %s cannot be made: %s", path, strerror(errno));
+            return NULL;
+        }
+    }
+}
+
+bool checkpoint_set_aside(struct session *session, const char *folder, const char *const *others, int count,
+                          const char **where) {
+    VEC(const char *) names = {0};
+    bool has_weights = false;
+    DIR *dir = opendir(folder);
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        if (is_of_run(entry->d_name, others, count)) {
+            VEC_PUSH(session->arena, &names, arena_strdup(session->arena, entry->d_name));
+            has_weights |= weft_path_ends(entry->d_name, ".safetensors");
+        }
+    if (dir)
+        closedir(dir);
+    *where = NULL;
+    if (!has_weights)
+        return true;
+    if (!(*where = make_free_folder(session, folder)))
+        return false;
+    for (int i = 0; i < names.count; i++) {
+        const char *from = arena_printf(session->arena, "%s/%s", folder, names.at[i]);
+        if (rename(from, arena_printf(session->arena, "%s/%s", *where, names.at[i])) != 0)
+            return session_fail(session, E_FILE, "%s cannot be moved to %s: %s", from, *where,
+                                strerror(errno));
+    }
+    return true;
 }
 
 const char *checkpoint_find(struct session *session, const char *folder) {

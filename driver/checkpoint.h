@@ -56,9 +56,11 @@ struct position {
 bool checkpoint_save(struct session *session, const struct graph *graph, const struct plan *plan,
                      const struct memory *memory, const char *folder, const struct position *position,
                      int64_t keep);
-/* Takes the weights and checkpoints of an earlier run away, so that none of them is taken for the new run's.
- */
-void checkpoint_clear(struct session *session, const char *folder);
+/* Moves what an earlier run has left in the folder, if it has left weights, into a folder earlier-N in it:
+ * checkpoints, pictures, and the files of the names in `others`. *where: that folder, or NULL. false:
+ * reported. */
+bool checkpoint_set_aside(struct session *session, const char *folder, const char *const *others, int count,
+                          const char **where);
 /* The newest checkpoint of a folder; NULL: there is none. */
 const char *checkpoint_find(struct session *session, const char *folder);
 /* The position alone; its watches are filled, as many as it has. */

@@ -70,6 +70,38 @@ static const char *beside(struct build *b, const char *output, const char *endin
     return arena_printf(b->session.arena, "%.*s%s", (int)(dot - output), output, ending);
 }
 
+/* Buffers of the model itself, such as the statistics of a batch norm; an optimizer's are named opt. */
+static bool has_buffers(const struct graph *graph) {
+    bool found = false;
+    for (int i = 0; i < graph->states.count && !found; i++)
+        found =
+            graph->states.at[i]->kind == STATE_BUFFER && strncmp(graph->states.at[i]->name, "opt.", 4) != 0;
+    return found;
+}
+
+/* The state block as the model's init begins it, computed here and now. */
+static bool start_state(struct build *b) {
+    struct session *session = &b->session;
+    const char *target = session->cpu;
+    session->cpu = NULL;
+    struct program *p =
+        program_create(session, instance_graph(b->instance), &VEC_LAST(&b->requests.list), 1, true);
+    session->cpu = target;
+    struct memory memory = {0};
+    void *values[8] = {0};
+    bool ok = p && memory_create(session, p->plan, &memory) &&
+              program_call(session, p, 0, &memory, values, session->seed);
+    for (int i = 0; ok && i < p->graph->states.count; i++) {
+        const struct state *state = p->graph->states.at[i];
+        if (state->kind != STATE_WEIGHT)
+            memcpy(memory_of_state(&b->memory, b->program->plan, state),
+                   memory_of_state(&memory, p->plan, state), (size_t)type_bytes(state->type));
+    }
+    memory_destroy(&memory);
+    program_destroy(session, p);
+    return ok;
+}
+
 /* The weights file, in memory as the entries want it; without one b->memory stays empty. */
 static bool load_weights(struct build *b) {
     const char *weights = option_text(b->invocation, OPT_weights, NULL);
@@ -78,6 +110,7 @@ static bool load_weights(struct build *b) {
         return !option_given(b->invocation, OPT_embed_weights) ||
                session_fail(&b->session, E_ARGUMENT, "--embed-weights wants --weights FILE");
     return memory_create(&b->session, b->program->plan, &b->memory) &&
+           (!has_buffers(b->program->graph) || start_state(b)) &&
            weights_load(&b->session, b->program->graph, b->program->plan, &b->memory, weights, &touched,
                         false);
 }
@@ -93,9 +126,12 @@ static bool write_object(struct build *b, const char *output) {
     const void *object = codegen->object(compiled, b->prefix, held, &size, b->session.diags);
     const char *header = object ? codegen->header(compiled, b->prefix, embeds, b->session.diags) : NULL;
     bool writes_weights = b->memory.weights && !embeds;
+    bool writes_state = b->memory.weights && has_buffers(b->program->graph);
     return object && header &&
            (!writes_weights ||
             write_file(b, beside(b, output, ".weights"), b->memory.weights, b->memory.weights_bytes)) &&
+           (!writes_state ||
+            write_file(b, beside(b, output, ".state"), b->memory.state, b->memory.state_bytes)) &&
            write_file(b, beside(b, output, ".h"), header, strlen(header)) &&
            (option_given(b->invocation, OPT_shared) ? linker_make_shared(&b->session, output, object, size)
                                                     : write_file(b, output, object, size));

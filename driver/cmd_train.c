@@ -104,6 +104,23 @@ static void read_best(struct training *t, bool resume) {
     weft_weights_close(file);
 }
 
+/* A fresh run begins in a folder without weights of another: those of an earlier one are kept apart. */
+static bool set_earlier_aside(struct training *t, const char **where) {
+    VEC(const char *) names = {0};
+    static const char *const always[] = {"last.safetensors", "best.safetensors"};
+    for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+        VEC_PUSH(t->session->arena, &names, always[i]);
+    const char *const logs[] = {t->recipe->log_json, t->recipe->log_html};
+    for (size_t i = 0; i < sizeof logs / sizeof *logs; i++)
+        if (!strchr(logs[i], '/'))
+            VEC_PUSH(t->session->arena, &names, logs[i]);
+    for (int i = 0; i < t->recipe->phases.count; i++)
+        if (t->recipe->phases.at[i].model)
+            VEC_PUSH(t->session->arena, &names,
+                     arena_printf(t->session->arena, "%s.safetensors", t->recipe->phases.at[i].model));
+    return checkpoint_set_aside(t->session, t->folder, names.at, names.count, where);
+}
+
 /* Opens the log: a fresh run begins it anew, a resumed one keeps the lines up to its step. */
 static bool open_log(struct training *t, bool resume) {
     const char *why;
@@ -177,13 +194,17 @@ static bool train(struct training *t, struct invocation *invocation) {
     if (checks)
         return true;
     /* Weights that do not fit are told before the folder is made. */
-    if (!begin(t, resume) || !session_make_folder(t->session, t->folder, false) || !open_log(t, resume))
+    const char *earlier = NULL;
+    if (!begin(t, resume) || !session_make_folder(t->session, t->folder, false) ||
+        (!resume && !set_earlier_aside(t, &earlier)) || !open_log(t, resume))
         return false;
-    if (!resume)
-        checkpoint_clear(t->session, t->folder);
     read_best(t, resume);
     t->begun = clock_seconds() - t->position.seconds;
     progress_begin(&t->progress, t->style, "", 0, 1);
+    if (earlier)
+        progress_say(&t->progress,
+                     "%s has an earlier run: it is now in %s (`--resume` would have gone on with it)",
+                     t->folder, earlier);
     catch_interrupts();
     if (is_at_end(t)) {
         progress_say(&t->progress, "the run is at its end already: step %lld", (long long)t->position.step);

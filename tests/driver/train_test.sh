@@ -99,6 +99,79 @@ out=$("$WEFT" train --quiet "$work/nan.yaml" --set lr=1e30 2>&1)
 [ $? = 1 ] || fail "a NaN ends with status 1"
 grep -q "makes the first NaN of step 2" <<<"$out" && grep -q "vae.weft:" <<<"$out" || fail "the NaN is told: $out"
 
+# A fresh run into the folder of an earlier one keeps what is there: weights, pictures, log and report go to earlier-1, -2.
+recipe again 1
+train "$work/again.yaml"
+cp "$work/again/last.safetensors" "$work/first.safetensors"
+echo mine >"$work/again/notes.txt"
+out=$("$WEFT" train "$work/again.yaml" --seed 3 2>&1) || fail "a second run into one folder: $out"
+grep -qF "is now in $work/again/earlier-1" <<<"$out" || fail "that the earlier run was moved is told: $out"
+same "$work/again/earlier-1/last.safetensors" "$work/first.safetensors" "the earlier run's weights"
+for f in best.safetensors log.jsonl report.html sample-00000016.png checkpoint-00000016.safetensors; do
+    [ -s "$work/again/earlier-1/$f" ] || fail "$f of the earlier run is gone"
+done
+[ -s "$work/again/notes.txt" ] || fail "what is no file of a run was moved"
+train "$work/again.yaml"
+[ -d "$work/again/earlier-2" ] || fail "the third run moves the second"
+same "$work/again/last.safetensors" "$work/first.safetensors" "a run beside earlier ones"
+train "$work/again.yaml" --resume
+[ -d "$work/again/earlier-3" ] && fail "a resumed run moves nothing"
+
+# An object's state file has the trained buffers, and first values of what the weights file does not hold.
+cat >"$work/norm.weft" <<END
+use nn
+model M() {
+  let norm = nn.BatchNorm()
+  let l = nn.Linear(1)
+  buffer seven: f32[] = 7
+  train step(image: f32[B, 1, 28, 28]) {
+    loss = mean(l(flatten(norm(image)))^2)
+    minimize loss using nn.Adam(lr: 1e-3)
+    report loss
+  }
+  fn f(image: f32[B, 1, 28, 28]) -> f32[B, 1] = l(flatten(norm(image))) + seven
+}
+END
+cat >"$work/norm.yaml" <<END
+model: norm.weft:M
+data: {train: {kind: idx, dir: $data, split: train, limit: 640}}
+batch: 64
+steps: 10
+checkpoint: {dir: $work/norm}
+END
+train "$work/norm.yaml"
+cat >"$work/norm.c" <<'END'
+#include "norm.h"
+#include <stdio.h>
+#include <stdlib.h>
+static void *block(const char *path, size_t size) {
+    void *bytes = aligned_alloc(64, (size + 63) / 64 * 64 + 64);
+    FILE *file = fopen(path, "rb");
+    if (!bytes || !file || fread(bytes, 1, size, file) != size)
+        exit(2);
+    fclose(file);
+    return bytes;
+}
+int main(int argc, char **argv) {
+    static float image[784];
+    float y[1];
+    for (int i = 0; i < 784; i++)
+        image[i] = (float)i / 784;
+    void *weights = block(argv[1], m_weights_size()), *state = block(argv[2], m_state_size());
+    int code = argc == 3 ? m_f(weights, state, image, 1, y, aligned_alloc(64, (m_f_workspace(1, NULL) + 63) / 64 * 64 + 64), NULL) : 1;
+    printf("f32[1,1] = [[%g]]\n", y[0]);
+    return code;
+}
+END
+(
+    cd "$work" || exit 1
+    "$WEFT" build norm.weft --entry f,step --shape B=1 -w norm/last.safetensors -o norm.o --cpu native --quiet &&
+        cc -std=c17 -O1 norm.c norm.o -lm -o norm_f && ./norm_f norm.weights norm.state >norm.txt
+) || fail "an object with its state file"
+image=$(awk 'BEGIN { printf "["; for (i = 0; i < 784; i++) printf "%s%s%.9g", i ? (i % 28 ? "," : "],[") : "[[[", "", i / 784; print "]]]]" }')
+"$WEFT" run "$work/norm.weft:f" "image=$image" -w "$work/norm/last.safetensors" >"$work/norm_run.txt"
+same "$work/norm.txt" "$work/norm_run.txt" "an object with its state file, and weft run"
+
 # A report under a `when` counts in the calls in which it runs, and in no others.
 cat >"$work/when.weft" <<END
 use nn
