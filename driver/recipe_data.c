@@ -205,6 +205,10 @@ static bool read_kind(struct recipe_reader *r, const struct yaml *node, void *in
     int kind = recipe_read_choice(
         r, node, kinds, KIND_COUNT,
         "a kind of data (idx, mnist, cifar10, npz, npy, images, folders, unpaired, pairs)");
+    if (kind < 0 && node->text && strcmp(node->text, "generated") == 0)
+        diag_hint(diags_last(r->diags),
+                  "what a fn of a model generates is written to a file first, `weft run "
+                  "M.weft:fn n=100000 -o data.npy`: kind: npy, file: data.npy");
     *(const char **)into = kind >= 0 ? kinds[kind] : NULL;
     return kind >= 0;
 }

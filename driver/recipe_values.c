@@ -28,6 +28,47 @@ static const struct key *find_key(const struct key *keys, const char *name) {
     return NULL;
 }
 
+/* Keys of other tools' configurations, and of recipes that were thought of before the language was there:
+ * what stands in the model is not the recipe's. */
+static const struct {
+    const char *key, *hint;
+} foreign_keys[] = {
+    {"metric",
+     "a measure is a fn of the model, made of those in `metrics`, and `fn` names it: its results are logged"},
+    {"metrics",
+     "a measure is a fn of the model, made of those in `metrics`, and `fn` names it: its results are logged"},
+    {"features", "what tells images apart is a member of the model; `load` gives it its weights"},
+    {"against",
+     "a fn that compares images takes both: `data` gives it the real ones, and it draws the others"},
+    {"weights", "whose weights a fn reads stands in its text: with weights: average { ... }"},
+    {"ema",
+     "averages are the model's: let average = shadow(net), and nn.ema(average, net, 0.999) in its train"},
+    {"standardize",
+     "`range: [lo, hi]` moves pixels; statistics of a set go into buffers of the model with `fit`"},
+    {"normalize",
+     "`range: [lo, hi]` moves pixels; statistics of a set go into buffers of the model with `fit`"},
+    {"lr", "it is the model's: `set: {lr: 1e-3}` for a hyper-parameter of that name"},
+    {"learning_rate", "it is the model's: `set: {lr: 1e-3}` for a hyper-parameter of that name"},
+    {"optimizer", "it stands in the model: minimize loss using nn.Adam(lr: lr)"},
+    {"optimiser", "it stands in the model: minimize loss using nn.Adam(lr: lr)"},
+    {"scheduler", "a schedule is an expression in the model: nn.Adam(lr: nn.warmup_cosine(lr, 100, 1000))"},
+    {"loss", "it stands in the model: minimize loss using nn.Adam(lr: lr)"},
+    {"batch_size", "it is called `batch`, beside `data`"},
+    {"shuffle_seed", "`seed` is that of everything random"},
+    {"device", "there is one kind, the CPU; `threads` says with how many cores"},
+    {"workers", "`threads` says with how many cores; batches are read while a step is computed"},
+    {"num_workers", "`threads` says with how many cores; batches are read while a step is computed"},
+    {"output", "the run's folder is checkpoint: {dir: ...}, or --out"},
+    {"resume", "--resume on the command line goes on with a run"},
+};
+
+static const char *foreign_key(const char *key) {
+    for (size_t i = 0; i < sizeof foreign_keys / sizeof *foreign_keys; i++)
+        if (strcmp(foreign_keys[i].key, key) == 0)
+            return foreign_keys[i].hint;
+    return NULL;
+}
+
 static bool unknown_key(struct recipe_reader *r, const struct yaml *key, const struct key *keys) {
     int count = 0;
     for (const struct key *k = keys; k->name; k++)
@@ -36,7 +77,10 @@ static bool unknown_key(struct recipe_reader *r, const struct yaml *key, const s
     for (int i = 0; i < count; i++)
         names[i] = keys[i].name;
     struct diag *d = diag_error(r->diags, key->span, E_RECIPE, "there is no key `%s` here", key->text);
-    if (nearest_name(key->text, names, count))
+    const char *hint = foreign_key(key->text);
+    if (hint)
+        diag_hint(d, "%s", hint);
+    else if (nearest_name(key->text, names, count))
         diag_nearest(d, key->text, names, count);
     else
         diag_hint(d, "the keys here are %s", names_text(r->arena, names, count));

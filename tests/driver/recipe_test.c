@@ -188,6 +188,7 @@ static void tells_mistakes(void **state) {
         const char *more, *message;
     } mistakes[] = {
         {"evalute: []\n", "there is no key `evalute` here"},
+        {"optimizer: adam\n", "there is no key `optimizer` here"},
         {"seed: seven\n", "a whole number from 0 is wanted here, not `seven`"},
         {"seed: \"7\"\n", "a whole number from 0 is wanted here, not `7`"},
         {"threads: [1]\n", "a whole number from 1 is wanted here, not a list"},
