@@ -239,6 +239,7 @@ static void merge_neighbours(struct fusion *f) {
 /* ---- blocks ---- */
 
 static void fuse_block(struct fusion *f, struct block *block) {
+    fuse_prepare_attend(f, block);
     f->block = block;
     f->clusters.count = 0;
     f->op_count = f->graph->next_op;

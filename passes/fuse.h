@@ -103,7 +103,9 @@ bool epilogue_can_read(const struct op *op); /* through it, an operand beside th
 bool is_before_core(const struct fusion *f, const struct op *op, const struct cluster *c);
 bool prologue_can_read(const struct fusion *f, const struct op *op); /* through it, an operand of the sum */
 
-/* fuse_attend.c: attention takes the transposes behind it, and reads through views and casts. */
+/* fuse_attend.c: attention takes the transposes behind it, and reads through views and casts. Before the
+ * tables are made, the other readers of what is transposed come to read the transpose. */
+void fuse_prepare_attend(struct fusion *f, struct block *block);
 void fuse_begin_attend(struct fusion *f, struct op *op);
 bool attend_can_read(const struct fusion *f, const struct op *op);
 bool attend_is_forward(const struct op *op);

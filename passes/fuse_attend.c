@@ -2,29 +2,80 @@
  * transposes of its results. Heads that lie within rows of tokens are read and written there. */
 #include "passes/fuse.h"
 
+#include "ir/build.h"
 #include "ir/view.h"
 
 static struct op *only_user(const struct value *v) {
     return v->uses && !v->uses->next ? v->uses->user : NULL;
 }
 
-/* The transpose behind a result, perhaps with a reshape between them, that the kernel writes in its place:
- * elements are at constant distances still. *reshape: what stands between. NULL: there is none. */
-static struct op *transpose_behind(const struct value *result, struct op **reshape) {
-    struct op *user = only_user(result);
+/* The op is a transpose, perhaps behind a reshape, whose result the kernel can write in the place of
+ * `result`: elements are at constant distances still. *reshape: what stands between. */
+static struct op *transpose_from(struct op *op, struct op **reshape) {
     struct view view = {0};
     *reshape = NULL;
-    if (user && user->code == OP_reshape) {
-        *reshape = user;
-        user = only_user(user->out[0]);
+    if (op && op->code == OP_reshape) {
+        *reshape = op;
+        op = only_user(op->out[0]);
     }
-    if (!user || user->code != OP_transpose || user->out[0]->type->rank > VIEW_RANK)
+    if (!op || op->code != OP_transpose || op->out[0]->type->rank > VIEW_RANK)
         return NULL;
-    view_dense(&view, user->out[0]->type);
-    if (!view_before(&view, user) || (*reshape && !view_before(&view, *reshape)))
+    view_dense(&view, op->out[0]->type);
+    if (!view_before(&view, op) || (*reshape && !view_before(&view, *reshape)))
         return NULL;
-    return user;
+    return op;
 }
+
+static struct op *transpose_behind(const struct value *result, struct op **reshape) {
+    return transpose_from(only_user(result), reshape);
+}
+
+/* ---- several readers: all of them read what the kernel writes ---- */
+
+static const int64_t *inverse(struct arena *arena, const struct op *transpose) {
+    int count;
+    const int64_t *perm = op_ints(transpose, ATTR_perm, &count);
+    int64_t *back = ARENA_ARRAY(arena, int64_t, count);
+    for (int i = 0; i < count; i++)
+        back[perm[i]] = i;
+    return back;
+}
+
+/* The result again, as a view of its transpose, for all its readers but the transpose. */
+static void read_from_transpose(struct fusion *f, struct op *attend, struct value *result, struct op *reshape,
+                                struct op *transpose) {
+    struct op *first = reshape ? reshape : transpose, *behind = attend->next;
+    struct builder b;
+    builder_init(&b, f->graph, attend->block, NULL);
+    if (first != behind)
+        op_move_before(first, behind);
+    if (reshape && transpose != first->next)
+        op_move_before(transpose, first->next);
+    b.before = transpose->next;
+    b.site = transpose->site;
+    struct value *back = build_transpose(&b, transpose->out[0], inverse(f->arena, transpose));
+    if (reshape)
+        back = build_reshape(&b, back, result->type->rank, result->type->dims);
+    FOR_EACH_USE (use, result)
+        if (use->user != first)
+            op_set_in(use->user, use->index, back);
+}
+
+void fuse_prepare_attend(struct fusion *f, struct block *block) {
+    FOR_EACH_OP (op, block)
+        for (int i = 0; op->code == OP_attend && i < op->out_count; i++) {
+            struct op *reshape, *transpose = NULL;
+            if (!op->out[i]->uses || !op->out[i]->uses->next)
+                continue;
+            FOR_EACH_USE (use, op->out[i])
+                if (!transpose)
+                    transpose = transpose_from(use->user, &reshape);
+            if (transpose && transpose->block == block)
+                read_from_transpose(f, op, op->out[i], reshape, transpose);
+        }
+}
+
+/* ---- the cluster ---- */
 
 static void take_view(struct fusion *f, struct op *view, struct cluster *c) {
     cluster_join(f, view, c);

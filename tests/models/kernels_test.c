@@ -27,6 +27,9 @@ static const struct listing listings[] = {
     {"conv_vae_step.txt", "step", {"conv_vae.weft", "", "B=128 n=64", "", SHORT}},
     {"ddpm_step.txt", "step", {"ddpm.weft", "", "B=128 n=64", "", SHORT}},
     {"ddpm_sample.txt", "sample", {"ddpm.weft", "", "B=128 n=64 steps=100", "", SHORT}},
+    {"vit_predict.txt", "predict", {"vit.weft", "", "B=1", "", SHORT}},
+    {"vit_step.txt", "step", {"vit.weft", "", "B=16", "", SHORT}},
+    {"stable_diffusion_predict.txt", "predict", {"stable_diffusion.weft", "", "B=1 h=64 w=64", "", SHORT}},
 };
 enum { LISTINGS = sizeof(listings) / sizeof(*listings) };
 
@@ -67,7 +70,7 @@ static const char *kernels_of(struct model_run *run, const char *entry) {
 
 static void the_kernels_are_those_of_the_list(void **state) {
     const struct listing *listing = *state;
-    struct model_run *run = model_open(&listing->size);
+    struct model_run *run = model_open_entry(&listing->size, listing->entry);
     const char *text = kernels_of(run, listing->entry), *why;
     const char *path =
         arena_printf(run->session.arena, "%s/tests/models/kernels/%s", getenv("SOURCE_DIR"), listing->golden);
