@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAST_RUNS = 11, MOST_RUNS = 1000 };
-static const double most_seconds = 1.5;
+static const struct run_count wanted = {11, 1.5};
 
 /* ---- the peak beside it ---- */
 
@@ -64,11 +63,10 @@ static double resident_bytes(void) {
 }
 
 static bool measure(struct measured *m, struct figures *f) {
-    double times[MOST_RUNS];
     struct peaks peaks = {.exec = weft_pool_exec(m->session.pool)};
     measure_peak(&peaks);
-    f->runs = measured_calls(m, times, LEAST_RUNS, MOST_RUNS, most_seconds, measure_peak, &peaks);
-    if (f->runs < 0)
+    double *times = measured_calls(m, wanted, measure_peak, &peaks, &f->runs);
+    if (!times)
         return false;
     qsort(times, (size_t)f->runs, sizeof *times, by_size);
     f->median = times[f->runs / 2];

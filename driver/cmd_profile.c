@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-enum { LEAST_RUNS = 5, MOST_RUNS = 1000, SHOWN_KERNELS = 24 };
-static const double most_seconds = 1.0;
+static const struct run_count wanted = {5, 1.0};
+enum { SHOWN_KERNELS = 24 };
 
 struct profiling {
     struct measured m;
@@ -61,12 +61,13 @@ static bool write_text(struct session *session, const char *path, const char *te
 }
 
 static bool profile(struct profiling *p, struct invocation *invocation) {
-    double times[MOST_RUNS], sum = 0;
+    double sum = 0;
+    int runs;
     if (!measured_prepare(&p->m))
         return false;
     profile_init(&p->profile, &p->m);
-    int runs = measured_calls(&p->m, times, LEAST_RUNS, MOST_RUNS, most_seconds, add_run, p);
-    if (runs < 0)
+    const double *times = measured_calls(&p->m, wanted, add_run, p, &runs);
+    if (!times)
         return false;
     for (int i = 0; i < runs; i++)
         sum += times[i];

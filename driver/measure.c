@@ -15,7 +15,9 @@ enum exit_status measured_open(struct measured *m, struct invocation *invocation
     *m = (struct measured){.invocation = invocation};
     if (invocation->words.count != 1)
         return usage_error(invocation, "one model is wanted");
-    if (!session_open(&m->session, invocation) || !sizes_from_options(&m->session, invocation, &m->sizes))
+    int64_t runs;
+    if (!session_open(&m->session, invocation) || !sizes_from_options(&m->session, invocation, &m->sizes) ||
+        !option_integer(invocation, OPT_runs, 1, MOST_RUNS, 0, &runs))
         return EXIT_USAGE;
     m->session.profile = profile;
     return EXIT_OK;
@@ -132,20 +134,24 @@ bool measured_call(struct measured *m, double *seconds) {
     return ok;
 }
 
-int measured_calls(struct measured *m, double *times, int least, int most, double seconds,
-                   void (*between)(void *context), void *context) {
-    double warm;
+double *measured_calls(struct measured *m, struct run_count wanted, void (*between)(void *context),
+                       void *context, int *count) {
+    int64_t runs;
+    double warm, *times = ARENA_ARRAY(m->session.arena, double, MOST_RUNS);
+    option_integer(m->invocation, OPT_runs, 1, MOST_RUNS, 0, &runs); /* looked at by measured_open */
     if (!measured_call(m, &warm))
-        return -1;
-    int count = 0;
-    for (double begun = clock_seconds(); count < most && (count < least || clock_seconds() - begun < seconds);
-         count++) {
-        if (!measured_call(m, &times[count]))
-            return -1;
+        return NULL;
+    int least = runs ? (int)runs : wanted.least, most = runs ? (int)runs : MOST_RUNS;
+    double begun = clock_seconds();
+    for (*count = 0; *count < most; ++*count) {
+        if (*count >= least && clock_seconds() - begun >= wanted.seconds)
+            break;
+        if (!measured_call(m, &times[*count]))
+            return NULL;
         if (between)
             between(context);
     }
-    return count;
+    return times;
 }
 
 void measured_close(struct measured *m) {

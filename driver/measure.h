@@ -23,11 +23,17 @@ enum exit_status measured_open(struct measured *m, struct invocation *invocation
 bool measured_prepare(struct measured *m);
 /* One call, and how long it took. */
 bool measured_call(struct measured *m, double *seconds);
-/* Calls until `least` are done and about `seconds` have passed, after one that does not count; times is by
- * call and the caller's, with room for `most`. The number of calls; -1: reported. After each, `between` is
- * called. */
-int measured_calls(struct measured *m, double *times, int least, int most, double seconds,
-                   void (*between)(void *context), void *context);
+/* How many calls are measured: at least `least`, until about `seconds` have passed, at most MOST_RUNS; or as
+ * many as --runs says. */
+enum { MOST_RUNS = 10000 };
+struct run_count {
+    int least;
+    double seconds;
+};
+/* The times of calls behind one that does not count, in the session's arena; NULL: reported. After each call,
+ * `between` is called (NULL: nothing). */
+double *measured_calls(struct measured *m, struct run_count wanted, void (*between)(void *context),
+                       void *context, int *count);
 void measured_close(struct measured *m);
 
 const struct function *measured_function(const struct measured *m);

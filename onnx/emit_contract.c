@@ -169,16 +169,28 @@ static bool transposed_pads(const struct op *op, const struct conv_attrs *c, int
 static const char *spread_conv(struct emission *e, const struct op *op, const struct conv_attrs *c,
                                const char *bias);
 
+/* A few pixels that padding makes many: most products are with zeros, which ConvTranspose does not meet. */
+static bool grows(const struct op *op) {
+    const struct type *x = op->in[0]->type, *y = op->out[0]->type;
+    double before = 1, after = 1;
+    for (int i = 2; i < x->rank; i++) {
+        before *= (double)type_size(x, i);
+        after *= (double)type_size(y, i);
+    }
+    return after > 2 * before;
+}
+
 const char *onnx_convolution(struct emission *e, const struct op *op, const char *bias) {
     struct conv_attrs c;
-    conv_attrs_get(op, &c);
+    int64_t lo[3], hi[3], more[3];
     bool is_spread = false;
+    conv_attrs_get(op, &c);
     for (int i = 0; i < c.rank; i++)
         is_spread |= c.lhs_dilation[i] != 1;
-    if (!is_spread)
+    bool may = transposed_pads(op, &c, lo, hi, more);
+    if (!is_spread && !(may && grows(op)))
         return onnx_plain_conv(e, op, &c, bias);
-    int64_t lo[3], hi[3], more[3];
-    if (!transposed_pads(op, &c, lo, hi, more))
+    if (!may)
         return spread_conv(e, op, &c, bias);
     struct onnx_node n =
         onnx_node(e, "ConvTranspose", onnx_name(e, op->in[0]), transposed_kernel(e, op, &c), bias, NULL);

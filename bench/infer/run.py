@@ -31,6 +31,7 @@ from rows import FLOATS, ROWS, weight
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = pathlib.Path(__file__).parent
 PEERS = ["ort", "openvino", "torch", "torch-compiled"]
+OWN = {"weft": ("model.so", []), "weft-direct": ("direct.so", ["--winograd", "off"])}  # Winograd auto, and off
 TOLERANCE = 2e-4
 
 
@@ -72,9 +73,11 @@ def build_row(args, name, row):
     model, entry = row.target.rsplit(":", 1)
     shapes = [w for k, v in row.shapes.items() for w in ("--shape", f"{k}={v}")]
     entries = ",".join([entry] + ([row.more] if row.more else []))
-    run([args.weft, "build", ROOT / "models" / model, "--entry", entries, *shapes, "--cpu", "native", "--prefix", "model", "--shared", "-o",
-         folder / "model.so", "-q"])
-    if not args.peers:
+    for kind, (file, options) in OWN.items():
+        if kind == "weft" or kind in args.peers:
+            run([args.weft, "build", ROOT / "models" / model, "--entry", entries, *shapes, *options, "--cpu", "native", "--prefix", "model",
+                 "--shared", "-o", folder / file, "-q"])
+    if not set(args.peers) & set(PEERS):
         return folder
     export = [args.weft, "export", ROOT / "models" / row.target, *shapes, "-o", folder / "model.onnx", "-q"]
     done = folder / "model.stamp"
@@ -89,6 +92,12 @@ def build_row(args, name, row):
 
 # ---- runners ----
 
+def prepare_worker(processors):
+    """In the child: its processors, and an end with us, since a stopped process hears of nothing else."""
+    os.sched_setaffinity(0, processors)
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class Runner:
     """A worker process, stopped but for its turn."""
 
@@ -99,7 +108,7 @@ class Runner:
         self.log = open(folder / f"log-{kind}.txt", "w")
         self.process = subprocess.Popen([sys.executable, str(HERE / "worker.py"), kind, name, str(folder), str(threads)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment,
-                                        preexec_fn=lambda: os.sched_setaffinity(0, processors))
+                                        preexec_fn=lambda: prepare_worker(processors))
         first = self.process.stdout.readline()
         self.failed = not first
         if self.failed:
@@ -249,11 +258,11 @@ def print_table(args):
     results = [json.loads(f.read_text()) for f in sorted(args.out.glob("*-[0-9]*.json"))]
     results = [r for r in results if r["row"] in ROWS]
     results.sort(key=lambda r: (r["threads"], list(ROWS).index(r["row"])))
-    kinds = [k for k in ["weft"] + PEERS if any("seconds" in r["runners"].get(k, {}) for r in results)]
+    kinds = [k for k in list(OWN) + PEERS if any("seconds" in r["runners"].get(k, {}) for r in results)]
     versions = sorted({r["runners"][k]["version"] for r in results for k in kinds if "version" in r["runners"].get(k, {})})
     peak = statistics.median(r["peak"] for r in results) if results else 0
     print(f"On {machine()}, {peak:.0f} GFLOP/s a core; {', '.join(versions)}. Milliseconds, in brackets how many times Weft is as fast; "
-          "resident memory at most, in MB.\n")
+          "resident memory at most, in MB. weft-direct is Weft without Winograd.\n")
     print("| model | threads | " + " | ".join(kinds) + " | memory: " + " / ".join(kinds) + " | date |")
     print("| --- " * (len(kinds) + 4) + "|")
     best = []
@@ -261,7 +270,7 @@ def print_table(args):
         memory = " / ".join(f"{r['runners'][k]['memory'] / 2**20:.0f}" if "memory" in r["runners"].get(k, {}) else "–" for k in kinds)
         noisy = " *" if r["thrown"] >= r["rounds"] * args.patience else ""
         print(f"| {ROWS[r['row']].title} | {r['threads']} | " + " | ".join(cell(r, k) for k in kinds) + f" | {memory} | {r['date']}{noisy} |")
-        ratios = [r["runners"][k]["ratio"] for k in kinds[1:] if "ratio" in r["runners"].get(k, {})]
+        ratios = [r["runners"][k]["ratio"] for k in PEERS if "ratio" in r["runners"].get(k, {})]
         if ratios:
             best.append((r["threads"], min(ratios)))
     for threads in sorted({t for t, _ in best}):
@@ -279,7 +288,8 @@ def main():
     p.add_argument("--weft", default=str(ROOT / "build/release/weft"))
     p.add_argument("--rows", default=",".join(ROWS), help="separated by commas")
     p.add_argument("--threads", default="1,2")
-    p.add_argument("--peers", default="ort,openvino,torch", help=f"of {', '.join(PEERS)}, separated by commas")
+    p.add_argument("--peers", default="weft-direct,ort,openvino,torch",
+                   help=f"of weft-direct (--winograd off), {', '.join(PEERS)}, separated by commas")
     p.add_argument("--rounds", type=int, default=11)
     p.add_argument("--seconds", type=float, default=0.3, help="of each runtime in a round")
     p.add_argument("--patience", type=int, default=3, help="how many times as many noisy rounds are thrown away")

@@ -42,9 +42,11 @@ def rows_of(library, symbol, kind):
 
 
 class Weft:
+    file = "model.so"
+
     def __init__(self, row, folder, threads):
-        header = next(folder.glob("model.h")).read_text()
-        library = ctypes.CDLL(str(folder / "model.so"))
+        header = (folder / self.file).with_suffix(".h").read_text()
+        library = ctypes.CDLL(str(folder / self.file))
         self.glue = ctypes.CDLL(str(folder.parent / "glue.so"))
         for name, result in [("glue_pool", ctypes.c_void_p), ("glue_exec", ctypes.c_void_p), ("glue_calls", ctypes.c_double)]:
             getattr(self.glue, name).restype = result
@@ -108,6 +110,10 @@ class Weft:
 
     def outputs(self):
         return self.results
+
+
+class WeftDirect(Weft):
+    file = "direct.so"
 
 
 def model_inputs(path, row):
@@ -184,7 +190,7 @@ class TorchCompiled(Torch):
     compiled = True
 
 
-RUNNERS = {"weft": Weft, "ort": OnnxRuntime, "openvino": OpenVino, "torch": Torch, "torch-compiled": TorchCompiled}
+RUNNERS = {"weft": Weft, "weft-direct": WeftDirect, "ort": OnnxRuntime, "openvino": OpenVino, "torch": Torch, "torch-compiled": TorchCompiled}
 
 
 def peak_memory():
