@@ -115,3 +115,30 @@ struct span span_join(struct span a, struct span b) {
         return a;
     return (struct span){a.source, a.begin < b.begin ? a.begin : b.begin, a.end > b.end ? a.end : b.end};
 }
+
+void path_normalise(char *path) {
+    char *parts[1024], *at = path, *out = path + 1;
+    int count = 0;
+    if (*path != '/')
+        return;
+    while (*at && count < 1024) {
+        at += strspn(at, "/");
+        size_t length = strcspn(at, "/");
+        char *next = at + length;
+        bool is_last = *next == 0; /* a '/' may be written over it */
+        if (length == 2 && at[0] == '.' && at[1] == '.')
+            out = count > 0 ? parts[--count] : path + 1;
+        else if (length > 0 && !(length == 1 && at[0] == '.')) {
+            parts[count++] = out;
+            memmove(out, at, length);
+            out += length;
+            *out++ = '/';
+        }
+        if (is_last)
+            break;
+        at = next + 1;
+    }
+    if (out > path + 1)
+        out--;
+    *out = 0;
+}

@@ -46,4 +46,8 @@ static inline bool span_is_known(struct span s) {
     return s.source != NULL;
 }
 
+/* "/a/./b/../c" to "/a/c", in place and as far as the text tells: what a `use` of another file gives must be
+ * what an editor calls it. A path that does not begin with / stays. */
+void path_normalise(char *path);
+
 #endif

@@ -4,6 +4,7 @@
  *     lsp_document.c   open texts: changes, positions in UTF-16, paths; the inspection of each
  *     lsp_publish.c    diagnostics
  *     lsp_methods.c    the table of methods, and what is asked of the server itself
+ *     lsp_rename.c     references and renaming, over all texts that use one another
  *     lsp_answers.c    what is asked of a text: questions to frontend/inspect.h, answers as JSON
  *     cmd_lsp.c        the loop
  *
@@ -66,8 +67,9 @@ struct lsp {
     struct session *session;
     struct lsp_wire wire;
     VEC(struct lsp_document *) documents;
-    const char *library; /* --lib */
-    const char *manual;  /* the folder of the error pages, or NULL */
+    VEC(const char *) roots; /* the folders that the editor has open */
+    const char *library;     /* --lib */
+    const char *manual;      /* the folder of the error pages, or NULL */
     bool is_initialized, is_shut_down, is_over;
 };
 struct lsp_document *lsp_find(struct lsp *lsp, const char *uri); /* NULL: not open */
@@ -79,6 +81,9 @@ bool lsp_change(struct lsp_document *document, const json_t *range, const char *
 void lsp_touch(struct lsp *lsp, const char *path);
 /* The document's inspection, made anew where it is stale; NULL: memory has run out. */
 struct inspection *lsp_inspect(struct lsp *lsp, struct lsp_document *document);
+/* The inspection of a file that need not be open, in an arena of its own; NULL: it cannot be read, or memory
+ * has run out. */
+struct inspection *lsp_inspect_file(struct lsp *lsp, struct arena *arena, const char *path);
 
 uint32_t lsp_offset(const struct source *source, int64_t line,
                     int64_t character); /* held inside of the text */

@@ -25,19 +25,6 @@ json_t *lsp_definition(struct lsp_call *call) {
                                                                         : NULL;
 }
 
-json_t *lsp_references(struct lsp_call *call) {
-    struct name_place *places;
-    int count = inspection_references(call->inspection, call->offset, &places);
-    const json_t *context = json_object_get(call->params, "context");
-    bool with_declaration = json_is_true(json_object_get(context, "includeDeclaration"));
-    json_t *out = json_array();
-    for (int i = 0; i < count; i++)
-        if (with_declaration || !places[i].declares)
-            json_array_append_new(
-                out, json_pack("{s:s, s:o}", "uri", call->document->uri, "range", lsp_range(places[i].span)));
-    return out;
-}
-
 json_t *lsp_highlights(struct lsp_call *call) {
     enum { READ = 2, WRITE = 3 };
     struct name_place *places;
@@ -47,29 +34,6 @@ json_t *lsp_highlights(struct lsp_call *call) {
         json_array_append_new(out, json_pack("{s:o, s:i}", "range", lsp_range(places[i].span), "kind",
                                              places[i].assigns ? WRITE : READ));
     return out;
-}
-
-json_t *lsp_prepare_rename(struct lsp_call *call) {
-    struct span span;
-    call->code = LSP_FAILED;
-    return inspection_can_rename(call->inspection, call->offset, &span, &call->why) ? lsp_range(span) : NULL;
-}
-
-json_t *lsp_rename(struct lsp_call *call) {
-    struct span span;
-    struct name_place *places;
-    const char *name = json_string_value(json_object_get(call->params, "newName"));
-    call->code = LSP_FAILED;
-    if (!name || !inspection_is_name(name))
-        call->why = "this is no name: letters, digits and _, and none of the reserved words";
-    if (call->why || !inspection_can_rename(call->inspection, call->offset, &span, &call->why))
-        return NULL;
-    int count = inspection_references(call->inspection, call->offset, &places);
-    json_t *edits = json_array();
-    for (int i = 0; i < count; i++)
-        json_array_append_new(edits,
-                              json_pack("{s:o, s:s}", "range", lsp_range(places[i].span), "newText", name));
-    return json_pack("{s:{s:o}}", "changes", call->document->uri, edits);
 }
 
 /* ---- completion ---- */

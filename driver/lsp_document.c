@@ -17,35 +17,6 @@ static int hex_digit(char c) {
                                   : -1;
 }
 
-/* "a/./b/../c" to "a/c", as far as the text tells: what a `use` of another file gives must be what the editor
- * calls it. */
-static void normalise(char *path) {
-    char *parts[1024], *at = path, *out = path + 1;
-    int count = 0;
-    if (*path != '/')
-        return;
-    while (*at && count < 1024) {
-        at += strspn(at, "/");
-        size_t length = strcspn(at, "/");
-        char *next = at + length;
-        bool is_last = *next == 0; /* a '/' may be written over it */
-        if (length == 2 && at[0] == '.' && at[1] == '.')
-            out = count > 0 ? parts[--count] : path + 1;
-        else if (length > 0 && !(length == 1 && at[0] == '.')) {
-            parts[count++] = out;
-            memmove(out, at, length);
-            out += length;
-            *out++ = '/';
-        }
-        if (is_last)
-            break;
-        at = next + 1;
-    }
-    if (out > path + 1)
-        out--;
-    *out = 0;
-}
-
 char *lsp_path_of_uri(struct arena *arena, const char *uri) {
     static const char scheme[] = "file://";
     if (strncmp(uri, scheme, sizeof scheme - 1) != 0)
@@ -58,7 +29,7 @@ char *lsp_path_of_uri(struct arena *arena, const char *uri) {
         c += low >= 0 && (high || low) ? 2 : 0;
     }
     *out = 0;
-    normalise(path);
+    path_normalise(path);
     return path;
 }
 
@@ -143,7 +114,7 @@ json_t *lsp_location(struct lsp *lsp, struct span span) {
     if (!name || *name == '<')
         return NULL;
     char *path = arena_strdup(lsp->session->arena, name);
-    normalise(path);
+    path_normalise(path);
     const char *uri = *name == '/' ? lsp_uri_of_path(lsp->session->arena, path) : name;
     return json_pack("{s:s, s:o}", "uri", uri, "range", lsp_range(span));
 }
@@ -226,7 +197,7 @@ bool lsp_change(struct lsp_document *document, const json_t *range, const char *
 static bool uses(const struct lsp_document *document, const char *path) {
     for (int i = 0; document->inspection && i < inspection_file_count(document->inspection); i++) {
         char *used = arena_strdup(document->arena, inspection_file(document->inspection, i));
-        normalise(used);
+        path_normalise(used);
         if (strcmp(used, path) == 0)
             return true;
     }
@@ -248,7 +219,7 @@ static const struct source *read_used(void *context, struct arena *arena, const 
                                       const char **why) {
     struct lsp *lsp = context;
     char *normal = arena_strdup(arena, path);
-    normalise(normal);
+    path_normalise(normal);
     for (int i = 0; i < lsp->documents.count; i++) {
         const struct lsp_document *document = lsp->documents.at[i];
         if (strcmp(document->path, normal) == 0)
@@ -310,4 +281,19 @@ struct inspection *lsp_inspect(struct lsp *lsp, struct lsp_document *document) {
     document->is_stale = document->is_deep = false;
     lsp_publish(lsp, document);
     return document->inspection;
+}
+
+struct inspection *lsp_inspect_file(struct lsp *lsp, struct arena *arena, const char *path) {
+    const char *why;
+    struct inspection *volatile in = NULL;
+    jmp_buf landing;
+    if (setjmp(landing) != 0)
+        return NULL;
+    arena_set_landing(arena, &landing);
+    const struct source *source = read_used(lsp, arena, path, &why);
+    const struct inspection_options options = {{read_used, lsp}, lsp->library, EVALUATIONS_MOST};
+    if (source)
+        in = inspection_create(arena, source, &options);
+    arena_set_landing(arena, NULL);
+    return in;
 }

@@ -32,6 +32,21 @@ static json_t *capabilities(void) {
     return out;
 }
 
+/* Which folders the editor has open. */
+static void note_root(struct lsp *lsp, const json_t *uri) {
+    const char *text = json_string_value(uri);
+    if (text && strncmp(text, "file://", 7) == 0)
+        VEC_PUSH(lsp->session->arena, &lsp->roots, lsp_path_of_uri(lsp->session->arena, text));
+}
+
+static void note_roots(struct lsp *lsp, const json_t *params) {
+    const json_t *folders = json_object_get(params, "workspaceFolders"), *folder;
+    size_t i;
+    json_array_foreach((json_t *)folders, i, folder) note_root(lsp, json_object_get(folder, "uri"));
+    if (lsp->roots.count == 0)
+        note_root(lsp, json_object_get(params, "rootUri"));
+}
+
 static json_t *initialize(struct lsp_call *call) {
     if (call->lsp->is_initialized) {
         call->code = LSP_INVALID_REQUEST;
@@ -39,6 +54,7 @@ static json_t *initialize(struct lsp_call *call) {
         return NULL;
     }
     call->lsp->is_initialized = true;
+    note_roots(call->lsp, call->params);
     return json_pack("{s:o, s:{s:s, s:s}}", "capabilities", capabilities(), "serverInfo", "name", "weft",
                      "version", WEFT_VERSION);
 }

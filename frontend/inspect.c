@@ -177,6 +177,40 @@ int inspection_references(struct inspection *in, uint32_t offset, struct name_pl
     return places.count;
 }
 
+static const char *normal_path(struct arena *arena, const char *path) {
+    char *normal = arena_strdup(arena, path);
+    path_normalise(normal);
+    return normal;
+}
+
+bool inspection_declaration(struct inspection *in, uint32_t offset, struct declaration *out) {
+    const struct occurrence *o = names_at(in->names, offset);
+    if (!o || o->symbol->kind == SYMBOL_FIELD || !span_is_known(o->symbol->span))
+        return false;
+    const struct symbol *s = o->symbol;
+    *out = (struct declaration){.path = normal_path(in->arena, s->span.source->name),
+                                .name = s->name,
+                                .begin = s->span.begin,
+                                .is_seen_outside = s->kind <= SYMBOL_FORMAL};
+    return true;
+}
+
+int inspection_places_of(struct inspection *in, const struct declaration *declaration,
+                         struct name_place **out) {
+    VEC(struct name_place) places = {0};
+    for (int i = 0; i < in->names->occurrences.count; i++) {
+        const struct occurrence *o = &in->names->occurrences.at[i];
+        const struct symbol *s = o->symbol;
+        bool is_it = s->kind != SYMBOL_FIELD && span_is_known(s->span) &&
+                     s->span.begin == declaration->begin && strcmp(s->name, declaration->name) == 0 &&
+                     strcmp(normal_path(in->arena, s->span.source->name), declaration->path) == 0;
+        if (is_it)
+            VEC_PUSH(in->arena, &places, ((struct name_place){o->span, o->declares, o->assigns}));
+    }
+    *out = places.at;
+    return places.count;
+}
+
 bool inspection_can_rename(struct inspection *in, uint32_t offset, struct span *span, const char **why) {
     const struct occurrence *o = names_at(in->names, offset);
     if (!o) {
@@ -188,8 +222,10 @@ bool inspection_can_rename(struct inspection *in, uint32_t offset, struct span *
         *why = "the name of a field cannot be followed through the text";
     else if (o->symbol->kind == SYMBOL_FILE)
         *why = "this is the name of a file";
-    else if (o->symbol->span.source != in->source)
-        *why = "this is declared in another file";
+    else if (!span_is_known(o->symbol->span))
+        *why = "this is a word of the language";
+    else if (strncmp(o->symbol->span.source->name, "<lib>/", 6) == 0)
+        *why = "this is the library's";
     else if (o->symbol->kind == SYMBOL_FN && strcmp(o->symbol->name, "call") == 0)
         *why = "`call` is what calling an instance runs";
     else

@@ -50,7 +50,18 @@ struct name_place {
 };
 /* Every place of this text where what `offset` names stands, in order; 0: it names nothing. */
 int inspection_references(struct inspection *in, uint32_t offset, struct name_place **out);
-/* Whether it can be renamed: what this text declares. *why in words where it cannot. */
+/* What a name means, to be found again from other texts: where it is declared. */
+struct declaration {
+    const char *path, *name;
+    uint32_t begin;
+    bool is_seen_outside; /* other texts may name it: no variable of a function, no dimension */
+};
+/* false: nothing that a text declares stands at `offset`. */
+bool inspection_declaration(struct inspection *in, uint32_t offset, struct declaration *out);
+/* Every place of this text that means it, in order. */
+int inspection_places_of(struct inspection *in, const struct declaration *declaration,
+                         struct name_place **out);
+/* Whether it can be renamed: what is no library's. *why in words where it cannot. */
 bool inspection_can_rename(struct inspection *in, uint32_t offset, struct span *span, const char **why);
 bool inspection_is_name(const char *text); /* not reserved */
 

@@ -398,6 +398,78 @@ def files(cache, folder):
     check(s.close() == 0, "close")
 
 
+NET = """use nn
+fn twice(x: f32[B, D]) -> f32[B, D] = 2.0 * x
+module Net(width: int = 4) {
+  let first = nn.Linear(width)
+  fn call(x: f32[B, D]) = x |> first |> twice
+}
+"""
+USER = """use "sub/../net.weft" as net
+model M {
+  let a = net.Net(width: 3)
+  fn f(x: f32[B, 2]) = a(x) |> net.twice
+  fn g(x: f32[B, 2]) = a.first(x)
+}
+"""
+OTHER = """use net: Net, twice
+model Other {
+  let twin = Net(5)
+  fn f(x: f32[B, 2]) {
+    width = 7.0
+    return twice(twin(x) * width)
+  }
+}
+"""
+
+
+def renaming(cache, folder):
+    """A name and all texts that use it: open and not saved, in the folder and not open, in a folder below."""
+    root = folder + "/renaming"
+    os.makedirs(root + "/below")
+    os.makedirs(root + "/.hidden")
+    os.makedirs(root + "/sub")
+    for path, text in (("net.weft", NET), ("other.weft", OTHER), ("below/deep.weft", OTHER.replace("use net: Net, twice", "use \"../net.weft\": Net, twice")),
+                       ("alone.weft", "fn twice(x: f32[B]) = x\nmodule Net() { }\n"), (".hidden/h.weft", USER.replace("sub/../", "../"))):
+        with open(f"{root}/{path}", "w") as file:
+            file.write(text)
+    s = Server(cache)
+    s.ask("initialize", {"capabilities": {}, "workspaceFolders": [{"uri": "file://" + root, "name": "r"}]})
+    user = Document(s, f"file://{root}/user.weft", USER)
+    user.diagnostics()
+
+    def renamed(document, marked, name):
+        changes = document.ask("rename", marked, newName=name)["changes"]
+        texts = {}
+        for uri, edits in changes.items():
+            path = uri[len("file://" + root) + 1:]
+            text = USER if path == "user.weft" else open(f"{root}/{path}").read()
+            texts[path] = apply_edits(text, edits)
+        return texts
+
+    deep = OTHER.replace("use net: Net, twice", "use \"../net.weft\": Net, twice")
+    texts = renamed(user, "net.Ne^t(width", "Layers")
+    wanted = {"net.weft": NET.replace("Net", "Layers"), "user.weft": USER.replace("net.Net", "net.Layers"),
+              "other.weft": OTHER.replace("Net", "Layers"), "below/deep.weft": deep.replace("Net", "Layers")}
+    check(texts == wanted, "a module, renamed where it is used", texts)
+    net = Document(s, f"file://{root}/net.weft", NET)
+    texts = renamed(net, "fn twi^ce(", "double")
+    wanted = {"net.weft": NET.replace("twice", "double"), "user.weft": USER.replace("twice", "double"),
+              "other.weft": OTHER.replace("twice", "double"), "below/deep.weft": deep.replace("twice", "double")}
+    check(texts == wanted, "a fn, renamed where it is declared", texts)
+    texts = renamed(net, "Net(wid^th", "size")
+    check(texts == {"net.weft": NET.replace("width", "size"), "user.weft": USER.replace("width", "size")}, "a parameter by its name", texts)
+    texts = renamed(net, "let fir^st", "inner")
+    check(texts == {"net.weft": NET.replace("first", "inner"), "user.weft": USER.replace("first", "inner")}, "a member", texts)
+    check(set(renamed(net, "twice(^x: f32[B, D]", "y")) == {"net.weft"}, "a parameter that nobody names")
+    places = net.ask("references", "fn twi^ce(", context={"includeDeclaration": True})
+    check(sorted(os.path.relpath(p["uri"][7:], root) for p in places)
+          == ["below/deep.weft"] * 2 + ["net.weft"] * 2 + ["other.weft"] * 2 + ["user.weft"], "references", places)
+    check("file" in user.ask("rename", "net.weft\" as n^et", newName="x").get("message", ""), "a file's name stays")
+    check("library" in net.ask("rename", "nn.Lin^ear", newName="Dense").get("message", ""), "the library's names stay")
+    check(s.close() == 0, "close")
+
+
 def loads(cache):
     """Large texts, many changes, requests that are cancelled."""
     s = start(cache)
@@ -436,6 +508,7 @@ def main():
         for part in (life, places, typing, mistakes, loads):
             part(folder + "/cache")
         files(folder + "/cache", folder)
+        renaming(folder + "/cache", folder)
     sys.exit(bool(failures))
 
 
