@@ -428,14 +428,21 @@ static bool conv_as_product(struct conv *v) {
 
 /* ---- few pixels of few images ---- */
 
-/* Bands of rows would each read all weights again. */
-static bool has_few_pixels(const struct conv *v) {
-    enum { FEW = 64 };
+/* Where bands of rows would each read all weights again; or windows share no pixel, so that a copy of them is
+ * no larger than the image. */
+static bool patches_suit(const struct conv *v) {
+    enum { FEW = 64, DEEP = 128 };
     const struct window *n = &v->win;
-    for (int i = 0; i < 3; i++)
-        if (n->axis[i].lhs_dilation != 1 || n->axis[i].spread != 1)
+    bool share = false;
+    for (int i = 0; i < 3; i++) {
+        const struct window_axis *a = &n->axis[i];
+        if (a->lhs_dilation != 1 || a->spread != 1)
             return false;
-    return n->batch < v->c->lanes && n->out_pixels <= FEW && n->out >= 4 * n->out_pixels;
+        share |= a->stride < a->window && a->out > 1;
+    }
+    bool is_few = n->out_pixels <= FEW && n->out >= 4 * n->out_pixels;
+    return n->batch < v->c->lanes &&
+           (is_few || (!share && n->in * taps_of(n) >= DEEP && n->out >= v->c->lanes));
 }
 
 /* The image's element that tap `tap` of the window at `at` sees, along an axis; *inside gathers whether it
@@ -519,7 +526,7 @@ bool contract_conv(struct contraction *c) {
         contract_winograd(c, &v.x, &v.w, &v.win);
         return true;
     }
-    if (has_few_pixels(&v))
+    if (patches_suit(&v))
         return conv_as_patches(&v);
     if (conv_rows_suit(c, &v.win)) {
         contract_conv_rows(c, &v.x, &v.w, &v.win);

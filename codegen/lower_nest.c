@@ -36,6 +36,17 @@ struct root {
     int stored;
 };
 
+/* Note [Pieces of a row] Parts of a concat and the border of a pad are conditions on the innermost index.
+ * Where one of them compares that index with a number, the loop is written in pieces, so that within each the
+ * condition is known and nothing is left of it. */
+enum { MOST_PIECES = 6 };
+
+struct pieces {
+    const struct loop_var *var;
+    int64_t size, cut[MOST_PIECES + 1]; /* ascending, without 0; the last is the size */
+    int count;
+};
+
 /* How one function will look. */
 struct shape {
     struct nest *nest;
@@ -46,6 +57,7 @@ struct shape {
                    none */
     int shared_out; /* how many leading dims are divided among the tasks */
     int64_t per_task;
+    struct pieces pieces;                  /* of the innermost loop */
     VEC(const struct value *) row_results; /* results that are written for each row on the way */
     struct loop_var *turn,
         *whole; /* of the loop over what a task does: the trials and the writing use the same */
@@ -174,8 +186,8 @@ static expr open_shared(struct phase *p, struct shape *s, int64_t total, enum lo
     return lexpr_var(f, s->whole);
 }
 
-/* Opens all loops; gives each dimension's variable or expression. */
-static void open_dims(struct phase *p, struct shape *s, expr *turns) {
+/* Opens the loops of the first `count` dimensions; gives each one's variable or expression. */
+static void open_dims(struct phase *p, struct shape *s, int count, expr *turns) {
     int64_t total = 1;
     for (int i = 0; i < s->shared_out; i++)
         total *= s->dims.at[i].size;
@@ -191,7 +203,7 @@ static void open_dims(struct phase *p, struct shape *s, expr *turns) {
     }
     static const char *const names[] = {"a", "b", "c", "d"};
     p->row_levels = p->levels.count;
-    for (int i = s->shared_out; i < s->dims.count; i++) {
+    for (int i = s->shared_out; i < count; i++) {
         struct dimension *d = &s->dims.at[i];
         if (!d->var)
             d->var = index_var(p, names[i % 4], d->size);
@@ -241,12 +253,10 @@ static void note_rows(struct phase *p, const struct shape *s, const expr *turns)
         p->row_flat = NULL;
 }
 
-static void run(struct phase *p, struct shape *s, enum run_kind kind) {
+/* What stands in the innermost loop, where turns say where it is. */
+static void write_body(struct phase *p, struct shape *s, enum run_kind kind, const expr *turns) {
     struct nest *n = p->nest;
-    phase_begin(p, kind);
-    expr *turns = ARENA_ARRAY(n->arena, expr, s->dims.count + 1);
     expr *values = ARENA_ARRAY(n->arena, expr, s->roots.count + 1), flat = lexpr_index(p->f, 0);
-    open_dims(p, s, turns);
     note_rows(p, s, turns);
     for (int i = 0; i < s->dims.count; i++) {
         if (s->chunks && s->dims.at[i].stride == 0)
@@ -268,6 +278,76 @@ static void run(struct phase *p, struct shape *s, enum run_kind kind) {
         if (p->row_flat)
             ask(p, s->row_results.at[i], unflatten(p, s->row_results.at[i]->type, p->row_flat), NULL);
     store_roots(p, s, flat, values);
+}
+
+static void add_cut(struct pieces *c, int64_t at) {
+    int place = 0;
+    while (place < c->count && c->cut[place] < at)
+        place++;
+    if (at <= 0 || at >= c->size || c->count == MOST_PIECES || (place < c->count && c->cut[place] == at))
+        return;
+    memmove(&c->cut[place + 1], &c->cut[place], sizeof(*c->cut) * (size_t)(c->count - place));
+    c->cut[place] = at;
+    c->count++;
+}
+
+/* var + k, or var alone. */
+static bool is_shifted(const struct pieces *c, expr x, int64_t *shift) {
+    bool is_sum = x->kind == LEXPR_OP && x->code == OP_add && x->args[1]->kind == LEXPR_INT;
+    *shift = is_sum ? x->args[1]->i : 0;
+    expr base = is_sum ? x->args[0] : x;
+    return base->kind == LEXPR_VAR && base->var == c->var;
+}
+
+static void find_cuts(struct pieces *c, expr x) {
+    if (x->kind != LEXPR_OP)
+        return;
+    int64_t shift;
+    if (x->code == OP_lt && x->args[1]->kind == LEXPR_INT && is_shifted(c, x->args[0], &shift))
+        add_cut(c, x->args[1]->i - shift);
+    else if (x->code == OP_le && x->args[0]->kind == LEXPR_INT && is_shifted(c, x->args[1], &shift))
+        add_cut(c, x->args[0]->i - shift);
+    else if (x->code == OP_and)
+        for (int i = 0; i < x->arg_count; i++)
+            find_cuts(c, x->args[i]);
+}
+
+/* Of the trial that ran last. One piece: nothing is cut. */
+static void choose_pieces(const struct phase *p, struct shape *s) {
+    struct pieces *c = &s->pieces;
+    *c = (struct pieces){0};
+    bool is_plain = !p->asked.count && s->dims.count > s->shared_out && s->vector == s->dims.count - 1;
+    if (!is_plain)
+        return;
+    c->var = VEC_LAST(&s->dims).var;
+    c->size = VEC_LAST(&s->dims).size;
+    for (int i = 0; i < p->accesses.count; i++)
+        if (p->accesses.at[i])
+            find_cuts(c, p->accesses.at[i]);
+    c->cut[c->count++] = c->size;
+}
+
+static void write_pieces(struct phase *p, struct shape *s, expr *turns) {
+    const struct pieces *c = &s->pieces;
+    int last = s->dims.count - 1;
+    for (int64_t i = 0, begin = 0; i < c->count; begin = c->cut[i++]) {
+        struct loop_var *var = index_var(p, "x", c->cut[i] - begin);
+        level_open(p, var, lexpr_index(p->f, c->cut[i] - begin), LOOP_VECTOR);
+        turns[last] = lexpr_add(p->f, lexpr_var(p->f, var), lexpr_index(p->f, begin));
+        write_body(p, s, RUN_WRITE, turns);
+        level_close(p);
+    }
+}
+
+static void run(struct phase *p, struct shape *s, enum run_kind kind) {
+    bool is_cut = kind == RUN_WRITE && s->pieces.count > 1;
+    phase_begin(p, kind);
+    expr *turns = ARENA_ARRAY(p->nest->arena, expr, s->dims.count + 1);
+    open_dims(p, s, s->dims.count - is_cut, turns);
+    if (is_cut)
+        write_pieces(p, s, turns);
+    else
+        write_body(p, s, kind, turns);
     for (int i = p->levels.count - 1; i > 0; i--)
         level_close(p);
     p->f->body = p->levels.at[0].list.first;
@@ -665,6 +745,7 @@ static bool lower_roots(struct nest *n, struct shape *s) {
     run(p, s, RUN_SPACE);
     choose_vector(p, s);
     choose_tasks(p, s);
+    choose_pieces(p, s);
     forget_vars(s);
     if (p->asked.count) {
         run(p, s, RUN_ROWS);
