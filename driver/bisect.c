@@ -160,7 +160,7 @@ static double next_number(uint32_t *seed) {
     return (double)(*seed >> 8) * 0x1p-24;
 }
 
-/* Floats in [0, 1), integers 0 and 1. */
+/* Floats in [0, 1), integers 0 and 1; a single one, which may be a time or a place, is 1. */
 static void make_inputs(const struct bisect *b, const struct function *f, struct given *given) {
     struct arena *arena = b->session->arena;
     uint32_t seed = (uint32_t)b->session->seed;
@@ -173,7 +173,7 @@ static void make_inputs(const struct bisect *b, const struct function *f, struct
             if (dtype_is_float(t->type->dtype))
                 t->f[i] = float_round(t->type->dtype, next_number(&seed));
             else
-                t->i[i] = next_number(&seed) < 0.5;
+                t->i[i] = t->type->rank == 0 || next_number(&seed) < 0.5;
         VEC_PUSH(arena, &inputs, t);
     }
     given->inputs = inputs.at;

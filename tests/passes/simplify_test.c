@@ -193,6 +193,72 @@ static void every_rule_fires_on_its_example_and_keeps_the_value(void **state) {
     assert_true(examples > 50 && index < 200);
 }
 
+/* Terms have no regions, and name no value twice: the rules without an example are met here. */
+static const char without_example[] =
+    "graph g\n"
+    "fn f() {\n"
+    "  %0 = input {name = \"x\"} : f32[3]\n"
+    "  %1 = input {name = \"y\"} : f32[3]\n"
+    "  %2 = input {name = \"i\"} : i32[3]\n"
+    "  %3 = input {name = \"p\"} : bool[]\n"
+    "  %4 = max(%0, %0) : f32[3]\n"
+    "  %5 = min(%1, %1) : f32[3]\n"
+    "  %6 = and(%2, %2) : i32[3]\n"
+    "  %7 = or(%2, %2) : i32[3]\n"
+    "  %8 = select(%3, %0, %0) : f32[3]\n"
+    "  %9 = const {data = 1} : bool[]\n"
+    "  %10 = const {data = 4} : i32[]\n"
+    "  %11 = const {data = 2} : f32[]\n"
+    "  %12 = const {data = 0} : i32[]\n"
+    "  %13 = cond(%9, %0) : f32[3] region(%14: f32[3]) {\n"
+    "    %15 = neg(%14) : f32[3]\n"
+    "    yield(%15)\n"
+    "  } region(%16: f32[3]) {\n"
+    "    yield(%16)\n"
+    "  }\n"
+    "  %17, %18 = cond(%3, %0, %1, %11) : f32[3], f32[3] region(%19: f32[3], %20: f32[3], %21: f32[]) {\n"
+    "    %22 = mul(%19, %21) : f32[3]\n"
+    "    yield(%22, %20)\n"
+    "  } region(%23: f32[3], %24: f32[3], %25: f32[]) {\n"
+    "    yield(%23, %24)\n"
+    "  }\n"
+    "  %26 = loop(%10, %10, %0) {reverse = 0, carried = 1} : f32[3] region(%27: i32[], %28: f32[3]) {\n"
+    "    %29 = neg(%28) : f32[3]\n"
+    "    yield(%29)\n"
+    "  }\n"
+    "  %30, %31 = loop(%12, %10, %0, %1, %11) {reverse = 0, carried = 2} : f32[3], f32[3] "
+    "region(%32: i32[], %33: f32[3], %34: f32[3], %35: f32[]) {\n"
+    "    %36 = mul(%33, %35) : f32[3]\n"
+    "    %37 = add(%36, %34) : f32[3]\n"
+    "    yield(%37, %34)\n"
+    "  }\n"
+    "  yield(%4, %5, %6, %7, %8, %13, %17, %18, %26, %30, %31)\n"
+    "}\n";
+
+static void rules_without_an_example_fire_and_keep_the_value(void **state) {
+    struct fixture *f = *state;
+    struct rule_set sets[RULE_SETS];
+    simplify_rules(sets);
+    int fired[200] = {0}, index = 0;
+    struct rewrite_watch watch = {.fired = fired};
+    const struct source *source = source_create(f->arena, "text", without_example, strlen(without_example));
+    struct graph *graph = graph_parse(f->arena, f->types, f->names, source, f->diags);
+    if (!graph)
+        fail_msg("%s", rendered(f));
+    struct tensor *inputs[8];
+    int count = make_inputs(f, graph, inputs);
+    struct tensor **want = run(f, graph, inputs, count);
+    if (rewrite_graph(graph, sets, RULE_SETS, f->diags, f->scratch, &watch) < 0 ||
+        !graph_verify(graph, f->diags, "simplify"))
+        fail_msg("%s", rendered(f));
+    for (int s = 0; s < RULE_SETS; s++)
+        for (int i = 0; i < sets[s].count; i++, index++)
+            if (!sets[s].rules[i].example && fired[index] == 0)
+                fail_msg("rule %d of set %d, %s, has no example and fires nowhere in\n%s", i, s,
+                         sets[s].rules[i].pattern, without_example);
+    expect_equal(f, without_example, graph, want, run(f, graph, inputs, count), 0);
+}
+
 /* ---- random graphs ---- */
 
 /* Shapes that broadcast with each other; results of shape operators are brought back to one of them. */
@@ -329,6 +395,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(every_rule_fires_on_its_example_and_keeps_the_value),
+        TEST(rules_without_an_example_fire_and_keep_the_value),
         TEST(random_graphs_keep_every_bit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
