@@ -1,11 +1,14 @@
 #include "support_batch.h"
 #include "support_gradients.h"
+#include "support_maker.h"
 
 #include "ir/gradient.h"
 #include "ir/text.h"
 #include "passes/passes.h"
 
+#include "support_maker.h"
 #include <math.h>
+
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -246,15 +249,15 @@ static double summed_tolerance(enum dtype dtype) {
     return dtype_is_float(dtype) ? fmax(dtype == DTYPE_f64 ? 1e-13 : 1e-5, 4 * precision(dtype)) : 0;
 }
 
-/* One result as the evaluator has it: rounded to the dtype at every operator; in f64; and in f64 from inputs
- * that are moved by half a unit of f32. The last two of smooth functions alone. */
+/* One result as the evaluator has it: rounded to the dtype at every operator; in f64; and in f64 where inputs
+ * and what every operator gives are moved by half a unit of f32. The last two of smooth functions alone. */
 struct oracle {
     const struct tensor *exact, *f64, *moved;
     double least; /* what is near enough in any case, of max|b| */
 };
 
-/* What rounding may do is seen from what it does to the evaluator, and from what a change of the inputs does.
- */
+/* What rounding may do is seen from what it does to the evaluator, which adds up in double, and from what
+ * moving every number does. */
 static bool near_smooth(const struct tensor *got, const struct oracle *o, struct strbuf *why) {
     double tolerance = o->least;
     while (tolerance < 1 && !(compare_tensors(o->exact, o->f64, tolerance / 32, NULL) &&
@@ -331,9 +334,27 @@ static void prepare(struct batch *b, int i, struct call *c) {
 }
 
 /* The results, and behind them all states. */
-static bool evaluate_in(struct batch *b, struct graph *graph, int i, enum eval_mode mode, struct call *c,
-                        struct tensor **results) {
+/* Every float by half a unit of f32, up or down. */
+static void shake(struct tensor *t, uint32_t *seed) {
+    for (int64_t k = 0; dtype_is_float(t->type->dtype) && k < type_elements(t->type); k++)
+        t->f[k] *= 1 + (next_random(seed) & 1 ? 0x1p-24 : -0x1p-24);
+}
+
+static bool shake_results(void *seed, const struct op *op, struct tensor *const *in,
+                          struct tensor *const *out) {
+    (void)in;
+    for (int i = 0; op->code != OP_const && op->code != OP_input && op->code != OP_read && i < op->out_count;
+         i++)
+        shake(out[i], seed);
+    return true;
+}
+
+/* shakes: what every operator gives is shaken, as rounding does it. */
+static bool evaluate_in(struct batch *b, struct graph *graph, int i, enum eval_mode mode, bool shakes,
+                        struct call *c, struct tensor **results) {
     struct eval *eval = eval_create(b->arena, graph, mode, b->diags);
+    uint32_t seed = b->cases[i].seed;
+    eval_set_observer(eval, shakes ? shake_results : NULL, &seed);
     const struct function *f = graph_find_function(graph, b->functions[i].function->name);
     int count = block_yield(f->body)->in_count;
     for (int k = 0; k < graph->states.count; k++) {
@@ -348,17 +369,7 @@ static bool evaluate_in(struct batch *b, struct graph *graph, int i, enum eval_m
 }
 
 static bool evaluate(struct batch *b, int i, enum eval_mode mode, struct call *c, struct tensor **results) {
-    return evaluate_in(b, b->plain, i, mode, c, results);
-}
-
-static void move_inputs(struct call *c) {
-    uint32_t seed = 1;
-    for (int i = 0; i < c->input_count; i++)
-        for (int64_t k = 0;
-             dtype_is_float(c->inputs[i]->type->dtype) && k < type_elements(c->inputs[i]->type); k++) {
-            seed = seed * 1664525u + 1013904223u;
-            c->inputs[i]->f[k] *= 1 + (seed >> 31 ? 0x1p-24 : -0x1p-24);
-        }
+    return evaluate_in(b, b->plain, i, mode, false, c, results);
 }
 
 /* Passes keep every bit but the sign of zeros and NaNs. */
@@ -369,7 +380,7 @@ static void check_after(struct batch *b, int i, const struct snapshot *after, st
     strbuf_printf(&why, "after %s, by the evaluator: ", after->pass);
     const struct function *f = graph_find_function(b->plain, b->functions[i].function->name);
     int count = block_yield(f->body)->in_count + b->plain->states.count;
-    bool good = evaluate_in(b, after->graph, i, EVAL_EXACT, c, results);
+    bool good = evaluate_in(b, after->graph, i, EVAL_EXACT, false, c, results);
     for (int k = 0; k < count && good; k++)
         good = compare_tensors(results[k], c->exact[k], 0, &why);
     if (!good)
@@ -385,8 +396,10 @@ static bool evaluate_all(struct batch *b, int i, struct call *c) {
     if (b->functions[i].exactness != SMOOTH)
         return true;
     bool ok = evaluate(b, i, EVAL_F64, c, c->f64);
-    move_inputs(c);
-    return ok && evaluate(b, i, EVAL_F64, c, c->moved);
+    uint32_t seed = 1;
+    for (int k = 0; k < c->input_count; k++)
+        shake(c->inputs[k], &seed);
+    return ok && evaluate_in(b, b->plain, i, EVAL_F64, true, c, c->moved);
 }
 
 /* A sum is as good as what it adds up is great: within a few units of the sum of the terms' sizes, which is
