@@ -6,7 +6,11 @@
  *
  * Note [Constants]: what depends on weights and constants alone is computed here, by the evaluator, and
  * becomes an initialiser once somebody asks for its name: so a norm's scale, a flipped kernel or a mask is a
- * tensor in the file, and a weight that is only used in another form is not there in its own. */
+ * tensor in the file, and a weight that is only used in another form is not there in its own.
+ *
+ * Note [bf16]: opset 18 has hardly an operator for it, and runtimes have fewer. A value of bf16 is a tensor
+ * of f32 whose numbers are rounded behind each operator that may need it, as compiled code does; inputs,
+ * outputs and weights are bf16. */
 #ifndef ONNX_EMIT_H
 #define ONNX_EMIT_H
 
@@ -48,6 +52,9 @@ const char *onnx_name(struct emission *e, const struct value *value);
  * or 1. */
 const char *onnx_narrow_name(struct emission *e, const struct value *value);
 void onnx_define(struct emission *e, const struct value *value, const char *name);
+/* The dtype and type that a value has inside of the model: f32 for bf16. */
+enum dtype onnx_inner_dtype(enum dtype dtype);
+const struct type *onnx_inner_type(struct emission *e, const struct type *type);
 /* The value that a parameter of a region stands for, as long as it is a mere capture. */
 const struct value *onnx_origin(const struct value *value);
 /* Does it depend on weights and constants alone, and is it small enough to be computed here? */

@@ -26,7 +26,7 @@ static void begin_scope(struct emission *e, struct onnx_scope *scope, const char
 /* An output of a subgraph: an Identity, since it may be a value of the graph around. */
 static void add_result(struct emission *e, const char *name, const struct type *type) {
     struct onnx_node n = onnx_node(e, "Identity", name, NULL);
-    onnx_add_output(e->model, e->scope->graph, n.out, type);
+    onnx_add_output(e->model, e->scope->graph, n.out, onnx_inner_type(e, type));
 }
 
 bool onnx_cond(struct emission *e, const struct op *op, const char *text) {
@@ -115,7 +115,7 @@ static bool onnx_body(struct emission *e, const struct op *op, const struct turn
     onnx_add_input(e->model, graph, holds, type_scalar(e->graph->types, DTYPE_bool));
     for (int i = 0; i < carried; i++) {
         const char *name = onnx_fresh(e, "carried");
-        onnx_add_input(e->model, graph, name, body->params[i + 1]->type);
+        onnx_add_input(e->model, graph, name, onnx_inner_type(e, body->params[i + 1]->type));
         onnx_define(e, body->params[i + 1], name);
     }
     onnx_define(e, body->params[0], loop_index(e, t, turn));

@@ -56,12 +56,14 @@ static const char *number_text(struct emission *e, double value) {
 }
 
 const char *onnx_number(struct emission *e, enum dtype dtype, double value) {
+    dtype = onnx_inner_dtype(dtype);
     const struct type *type = type_scalar(e->graph->types, dtype);
     const char *name = arena_printf(e->arena, "%s_%s", dtype_text(dtype), number_text(e, value));
     return content(e, name, type, number_bytes(e, type, value));
 }
 
 const char *onnx_filled(struct emission *e, enum dtype dtype, int64_t count, double value) {
+    dtype = onnx_inner_dtype(dtype);
     const struct type *type = type_of_sizes(e->graph->types, dtype, 1, &count);
     const char *name =
         arena_printf(e->arena, "%s_%s_x%lld", dtype_text(dtype), number_text(e, value), (long long)count);
@@ -109,7 +111,7 @@ const char *onnx_transpose(struct emission *e, const char *name, int rank, const
 
 const char *onnx_cast(struct emission *e, const char *name, enum dtype dtype) {
     struct onnx_node n = onnx_node(e, "Cast", name, NULL);
-    onnx_int(e, n, "to", onnx_dtype(dtype));
+    onnx_int(e, n, "to", onnx_dtype(onnx_inner_dtype(dtype)));
     return n.out;
 }
 

@@ -42,7 +42,31 @@ static const char *find_name(const struct onnx_scope *scope, const struct value 
     return NULL;
 }
 
+/* ---- bf16: Note [bf16] ---- */
+
+enum dtype onnx_inner_dtype(enum dtype dtype) {
+    return dtype == DTYPE_bf16 ? DTYPE_f32 : dtype;
+}
+
+const struct type *onnx_inner_type(struct emission *e, const struct type *type) {
+    return type_with_dtype(e->graph->types, type, onnx_inner_dtype(type->dtype));
+}
+
+static const char *converted(struct emission *e, const char *name, enum dtype dtype) {
+    struct onnx_node n = onnx_node(e, "Cast", name, NULL);
+    onnx_int(e, n, "to", onnx_dtype(dtype));
+    return n.out;
+}
+
+/* Views and what a region hands out hold rounded numbers already. */
+static bool is_rounded(const struct value *value) {
+    enum fuse_class class = value->def ? op_infos[value->def->code].fuse : FUSE_VIEW;
+    return value->type->dtype != DTYPE_bf16 || class == FUSE_VIEW || class == FUSE_REGION;
+}
+
 void onnx_define(struct emission *e, const struct value *value, const char *name) {
+    if (!is_rounded(value))
+        name = converted(e, converted(e, name, DTYPE_bf16), DTYPE_f32);
     map_put(&e->scope->names, value, (void *)name);
 }
 
@@ -204,6 +228,12 @@ const char *onnx_constant_name(struct emission *e, const struct value *value) {
     name = constant_name(e, value);
     if (bytes) /* else the evaluator has reported */
         onnx_add_initialiser(e->model, name, value->type, bytes);
+    if (value->type->dtype == DTYPE_bf16) {
+        struct onnx_scope *inner = e->scope; /* in the main graph: others may ask for it later */
+        e->scope = top;
+        name = converted(e, name, DTYPE_f32);
+        e->scope = inner;
+    }
     map_put(&top->names, value, (void *)name);
     return name;
 }
@@ -327,7 +357,9 @@ static void add_inputs(struct emission *e) {
             continue;
         const char *name = onnx_take_name(e->model, op_string(op, ATTR_name));
         onnx_add_input(e->model, e->model->main, name, op->out[0]->type);
-        onnx_define(e, op->out[0], name);
+        if (op->out[0]->type->dtype == DTYPE_bf16)
+            name = converted(e, name, DTYPE_f32);
+        map_put(&e->scope->names, op->out[0], (void *)name);
     }
 }
 
@@ -346,6 +378,8 @@ static void add_outputs(struct emission *e, const char *const *names) {
     const struct op *yield = block_yield(e->function->body);
     for (int i = 0; i < yield->in_count; i++) {
         const char *value = onnx_name(e, yield->in[i]); /* may make a node of its own */
+        if (yield->in[i]->type->dtype == DTYPE_bf16)
+            value = converted(e, value, DTYPE_bf16);
         Onnx__NodeProto *node = onnx_add_node(e->model, e->model->main, "Identity");
         onnx_node_input(e->model, node, value);
         onnx_node_output(e->model, node, names[i]);

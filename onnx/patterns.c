@@ -9,6 +9,7 @@
  *           1 -1 0.5     a constant whose elements all are this number, in f32
  * Between an operator and its operand there may be a reshape that puts in or takes out axes of size 1, or a
  * broadcast; letters have the value with them. */
+#include "onnx/activations.h"
 #include "onnx/emit_contract.h"
 
 #include <ctype.h>
@@ -216,6 +217,23 @@ static const char *onnx_leaky_relu(struct emission *e, const struct pattern_matc
 
 static const char *onnx_sigmoid(struct emission *e, const struct pattern_match *m) {
     return onnx_one(e, "Sigmoid", onnx_name(e, at_letter(m, 'x')));
+}
+
+static bool is_sigmoid(struct pattern_match *m) {
+    return value_is_function(m->root->out[0], at_letter(m, 'x'), exact_sigmoid);
+}
+
+static bool is_silu(struct pattern_match *m) {
+    return value_is_function(m->root->out[0], at_letter(m, 'x'), exact_silu);
+}
+
+static bool is_gelu(struct pattern_match *m) {
+    return value_is_function(m->root->out[0], at_letter(m, 'x'), exact_gelu);
+}
+
+static const char *onnx_silu(struct emission *e, const struct pattern_match *m) {
+    const char *x = onnx_name(e, at_letter(m, 'x'));
+    return onnx_two(e, "Mul", x, onnx_one(e, "Sigmoid", x));
 }
 
 /* The form that peers know as gelu: 0.5 (x (1 + erf(x / sqrt 2))). */
@@ -583,14 +601,15 @@ static const char *onnx_reflection(struct emission *e, const struct pattern_matc
 /* ---- the table: the first that fits is taken ---- */
 
 #define NORMAL(by) "mul(d=sub(x,m=" by "(p=reduce(x),a)),div(1,sqrt(add(v=" by "(q=reduce(mul(d,d)),b),c))))"
-#define CORRECTION "mul(mul(1.1283791670955126,exp(mul(neg(z),z))),select(lt(abs(x),15),l,0))"
 
 static const struct pattern patterns[] = {
     {"select(le(x,0),0,x)", NULL, "x", onnx_relu},
     {"select(lt(x,0),mul(a,x),x)", NULL, "x", onnx_leaky_relu},
-    {"select(h=lt(x,-40),u=exp(select(h,x,neg(x))),div(1,add(1,u)))", NULL, "x", onnx_sigmoid},
-    {"mul(mul(0.5,x),add(erfc(z=mul(x,-0.7071067811865476))," CORRECTION "))", NULL, "x", onnx_gelu},
-    {"mul(mul(0.5,x),erfc(mul(x,-0.7071067811865476)))", NULL, "x", onnx_gelu},
+    {"select(lt(x,a),u,v)", is_sigmoid, "x", onnx_sigmoid},
+    {"add(mul(x,select(lt(x,a),u,v)),t)", is_silu, "x", onnx_silu},
+    {"mul(x,select(lt(x,a),u,v))", is_silu, "x", onnx_silu},
+    {"add(mul(mul(0.5,x),f),t)", is_gelu, "x", onnx_gelu},
+    {"mul(mul(0.5,x),f)", is_gelu, "x", onnx_gelu},
     {"div(e=exp(sub(x,m=reduce(x))),s=reduce(e))", is_softmax, "x", onnx_softmax},
     {"sub(y=sub(x,m=reduce(x)),log(s=reduce(exp(y))))", is_softmax, "x", onnx_softmax},
     {"add(mul(" NORMAL("mul") ",w),y)", is_layer_norm_affine, "xwy", onnx_layer_norm},

@@ -189,6 +189,28 @@ expect 1 "\`sample\` cannot be exported: ONNX has no operator for random numbers
 expect 0 "m.onnx" export "$model:f" --shape B=2 -o "$work/m.onnx"
 [ -s "$work/m.onnx" ] || { echo "no ONNX model was written"; failures=$((failures + 1)); }
 expect 1 "cannot be" export "$model:f" --shape B=2 -o "$work/none/m.onnx"
+# The library's functions become operators that other runtimes know, however they are written there.
+cat >"$work/known.weft" <<'END'
+use nn
+model K {
+  let norm = nn.LayerNorm()
+  let group = nn.GroupNorm(2)
+  fn f(x: f32[B, 4, 6, 6]) -> f32[B, 4, _, _] =
+    x |> norm |> relu |> leaky_relu(_, 0.2) |> gelu |> silu |> softmax |> group |> max_pool(_, 2) |> upsample(2) |> pad_reflect(_, 1)
+    |> avg_pool(_, 3, stride: 1)
+}
+END
+expect 0 "known.onnx" export "$work/known.weft" --shape B=1 -o "$work/known.onnx"
+for operator in LayerNormalization Relu LeakyRelu Erf Sigmoid Softmax InstanceNormalization MaxPool Resize reflect AveragePool; do
+    grep -qa "$operator" "$work/known.onnx" || {
+        echo "weft export does not know $operator"
+        failures=$((failures + 1))
+    }
+done
+if grep -qaE 'Less|Where|ReduceMax|ReduceSum|Sqrt|Expand' "$work/known.onnx"; then
+    echo "weft export leaves parts of a function: $(grep -oaE 'Less|Where|ReduceMax|ReduceSum|Sqrt|Expand' "$work/known.onnx" | sort | uniq -c)"
+    failures=$((failures + 1))
+fi
 
 # A named tuple of tensors is given field by field, an optional tensor may be left out, a scalar has its default.
 cat >"$work/forms.weft" <<'END'
