@@ -23,11 +23,18 @@ static void side_axes(struct attend_side *out, int row, int feature) {
     out->feature = out->operand.stride[feature];
 }
 
-/* s * c, or c * s: the value, and c. */
+static const struct op *only_user(const struct value *v, enum opcode code) {
+    return v->uses && !v->uses->next && v->uses->user->code == code ? v->uses->user : NULL;
+}
+
+/* s * c, or c * s, perhaps of s in another dtype: the value, and c. */
 static void find_scale(struct attend_product *p) {
     const struct value *s = p->dot->out[0];
-    const struct op *mul = s->uses && !s->uses->next ? s->uses->user : NULL;
-    if (mul && mul->code == OP_mul && value_is_splat(mul->in[1 - s->uses->index], &p->scale))
+    const struct op *cast = only_user(s, OP_cast);
+    if (cast && dtype_is_float(cast->out[0]->type->dtype))
+        s = cast->out[0];
+    const struct op *mul = only_user(s, OP_mul);
+    if (mul && value_is_splat(mul->in[1 - s->uses->index], &p->scale))
         p->scaled = mul->out[0];
 }
 

@@ -75,6 +75,8 @@ static struct op *def_of(const struct value *v, enum opcode code) {
 }
 
 bool attention_find_softmax(struct value *weights, struct attention *out) {
+    while (def_of(weights, OP_cast)) /* to the dtype of the products */
+        weights = weights->def->in[0];
     const struct op *div = def_of(weights, OP_div), *exp = div ? def_of(div->in[0], OP_exp) : NULL;
     const struct op *sub = exp ? def_of(exp->in[0], OP_sub) : NULL;
     if (!sub)

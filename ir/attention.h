@@ -55,7 +55,8 @@ const char *attention_read(const struct block *region, struct arena *scratch, st
 int dot_free_axis(const struct op *dot, int side);
 int dot_contracted_axis(const struct op *dot, int side);
 
-/* The softmax over which `weights` are one: sets has_softmax and what follows it. false: they are none. */
+/* The softmax that `weights` are, perhaps in another dtype: sets has_softmax and what follows it. false: they
+ * are none. */
 bool attention_find_softmax(struct value *weights, struct attention *out);
 
 #endif

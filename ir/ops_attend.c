@@ -88,10 +88,12 @@ static struct value *log_sums(struct backward *w) {
     return op_add_out(b.graph, op, sums->type);
 }
 
-/* D: sum(O dO) over the axis that is not of rows. */
+/* D: sum(O dO) over the axis that is not of rows, in the dtype of the logits. */
 static struct value *row_sums(struct backward *w, struct value *dy) {
     const struct attention_result *sum = sum_result(w);
-    struct value *o = w->g->op->out[w->sum_result];
+    enum dtype dtype = w->a.logits->type->dtype;
+    struct value *o = build_cast(w->g->b, w->g->op->out[w->sum_result], dtype);
+    dy = build_cast(w->g->b, dy, dtype);
     int64_t axis = sum->side == 0 ? o->type->rank - 1 : o->type->rank - 2;
     return build_reduce(w->g->b, build_mul(w->g->b, o, dy), "sum", &axis, 1);
 }
@@ -137,7 +139,7 @@ static bool build_way_back(struct backward *w, struct value *dy, struct value *l
     struct value *logits = map_find(&w->map, w->a.logits), *old = map_find(&w->map, w->a.weights);
     struct value *o = map_find(&w->map, sum->value);
     struct builder in_front = w->b;
-    builder_before(&in_front, o->def);
+    builder_before(&in_front, old->def);
     struct value *p =
         build_unary(&in_front, OP_exp, build_sub(&in_front, logits, along_rows(w, &in_front, logs)));
     if (!p)

@@ -94,6 +94,23 @@ static int total(struct writing *w, int x, int y) {
     return line(w, "reduce(%%%d) {axes = [0, 1, 2, 3], kind = \"sum\"}", product);
 }
 
+static int cast(struct writing *w, int x, const char *dtype, int rows, int columns) {
+    if (!w->c->products)
+        return x;
+    return line(w, "cast(%%%d) : %s[%d,%d,%d,%d]", x, dtype, w->c->batch, w->c->heads, rows, columns);
+}
+
+/* A product of the case's dtype. */
+static int product(struct writing *w, int x, int y, int x_columns, int y_rows, int y_columns, bool of_rows) {
+    const struct attention_case *c = w->c;
+    int a = cast(w, x, c->products, c->queries, x_columns), b = cast(w, y, c->products, y_rows, y_columns);
+    int dot = line(
+        w,
+        "dot(%%%d, %%%d) {lhs_batch = [0, 1], rhs_batch = [0, 1], lhs_contract = [3], rhs_contract = [%d]}",
+        a, b, of_rows ? 2 : 3);
+    return cast(w, dot, w->dtype, c->queries, of_rows ? y_columns : y_rows);
+}
+
 /* The gradients' numbers follow each other, from the one that is given. */
 static int gradients(struct writing *w, int loss, const int *xs, int count) {
     int first = w->next;
@@ -116,15 +133,11 @@ const char *attention_text(struct arena *arena, const struct attention_case *c,
     xs[0] = operand(w, "q", c->queries, c->depth);
     xs[1] = operand(w, "k", c->keys, c->depth);
     xs[2] = operand(w, "v", c->keys, c->width);
-    int s = line(
-        w, "dot(%%%d, %%%d) {lhs_batch = [0, 1], rhs_batch = [0, 1], lhs_contract = [3], rhs_contract = [3]}",
-        xs[0], xs[1]);
+    int s = product(w, xs[0], xs[1], c->depth, c->keys, c->depth, false);
     s = line(w, "mul(%%%d, %%%d)", s, line(w, "const {data = 0.3} : %s[]", w->dtype));
     if (c->bias)
         s = line(w, "add(%%%d, %%%d)", s, xs[count++] = bias_of(w));
-    int o = line(
-        w, "dot(%%%d, %%%d) {lhs_batch = [0, 1], rhs_batch = [0, 1], lhs_contract = [3], rhs_contract = [2]}",
-        softmax(w, masked(w, s)), xs[2]);
+    int o = product(w, softmax(w, masked(w, s)), xs[2], c->keys, c->keys, c->width, true);
     if (wanted == FORWARD_PASS) {
         strbuf_printf(&w->out, "  yield(%%%d)\n}\n", laid_out(w, o));
         return w->out.text;
@@ -168,17 +181,18 @@ struct graph *attention_graph(struct arena *arena, const char *text, const char 
     return NULL;
 }
 
-static struct op *find_kernel(const struct block *block, int which) {
+static struct op *find_kernel(const struct block *block, int which, bool of_attention) {
     FOR_EACH_OP (op, block)
-        if (op->code == OP_kernel && strcmp(op_string(op, ATTR_kind), "attend") == 0 && which-- == 0)
+        if (op->code == OP_kernel && (!of_attention || strcmp(op_string(op, ATTR_kind), "attend") == 0) &&
+            which-- == 0)
             return op;
     return NULL;
 }
 
-const char *attention_kernel(struct arena *arena, const char *text, int which) {
+const char *attention_kernel(struct arena *arena, const char *text, int which, bool with_attend) {
     const char *why = NULL;
-    struct graph *graph = attention_graph(arena, text, "fuse", true, &why);
-    struct op *kernel = graph ? find_kernel(graph->functions.at[0]->body, which) : NULL;
+    struct graph *graph = attention_graph(arena, text, "fuse", with_attend, &why);
+    struct op *kernel = graph ? find_kernel(graph->functions.at[0]->body, which, with_attend) : NULL;
     if (!kernel)
         return why;
     struct function *alone = graph_add_function(graph, "alone", FUNCTION_FN, &site_unknown);

@@ -16,17 +16,18 @@ struct attention_case {
     enum attention_layout layout;
     enum attention_mask mask;
     enum attention_bias bias;
-    const char *dtype; /* NULL: f32 */
+    const char *dtype;    /* NULL: f32 */
+    const char *products; /* the dtype of the products, where it is another: operands and weights are cast */
 };
 
 /* fn f: the attention; gradient: by q, k, v and the bias, of the sum of its products with a further input.
  * second: by q, of the sum of the gradient's squares. */
 enum attention_wanted { FORWARD_PASS, GRADIENT, SECOND_GRADIENT };
 const char *attention_text(struct arena *arena, const struct attention_case *c, enum attention_wanted wanted);
-/* A graph of one function that holds nothing but the kernel of attention number `which` of f after `fuse`, as
- * text; NULL: there are not so many. The kernels' text has no place for more than the test's needs. */
-const char *attention_kernel(struct arena *arena, const char *text, int which);
-/* f after all passes up to `until`; `first`: the first pass that runs. NULL: *why. */
+/* A graph of one function that holds nothing but kernel number `which` of f after `fuse`, as text: of the
+ * kernels of attention, or without the pass `attend` of all kernels. NULL: there are not so many. */
+const char *attention_kernel(struct arena *arena, const char *text, int which, bool with_attend);
+/* f after all passes up to `until`. NULL: *why. */
 struct graph *attention_graph(struct arena *arena, const char *text, const char *until, bool with_attend,
                               const char **why);
 
