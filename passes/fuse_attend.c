@@ -26,8 +26,17 @@ static struct op *transpose_from(struct op *op, struct op **reshape) {
     return op;
 }
 
-static struct op *transpose_behind(const struct value *result, struct op **reshape) {
-    return transpose_from(only_user(result), reshape);
+/* A result that is a sum over scores, which the kernel writes row by row; not scores that are added up over a
+ * batch (the gradient of a bias). */
+static bool is_product(const struct op *attend, int result) {
+    const struct op *op = block_yield(attend->regions[0])->in[result]->def;
+    while (op && (op->code == OP_reshape || op->code == OP_transpose || op->code == OP_cast))
+        op = op->in[0]->def;
+    return op && op->code == OP_dot;
+}
+
+static struct op *transpose_behind(const struct op *attend, int result, struct op **reshape) {
+    return is_product(attend, result) ? transpose_from(only_user(attend->out[result]), reshape) : NULL;
 }
 
 /* ---- several readers: all of them read what the kernel writes ---- */
@@ -65,7 +74,7 @@ void fuse_prepare_attend(struct fusion *f, struct block *block) {
     FOR_EACH_OP (op, block)
         for (int i = 0; op->code == OP_attend && i < op->out_count; i++) {
             struct op *reshape, *transpose = NULL;
-            if (!op->out[i]->uses || !op->out[i]->uses->next)
+            if (!op->out[i]->uses || !op->out[i]->uses->next || !is_product(op, i))
                 continue;
             FOR_EACH_USE (use, op->out[i])
                 if (!transpose)
@@ -86,7 +95,7 @@ static void take_view(struct fusion *f, struct op *view, struct cluster *c) {
 void fuse_begin_attend(struct fusion *f, struct op *op) {
     struct cluster *c = cluster_begin(f, op, CLUSTER_ATTEND);
     for (int i = 0; i < op->out_count; i++) {
-        struct op *reshape, *transpose = transpose_behind(op->out[i], &reshape);
+        struct op *reshape, *transpose = transpose_behind(op, i, &reshape);
         if (transpose && reshape)
             take_view(f, reshape, c);
         if (transpose)

@@ -164,7 +164,7 @@ static void add_folder(struct arena *arena, struct programs *p, const char *fold
 
 /* All programs take half a minute: without --long, a few that have something of everything. */
 static void keep_quick(struct programs *p) {
-    static const char *const quick[] = {"/realnvp.", "/flow.", "/energy."};
+    static const char *const quick[] = {"/realnvp.", "/flow.", "/energy.", "/window."};
     int kept = 0;
     for (int i = 0; i < p->count; i++) {
         bool keeps = *p->sizes[i].name == '/';
