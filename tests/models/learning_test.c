@@ -16,8 +16,8 @@ enum { STEPS = 200, EDGE = 25 /* steps that are averaged at the start and at the
 
 /* What a run has to show: the mean of `report` over the last EDGE steps is at most `most` times that of the
  * first ones, or less by 1 - `most` where that begins about 0 or below. Of "-elbo" the negative counts.
- * `hold`: weights (and their moments) whose names begin so are put back after each step: adversaries are
- * judged one at a time, against the other as it was at the start. */
+ * `hold`: weights (and their moments) whose names begin so (several words: with one of them) are put back
+ * after each step: adversaries are judged one at a time, against the other as it was at the start. */
 struct lesson {
     struct model_size size;
     const char *entry, *report, *hold;
@@ -214,7 +214,7 @@ static const struct lesson lessons[] = {
       "B=4", "image=-1..1", LONG},
      "step",
      "d",
-     "encoder.",
+     "encoder. decoder. quant_conv. post_quant_conv. quantize.",
      0.9},
     {{"maskgit.weft",
       "size=4 channels=1 codes=7 code_dim=4 ch=32 mult=[1,1] res=1 attn=[] classes=10 dim=16 depth=1 heads=2 "
@@ -364,7 +364,10 @@ static bool is_held(const struct state *state, const char *hold) {
     if (strncmp(name, "opt.", 4) == 0)
         for (int points = 0; points < 3 && name; points++)
             name = strchr(name, '.') ? strchr(name, '.') + 1 : NULL;
-    return hold && name && strncmp(name, hold, strlen(hold)) == 0;
+    for (; name && hold && *hold; hold += strcspn(hold, " "), hold += *hold == ' ')
+        if (strncmp(name, hold, strcspn(hold, " ")) == 0)
+            return true;
+    return false;
 }
 
 static void put_back(struct model_run *run, const struct snapshot *start, const char *hold) {
