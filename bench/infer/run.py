@@ -160,12 +160,13 @@ def difference(outputs, wanted):
 # ---- rounds ----
 
 def measure(args, runners, peak):
-    """Times by runner over the rounds whose peaks agree, the peaks, and how many rounds were thrown away."""
+    """Times by runner over the rounds whose peaks agree, the peaks, and how many rounds were thrown away; when the patience
+    is at its end, noisy rounds count too, and how many is the last."""
     counts = []
     for r in runners:
         r.runs(1)
         counts.append(max(1, min(2000, int(args.seconds / max(1e-6, r.runs(1))))))
-    times, peaks, thrown = [[] for _ in runners], [], 0
+    times, peaks, thrown, noisy = [[] for _ in runners], [], 0, 0
     while len(peaks) < args.rounds:
         before = peak()
         found = [r.runs(n) for r, n in zip(runners, counts)]
@@ -174,10 +175,11 @@ def measure(args, runners, peak):
         if is_noisy and thrown < args.rounds * args.patience:
             thrown += 1
             continue
+        noisy += is_noisy
         peaks.append(max(before, after))
         for t, x in zip(times, found):
             t.append(x)
-    return times, peaks, thrown
+    return times, peaks, thrown, noisy
 
 
 def bench_row(args, name, threads, glue):
@@ -206,11 +208,11 @@ def bench_row(args, name, threads, glue):
                 r.close()
                 runners.remove(r)
         os.sched_setaffinity(0, processors)
-        times, peaks, thrown = measure(args, runners, glue.peak_gflops)
+        times, peaks, thrown, noisy = measure(args, runners, glue.peak_gflops)
         for r, t in zip(runners, times):
             result["runners"].setdefault(r.kind, {}).update(version=r.version, times=t, seconds=statistics.median(t), memory=r.ask("memory"),
                                                             ratio=statistics.median(a / b for a, b in zip(t, times[0])))
-        result.update(peak=statistics.median(peaks), thrown=thrown, rounds=len(peaks))
+        result.update(peak=statistics.median(peaks), thrown=thrown, noisy=noisy, rounds=len(peaks))
     finally:
         os.sched_setaffinity(0, args.processors)
         for r in runners:
@@ -268,19 +270,20 @@ def print_table(args):
     best = []
     for r in results:
         memory = " / ".join(f"{r['runners'][k]['memory'] / 2**20:.0f}" if "memory" in r["runners"].get(k, {}) else "–" for k in kinds)
-        noisy = " *" if r["thrown"] >= r["rounds"] * args.patience else ""
+        noisy = " *" if r["noisy"] else ""
         print(f"| {ROWS[r['row']].title} | {r['threads']} | " + " | ".join(cell(r, k) for k in kinds) + f" | {memory} | {r['date']}{noisy} |")
         ratios = [r["runners"][k]["ratio"] for k in PEERS if "ratio" in r["runners"].get(k, {})]
         if ratios:
-            best.append((r["threads"], min(ratios)))
-    for threads in sorted({t for t, _ in best}):
-        of = [b for t, b in best if t == threads]
-        print(f"\n{threads} thread{'s' if threads > 1 else ''}: against the fastest peer, geometric mean {statistics.geometric_mean(of):.2f}, least {min(of):.2f}")
+            best.append((r["threads"], min(ratios), bool(r["noisy"])))
+    for threads in sorted({t for t, _, is_noisy in best if not is_noisy}):
+        of = [b for t, b, is_noisy in best if t == threads and not is_noisy]
+        print(f"\n{threads} thread{'s' if threads > 1 else ''}: against the fastest peer, geometric mean {statistics.geometric_mean(of):.2f}, "
+              f"least {min(of):.2f} ({len(of)} rows without *)")
     for r in results:
         for note in r["notes"]:
             print(f"\n{r['row']}, {r['threads']} threads: {note}")
-    if any(r["thrown"] >= r["rounds"] * args.patience for r in results):
-        print("\n\\* other work on the machine: more rounds were thrown away than are allowed, and these are from what was left.")
+    if any(r["noisy"] for r in results):
+        print("\n\\* other work on the machine: too few rounds were quiet, and noisy ones count too.")
 
 
 def main():
