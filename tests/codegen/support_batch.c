@@ -36,7 +36,7 @@ struct batch {
     struct random_function *functions;
     struct derivatives *derivatives; /* of those with gradients */
     int count;
-    struct graph *plain, *graph;    /* as made; compiled */
+    struct graph *plain, *graph;    /* with its gradients opened; compiled */
     VEC(struct snapshot) snapshots; /* of plain after some passes */
     struct plan *plan;
     struct compiled *compiled;
@@ -145,6 +145,16 @@ static void show(struct batch *b) {
     fprintf(stderr, "%s\n", text.text);
 }
 
+/* plain is what the evaluator can run; attend, which comes first, is left out of it. */
+static bool open_gradients(struct batch *b) {
+    struct pass_context context = {.arena = b->arena, .diags = b->diags, .skipped = 1, .verify = true};
+    b->plain = graph_copy(b->graph, b->arena);
+    if (pipeline_run(b->plain, &context, "differentiate"))
+        return true;
+    fail_case(b, 0, "it is not differentiated");
+    return false;
+}
+
 static bool make_functions(struct batch *b) {
     b->graph = graph_create(b->arena, types_create(b->arena), interner_create(b->arena), "property");
     b->functions = ARENA_ARRAY(b->arena, struct random_function, b->count);
@@ -163,7 +173,8 @@ static bool make_functions(struct batch *b) {
             return false;
         }
     }
-    b->plain = graph_copy(b->graph, b->arena);
+    if (!open_gradients(b))
+        return false;
     if (batch_total.shows && !is_quiet)
         show(b);
     return true;
@@ -590,10 +601,9 @@ void batch_run_text(const char *text) {
     struct random_input inputs[8] = {0}; /* FILL_GRID */
     b.graph = graph_parse(arena, types_create(arena), interner_create(arena), source, b.diags);
     assert_non_null(b.graph);
-    b.plain = graph_copy(b.graph, arena);
     struct random_function function = {b.graph->functions.at[0], inputs, EXACT};
     b.functions = &function;
-    assert_true(take_snapshots(&b) && compile(&b));
+    assert_true(open_gradients(&b) && take_snapshots(&b) && compile(&b));
     run_compiled(&b);
     weft_codegen.unload(b.loaded);
     arena_destroy(arena);

@@ -1,7 +1,5 @@
 #include "support_gradients.h"
 
-#include "ir/gradient.h"
-
 #include <math.h>
 #include <string.h>
 
@@ -70,39 +68,29 @@ static void make_ordinary(struct extension *e, bool divides) {
     }
 }
 
-/* y and its gradients become results. false: reported; y has none by anything: the order is not counted. */
+/* y and its gradients, a `grad` that the passes open, become results. false: reported. */
 static bool add_order(struct extension *e, struct derivatives *d, struct value *y, struct value **dxs,
                       int x_count) {
-    struct value *one = build_number(&e->b, y->type->dtype, 1), *xs[INPUTS_MOST], *by_x[INPUTS_MOST] = {0};
-    int place[INPUTS_MOST], count = 0, found = 0;
-    for (int i = 0; i < x_count; i++)
+    struct value *xs[INPUTS_MOST];
+    int order = d->orders++, place[INPUTS_MOST], count = 0;
+    d->at[order].dx = ARENA_ARRAY(e->b.graph->arena, int, INPUTS_MOST);
+    d->at[order].y = e->result_count;
+    memset(dxs, 0, sizeof(*dxs) * INPUTS_MOST);
+    for (int i = 0; i < x_count; i++) {
+        d->at[order].dx[i] = -1;
         if (dtype_is_float(e->inputs[i]->type->dtype)) {
             place[count] = i;
             xs[count++] = e->inputs[i];
         }
-    const struct reverse reverse = {&y, &one, 1, xs, count, NULL};
-    if (!gradient_reverse(&e->b, &reverse, by_x, e->b.graph->arena))
-        return false;
-    int order = d->orders;
-    d->at[order].dx = ARENA_ARRAY(e->b.graph->arena, int, INPUTS_MOST);
-    d->at[order].y = e->result_count;
-    e->results[e->result_count++] = y;
-    memset(dxs, 0, sizeof(*dxs) * INPUTS_MOST);
-    for (int i = 0; i < x_count; i++)
-        d->at[order].dx[i] = -1;
-    for (int i = 0; i < count; i++) {
-        if (!by_x[i] || e->result_count >= INPUTS_MOST)
-            continue;
-        found++;
-        dxs[place[i]] = by_x[i];
-        d->at[order].dx[place[i]] = e->result_count;
-        e->results[e->result_count++] = by_x[i];
     }
-    if (found > 0)
-        d->orders++;
-    else
-        e->result_count--;
-    return true;
+    struct op *grad = build_grad(&e->b, y, xs, count);
+    e->results[e->result_count++] = y;
+    for (int i = 0; grad && i < count && e->result_count < INPUTS_MOST; i++) {
+        dxs[place[i]] = grad->out[i];
+        d->at[order].dx[place[i]] = e->result_count;
+        e->results[e->result_count++] = grad->out[i];
+    }
+    return grad != NULL;
 }
 
 bool random_gradients(struct graph *graph, struct random_function *f, bool divides, struct derivatives *d,
@@ -122,7 +110,7 @@ bool random_gradients(struct graph *graph, struct random_function *f, bool divid
     for (int order = 0; order < 2 && y; order++) {
         if (!add_order(&e, d, y, dxs, x_count))
             return false;
-        y = d->orders > order ? weighted_sum(&e, dxs, x_count) : NULL;
+        y = weighted_sum(&e, dxs, x_count);
     }
     if (d->orders == 0)
         return true;
