@@ -90,11 +90,24 @@ static struct datum run_follows(struct elab *e, const struct builtin_call *c) {
     return datum_bool(is_shadow_of(c->args[0], c->args[1]));
 }
 
+/* Of "x axis? keep?". */
+static bool row_has(const char *params, const char *name) {
+    for (const char *p = params; *p;) {
+        size_t length = strcspn(p, " "), word = strcspn(p, "?* ");
+        if (word == strlen(name) && memcmp(p, name, word) == 0)
+            return true;
+        p += length + (p[length] == ' ');
+    }
+    return false;
+}
+
 /* Whether a function has a parameter of that name. */
 static struct datum run_takes(struct elab *e, const struct builtin_call *c) {
     const char *name = arg_string(e, c, 1);
     if (!name)
         return datum_error();
+    if (c->args[0].kind == DATUM_BUILTIN)
+        return datum_bool(row_has(c->args[0].builtin->params, name));
     if (c->args[0].kind != DATUM_CLOSURE)
         return fail(e, c->spans[0], E_TYPE, "a function is wanted, this is %s", describe(e, c->args[0]));
     const struct closure *f = c->args[0].closure;
