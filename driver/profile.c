@@ -13,14 +13,17 @@ static const char *place_text(struct arena *arena, struct span span) {
     return arena_printf(arena, "%s:%d", span.source->name, line);
 }
 
-static bool is_users(struct span span) {
-    return span_is_known(span) && strncmp(span.source->name, "<lib>", 5) != 0;
+/* Not the layers and functions that everything is made of, where all kernels of a model would be on a few
+ * lines; the larger parts of the library (ldm, unet, ..) count as a model's text. */
+static bool is_telling(struct span span) {
+    return span_is_known(span) && strncmp(span.source->name, "<lib>/nn", 8) != 0 &&
+           strcmp(span.source->name, "<lib>/prelude.weft") != 0;
 }
 
-/* Most ops are made in the library: what the user can change is the line that called it. */
-static const char *users_line(struct arena *arena, const struct site *site) {
+/* Most ops are made in the library: the nearest line that tells where in the model that is. */
+static const char *telling_line(struct arena *arena, const struct site *site) {
     for (const struct site *s = site; s; s = s->caller)
-        if (is_users(s->span))
+        if (is_telling(s->span))
             return place_text(arena, s->span);
     return place_text(arena, site->span);
 }
@@ -37,7 +40,7 @@ void profile_init(struct profile *p, struct measured *m) {
             struct profile_kernel k = {.op = row->kernel, .name = "copy", .line = "no line"};
             if (row->kernel) {
                 k.name = op_string(row->kernel, ATTR_name);
-                k.line = users_line(p->arena, row->kernel->site);
+                k.line = telling_line(p->arena, row->kernel->site);
                 k.cost = cost_of_op(row->kernel);
             }
             VEC_PUSH(p->arena, &p->kernels, k);

@@ -10,7 +10,7 @@
 struct profile_kernel {
     const struct op *op;
     const char *name; /* "conv + silu", as listings have it */
-    const char *line; /* "vit.weft:23": the nearest line of the user's own text */
+    const char *line; /* "vit.weft:23": the nearest line that is not of the library's layers */
     double seconds;   /* of all runs */
     int64_t calls;
     struct cost cost; /* of one call */

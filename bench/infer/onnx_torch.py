@@ -44,7 +44,6 @@ def gemm(a, x, w, b):
 
 
 def pad(a, x, pads, value=None):
-    pads = pads.tolist()
     half = len(pads) // 2
     pairs = [p for i in reversed(range(half)) for p in (pads[i], pads[half + i])]
     if a.get("mode") == b"reflect":
@@ -53,7 +52,7 @@ def pad(a, x, pads, value=None):
 
 
 def part(a, x, starts, ends, axes, steps):
-    for start, end, axis, step in zip(starts.tolist(), ends.tolist(), axes.tolist(), steps.tolist()):
+    for start, end, axis, step in zip(starts, ends, axes, steps):
         if step < 0:
             x = x.flip(axis)
             start, end, step = x.shape[axis] - 1 - start, x.shape[axis] - 1 - max(end, -1), -step
@@ -67,15 +66,15 @@ OPERATORS = {
     "Relu": lambda a, x: F.relu(x), "Sigmoid": lambda a, x: torch.sigmoid(x), "Tanh": lambda a, x: torch.tanh(x),
     "Erf": lambda a, x: torch.erf(x), "Sin": lambda a, x: torch.sin(x), "Cos": lambda a, x: torch.cos(x), "Exp": lambda a, x: torch.exp(x),
     "Softmax": lambda a, x: F.softmax(x, a["axis"]), "Cast": lambda a, x: x.to(DTYPES[a["to"]]), "Identity": lambda a, x: x,
-    "Reshape": lambda a, x, shape: x.reshape(shape.tolist()), "Transpose": lambda a, x: x.permute(a["perm"]),
-    "Concat": lambda a, *xs: torch.cat(xs, a["axis"]), "Slice": part, "Pad": pad, "Expand": lambda a, x, shape: x.expand(shape.tolist()),
+    "Reshape": lambda a, x, shape: x.reshape(shape), "Transpose": lambda a, x: x.permute(a["perm"]),
+    "Concat": lambda a, *xs: torch.cat(xs, a["axis"]), "Slice": part, "Pad": pad, "Expand": lambda a, x, shape: x.expand(shape),
     "MatMul": lambda a, x, y: x @ y, "Gemm": gemm, "Conv": conv, "ConvTranspose": conv_transpose,
-    "MaxPool": max_pool, "AveragePool": average_pool, "ReduceMean": lambda a, x, axes: x.mean(axes.tolist(), keepdim=bool(a["keepdims"])),
-    "ReduceSum": lambda a, x, axes: x.sum(axes.tolist(), keepdim=bool(a["keepdims"])),
+    "MaxPool": max_pool, "AveragePool": average_pool, "ReduceMean": lambda a, x, axes: x.mean(axes, keepdim=bool(a["keepdims"])),
+    "ReduceSum": lambda a, x, axes: x.sum(axes, keepdim=bool(a["keepdims"])),
     "BatchNormalization": lambda a, x, w, b, m, v: F.batch_norm(x, m, v, w, b, False, 0.0, a["epsilon"]),
     "InstanceNormalization": lambda a, x, w, b: F.instance_norm(x, weight=w, bias=b, eps=a["epsilon"]),
     "LayerNormalization": lambda a, x, w, b=None: F.layer_norm(x, [x.shape[-1]], w, b, a["epsilon"]),
-    "Resize": lambda a, x, roi, scales: F.interpolate(x, scale_factor=scales[2:].tolist(), mode="nearest"),
+    "Resize": lambda a, x, roi, scales: F.interpolate(x, scale_factor=scales[2:], mode="nearest"),
 }
 
 
@@ -88,7 +87,8 @@ class Graph(torch.nn.Module):
         self.constants, self.steps = {"": None}, []
         for t in model.graph.initializer:
             value = numpy_helper.to_array(t)
-            self.constants[t.name] = torch.from_numpy(value if value.flags.writeable else value.copy())
+            is_list = value.ndim == 1 and (value.dtype == numpy.int64 or t.name.startswith("scales"))  # shapes, axes, pads
+            self.constants[t.name] = value.tolist() if is_list else torch.from_numpy(value if value.flags.writeable else value.copy())
         for node in model.graph.node:
             attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             attributes = {k: list(v) if isinstance(v, (list, tuple)) or "Repeated" in type(v).__name__ else v for k, v in attributes.items()}
