@@ -1,6 +1,7 @@
 #include "ir/attention.h"
 
 #include "base/map.h"
+#include "ir/view.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -217,16 +218,33 @@ static bool read_view(struct reading *r, const struct op *op) {
     return true;
 }
 
+/* What an operand, or a part of a mask, may be made of in the region. */
+static bool is_of_indices(const struct op *op) {
+    switch (op->code) {
+    case OP_const:
+    case OP_iota:
+    case OP_reshape:
+    case OP_transpose:
+    case OP_broadcast:
+    case OP_slice:
+        return true;
+    default:
+        return op_infos[op->code].fuse == FUSE_MAP;
+    }
+}
+
 static bool read_op(struct reading *r, const struct op *op) {
     bool of_operands = true;
     for (int i = 0; i < op->in_count; i++)
         of_operands &= role_of(r, op->in[i]) == OPERAND;
-    if (op->code == OP_dot)
-        return read_dot(r, op);
     if (op->region_count || op->out_count != 1)
         return refuse(r, "an operator with regions or several results");
+    if (op->out[0]->type->rank > VIEW_RANK)
+        return refuse(r, "there are too many axes");
+    if (op->code == OP_dot)
+        return read_dot(r, op);
     if (of_operands)
-        return true;
+        return is_of_indices(op) || refuse(r, "an operand that is computed in the region");
     if (op->code == OP_reduce)
         return read_reduce(r, op);
     if (op_infos[op->code].fuse == FUSE_MAP)

@@ -104,6 +104,8 @@ void fuse_begin_attend(struct fusion *f, struct op *op) {
 }
 
 bool attend_can_read(const struct fusion *f, const struct op *op) {
+    if (op->out[0]->type->rank > VIEW_RANK || (op->in_count && op->in[0]->type->rank > VIEW_RANK))
+        return false;
     switch (op->code) {
     case OP_reshape:
     case OP_transpose:

@@ -23,11 +23,20 @@ static struct op *open_region(struct graph *graph, struct op *remat, struct aren
     return next;
 }
 
+static bool has_elements(const struct value *v) {
+    return !type_is_static(v->type) || type_elements(v->type) > 0;
+}
+
 static bool is_known_attention(const struct op *op, struct arena *scratch) {
     struct attention a;
     if (attention_read(op->regions[0], scratch, &a))
         return false;
-    return !type_is_static(a.scores) || type_elements(a.scores) > 0;
+    bool known = true;
+    for (int i = 0; i < a.product_count; i++)
+        known &= has_elements(a.products[i]->in[0]) && has_elements(a.products[i]->in[1]);
+    for (int i = 0; i < a.result_count; i++)
+        known &= has_elements(a.results[i].value);
+    return known;
 }
 
 static bool is_to_open(const struct op *op, struct arena *scratch) {
