@@ -20,6 +20,7 @@ static const struct listing listings[] = {
     {{"stable_diffusion.weft", "", "B=2", "", SHORT, false}, "read", 12, 10},
     {{"clip.weft", "", "B=2 K=3", "", SHORT, false}, "classify", 36, 40},
     {{"transgan.weft", "", "n=2", "", SHORT, false}, "sample", 11, 40},
+    {{"transgan.weft", "", "B=2", "", SHORT, false}, "step", 69, 2000},
 };
 enum { LISTINGS = sizeof(listings) / sizeof(*listings) };
 
