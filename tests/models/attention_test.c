@@ -11,16 +11,17 @@ struct listing {
     const char *entry;
     int kernels;      /* of attention, in the entry */
     double megabytes; /* the arena is smaller */
+    bool has_second;  /* derivatives: those of an attention keep its scores */
 };
 
 static const struct listing listings[] = {
-    {{"vit.weft", "", "B=2", "", SHORT, false}, "predict", 12, 13},
-    {{"vit.weft", "", "B=2", "", SHORT, false}, "step", 24, 700},
-    {{"stable_diffusion.weft", "", "B=1 h=64 w=64", "", SHORT, false}, "predict", 32, 100},
-    {{"stable_diffusion.weft", "", "B=2", "", SHORT, false}, "read", 12, 10},
-    {{"clip.weft", "", "B=2 K=3", "", SHORT, false}, "classify", 36, 40},
-    {{"transgan.weft", "", "n=2", "", SHORT, false}, "sample", 11, 40},
-    {{"transgan.weft", "", "B=2", "", SHORT, false}, "step", 69, 2000},
+    {{"vit.weft", "", "B=2", "", SHORT, false}, "predict", 12, 13, false},
+    {{"vit.weft", "", "B=2", "", SHORT, false}, "step", 24, 700, false},
+    {{"stable_diffusion.weft", "", "B=1 h=64 w=64", "", SHORT, false}, "predict", 32, 100, false},
+    {{"stable_diffusion.weft", "", "B=2", "", SHORT, false}, "read", 12, 10, false},
+    {{"clip.weft", "", "B=2 K=3", "", SHORT, false}, "classify", 36, 40, false},
+    {{"transgan.weft", "", "n=2", "", SHORT, false}, "sample", 11, 40, false},
+    {{"transgan.weft", "", "B=2", "", SHORT, false}, "step", 69, 2000, true},
 };
 enum { LISTINGS = sizeof(listings) / sizeof(*listings) };
 
@@ -49,7 +50,7 @@ static void find_scores(struct scores *scores, const struct block *block) {
 static void check_plan(const struct listing *listing, const struct function_plan *plan,
                        const struct scores *scores) {
     assert_int_equal(scores->types.count, listing->kernels);
-    for (int i = 0; i < plan->buffers.count; i++)
+    for (int i = 0; i < plan->buffers.count && !listing->has_second; i++)
         for (int k = 0; k < scores->types.count; k++)
             if (same_dims(plan->buffers.at[i].value->type, scores->types.at[k]))
                 fail_msg("%s %s: a buffer of scores", listing->size.name, listing->entry);
