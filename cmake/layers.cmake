@@ -1,13 +1,16 @@
 # The layers. A folder NAME is the target weft_NAME; its headers are seen through the view build/include/NAME, which
 # holds one symbolic link NAME -> the folder. Layers above write "NAME/x.h"; for those below the file does not exist.
 
-# weft_layer(NAME [USES layers...] [EXCEPT files...]): all folder/*.c as they come and go; none yet is fine.
+# weft_layer(NAME [FOLDER folder] [USES layers...] [EXCEPT files...]): all folder/*.c as they come and go; none yet is fine.
 function(weft_layer name)
-    cmake_parse_arguments(L "" "" "USES;EXCEPT" ${ARGN})
+    cmake_parse_arguments(L "" "FOLDER" "USES;EXCEPT" ${ARGN})
+    if(NOT L_FOLDER)
+        set(L_FOLDER ${name})
+    endif()
     set(view ${CMAKE_BINARY_DIR}/include/${name})
     file(MAKE_DIRECTORY ${view})
-    file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${name} ${view}/${name} SYMBOLIC)
-    file(GLOB files RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.c)
+    file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${L_FOLDER} ${view}/${name} SYMBOLIC)
+    file(GLOB files RELATIVE ${CMAKE_SOURCE_DIR} CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${L_FOLDER}/*.c)
     list(REMOVE_ITEM files ${L_EXCEPT} "")
     list(TRANSFORM L_USES PREPEND weft_)
     if(files)
@@ -113,13 +116,13 @@ function(weft_embedded_abi name)
     target_sources(weft_${name} PRIVATE ${out})
 endfunction()
 
-# onnx/onnx.proto as C: "onnx/onnx.pb-c.h" is seen by whoever sees the layer.
-function(weft_messages name)
+# FOLDER/onnx.proto as C: "onnx/onnx.pb-c.h" is seen by whoever sees the layer.
+function(weft_messages name folder)
     set(out ${CMAKE_BINARY_DIR}/generated/${name})
     file(MAKE_DIRECTORY ${out})
     add_custom_command(OUTPUT ${out}/${name}.pb-c.c ${out}/${name}.pb-c.h
-        COMMAND ${PROTOC_C} --proto_path=${CMAKE_SOURCE_DIR}/${name} --c_out=${out} ${name}.proto
-        DEPENDS ${CMAKE_SOURCE_DIR}/${name}/${name}.proto
+        COMMAND ${PROTOC_C} --proto_path=${CMAKE_SOURCE_DIR}/${folder} --c_out=${out} ${name}.proto
+        DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/${name}.proto
         VERBATIM COMMENT "Generating the messages of ${name}")
     target_sources(weft_${name} PRIVATE ${out}/${name}.pb-c.c ${out}/${name}.pb-c.h)
     target_include_directories(weft_${name} PUBLIC ${CMAKE_BINARY_DIR}/generated)

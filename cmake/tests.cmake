@@ -20,6 +20,9 @@ endfunction()
 
 function(weft_layer_tests layer)
     set(folder ${CMAKE_SOURCE_DIR}/tests/${layer})
+    if(layer STREQUAL "onnx") # a layer of its own within a folder
+        set(folder ${CMAKE_SOURCE_DIR}/tests/frontend/onnx)
+    endif()
     file(GLOB programs CONFIGURE_DEPENDS ${folder}/*_test.c)
     file(GLOB support CONFIGURE_DEPENDS ${folder}/support*.c)
     file(GLOB scripts CONFIGURE_DEPENDS ${folder}/*_test.sh ${folder}/*_test.py)

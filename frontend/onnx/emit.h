@@ -1,4 +1,5 @@
-/* onnx/emit.h: what the emitters of ONNX nodes share. A value of the graph becomes a name of the model.
+/* frontend/onnx/emit.h: what the emitters of ONNX nodes share. A value of the graph becomes a name of the
+ * model.
  *
  * Note [What is needed]: a block is walked twice. The first walk goes backwards from what the block yields
  * and marks the ops whose results somebody needs; an op that a pattern takes (onnx/patterns.c) needs what the

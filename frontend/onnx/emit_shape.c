@@ -1,4 +1,4 @@
-/* onnx/emit_shape.c: operators that move elements, and the tools that other emitters use for it. */
+/* frontend/onnx/emit_shape.c: operators that move elements, and the tools that other emitters use for it. */
 #include "onnx/emit.h"
 
 #include <string.h>

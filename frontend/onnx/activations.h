@@ -1,4 +1,4 @@
-/* onnx/activations.h: is a piece of the graph a known function of one number? */
+/* frontend/onnx/activations.h: is a piece of the graph a known function of one number? */
 #ifndef ONNX_ACTIVATIONS_H
 #define ONNX_ACTIVATIONS_H
 

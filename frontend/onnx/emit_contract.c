@@ -1,4 +1,4 @@
-/* onnx/emit_contract.c: products and convolutions. */
+/* frontend/onnx/emit_contract.c: products and convolutions. */
 #include "onnx/emit_contract.h"
 
 #include <string.h>

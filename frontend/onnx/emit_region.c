@@ -1,5 +1,5 @@
-/* onnx/emit_region.c: If and Loop. What a region captures it uses by the name around it; only what a turn
- * passes to the next is an input of a Loop's body. */
+/* frontend/onnx/emit_region.c: If and Loop. What a region captures it uses by the name around it; only what a
+ * turn passes to the next is an input of a Loop's body. */
 #include "onnx/emit.h"
 
 #include <string.h>

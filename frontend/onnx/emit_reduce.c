@@ -1,4 +1,4 @@
-/* onnx/emit_reduce.c: reductions, running ones, and windows. */
+/* frontend/onnx/emit_reduce.c: reductions, running ones, and windows. */
 #include "onnx/emit.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* onnx/model.h: an ONNX model under construction, and its bytes. Everything lives in one arena but the bytes
- * of tensors, which stay where they are and must live until the model is written.
+/* frontend/onnx/model.h: an ONNX model under construction, and its bytes. Everything lives in one arena but
+ * the bytes of tensors, which stay where they are and must live until the model is written.
  *
  * Names are unique in the whole model, subgraphs included: what a subgraph uses of the graphs around it, it
  * uses by name. Initialisers stand in the main graph alone. */

@@ -1,5 +1,5 @@
-/* onnx/patterns.c: several operators of Weft that ONNX has as one, because whoever runs the model is fastest
- * with those. What becomes of a pattern computes the same up to rounding.
+/* frontend/onnx/patterns.c: several operators of Weft that ONNX has as one, because whoever runs the model is
+ * fastest with those. What becomes of a pattern computes the same up to rounding.
  *
  * Patterns: op(p, ...)   this operator, its operands by patterns; add and mul in either order
  *           op           this operator, whatever its operands

@@ -1,4 +1,4 @@
-/* onnx/emit_map.c: elementwise operators. */
+/* frontend/onnx/emit_map.c: elementwise operators. */
 #include "onnx/emit.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* onnx/export.c: blocks to graphs, names, constants. */
+/* frontend/onnx/export.c: blocks to graphs, names, constants. */
 #include "onnx/emit.h"
 
 #include <assert.h>

@@ -1,4 +1,4 @@
-/* onnx/emit_contract.h: products and convolutions with what ONNX adds to them, for the patterns. */
+/* frontend/onnx/emit_contract.h: products and convolutions with what ONNX adds to them, for the patterns. */
 #ifndef ONNX_EMIT_CONTRACT_H
 #define ONNX_EMIT_CONTRACT_H
 

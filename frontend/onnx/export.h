@@ -1,4 +1,5 @@
-/* onnx/export.h: a function of the graph as an ONNX model. docs/onnx.md tells what becomes of what. */
+/* frontend/onnx/export.h: a function of the graph as an ONNX model. docs/onnx.md tells what becomes of what.
+ */
 #ifndef ONNX_EXPORT_H
 #define ONNX_EXPORT_H
 
