@@ -98,7 +98,7 @@ LLVMValueRef emit_round_bf16(struct emitter *e, LLVMValueRef x); /* an f32 with 
 LLVMValueRef emit_operator(struct emission *em, const struct loop_expr *x, LLVMValueRef *args);
 LLVMValueRef emit_cast(struct emitter *e, LLVMValueRef x, enum dtype from, enum dtype to);
 /* A value as bf16 or f16 in memory, rounded once. */
-LLVMValueRef emit_narrow(struct emitter *e, LLVMValueRef value, enum dtype from, enum dtype to);
+LLVMValueRef emit_narrow(struct emitter *e, LLVMValueRef x, enum dtype from, enum dtype to);
 LLVMTypeRef type_like(LLVMTypeRef element, LLVMTypeRef shape); /* element, or a vector as long as shape is */
 LLVMValueRef const_like(LLVMTypeRef type, double value);       /* float or integer, or a splat of it */
 LLVMValueRef emit_intrinsic2(struct emitter *e, const char *name, LLVMTypeRef a, LLVMTypeRef b,

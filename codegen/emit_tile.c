@@ -185,8 +185,6 @@ static LLVMValueRef load_pairs(struct micro *m, LLVMValueRef pointer, int count)
     return LLVMBuildBitCast(m->e->b, some, pairs, "");
 }
 
-static LLVMValueRef multiply_add(struct micro *m, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z);
-
 /* The first of each pair, or the second, as f32. */
 static LLVMValueRef of_pairs(struct micro *m, LLVMValueRef x, bool second) {
     LLVMTypeRef words = LLVMVectorType(m->e->i32, (unsigned)m->lanes);
