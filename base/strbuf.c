@@ -53,6 +53,20 @@ void strbuf_printf(struct strbuf *buf, const char *format, ...) {
     buf->length += (size_t)length;
 }
 
+void strbuf_escaped(struct strbuf *buf, const char *text) {
+    for (; *text; text++) {
+        const char *entity = *text == '<'   ? "&lt;"
+                             : *text == '>' ? "&gt;"
+                             : *text == '&' ? "&amp;"
+                             : *text == '"' ? "&quot;"
+                                            : NULL;
+        if (entity)
+            strbuf_puts(buf, entity);
+        else
+            strbuf_putc(buf, *text);
+    }
+}
+
 static bool reads_back(const char *text, double value, bool is_float) {
     return is_float ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value;
 }

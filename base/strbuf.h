@@ -15,6 +15,8 @@ void strbuf_putc(struct strbuf *buf, char c);
 void strbuf_puts(struct strbuf *buf, const char *text);
 void strbuf_write(struct strbuf *buf, const char *bytes, size_t length);
 void strbuf_printf(struct strbuf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* As text or in quotes of HTML and SVG. */
+void strbuf_escaped(struct strbuf *buf, const char *text);
 /* The shortest decimal text that reads back as the same double (or float); nan, inf and -inf as such words.
  */
 void strbuf_double(struct strbuf *buf, double value);

@@ -88,21 +88,11 @@ static int count_reports(const struct block *block) {
     return count;
 }
 
-static struct tensor *copy_of(struct arena *arena, const struct tensor *t) {
-    struct tensor *copy = tensor_create(arena, t->type);
-    size_t size = sizeof(double) * (size_t)type_elements(t->type);
-    if (dtype_is_float(t->type->dtype))
-        memcpy(copy->f, t->f, size);
-    else
-        memcpy(copy->i, t->i, size);
-    return copy;
-}
-
 static void set_states(struct arena *arena, struct eval *eval, const struct graph *graph,
                        struct tensor *const *states) {
     for (int i = 0; states && i < graph->states.count; i++)
         if (states[i])
-            eval_set_state(eval, graph->states.at[i], copy_of(arena, states[i]));
+            eval_set_state(eval, graph->states.at[i], tensor_clone(arena, states[i]));
 }
 
 static bool run_graph(const struct bisect *b, const struct stage *s, int entry, enum eval_mode mode,
@@ -202,7 +192,7 @@ static bool make_states(const struct bisect *b, const struct stage *s, struct te
     for (int i = 0; i < s->graph->states.count; i++) {
         const struct state *state = s->graph->states.at[i];
         struct tensor *t = eval_state(eval, state);
-        t = t ? copy_of(arena, t) : tensor_create(arena, state->type);
+        t = t ? tensor_clone(arena, t) : tensor_create(arena, state->type);
         if (state->kind == STATE_WEIGHT && dtype_is_float(t->type->dtype) && is_zero(t))
             for (int64_t k = 0; k < type_elements(t->type); k++)
                 t->f[k] = float_round(t->type->dtype, 0.2 * next_number(&seed) - 0.1);

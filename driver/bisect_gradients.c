@@ -64,16 +64,6 @@ struct watcher {
     bool has_y;
 };
 
-static struct tensor *copy_of(struct arena *arena, const struct tensor *t) {
-    struct tensor *copy = tensor_create(arena, t->type);
-    size_t size = sizeof(double) * (size_t)type_elements(t->type);
-    if (dtype_is_float(t->type->dtype))
-        memcpy(copy->f, t->f, size);
-    else
-        memcpy(copy->i, t->i, size);
-    return copy;
-}
-
 static struct seen *find_seen(struct watcher *w, char what, int grad, int index) {
     for (int i = 0; i < w->first.count; i++) {
         struct seen *s = &w->first.at[i];
@@ -86,7 +76,7 @@ static struct seen *find_seen(struct watcher *w, char what, int grad, int index)
 static void see_first(struct watcher *w, char what, int grad, int index, const struct tensor *t) {
     if (find_seen(w, what, grad, index))
         return;
-    struct seen seen = {grad, index, what, copy_of(w->arena, t)};
+    struct seen seen = {grad, index, what, tensor_clone(w->arena, t)};
     VEC_PUSH(w->arena, &w->first, seen);
 }
 
@@ -108,7 +98,7 @@ static void move(struct watcher *w, int index, struct tensor *x) {
 /* What has no gradient does not move either. */
 static void stop(struct watcher *w, struct tensor *t) {
     if (w->grad < 0)
-        VEC_PUSH(w->arena, &w->stopped, copy_of(w->arena, t));
+        VEC_PUSH(w->arena, &w->stopped, tensor_clone(w->arena, t));
     else if (w->next_stopped < w->stopped.count && dtype_is_float(t->type->dtype)) {
         const struct tensor *was = w->stopped.at[w->next_stopped];
         if (was->type == t->type)
@@ -160,9 +150,9 @@ static bool run_once(struct watcher *w, int grad, double step) {
     w->has_y = false;
     w->is_moved = ARENA_ARRAY(arena, bool, reports + 1);
     for (int i = 0; i < run->input_count; i++)
-        inputs[i] = copy_of(arena, run->inputs[i]);
+        inputs[i] = tensor_clone(arena, run->inputs[i]);
     for (int i = 0; i < run->graph->states.count; i++)
-        eval_set_state(eval, run->graph->states.at[i], copy_of(arena, run->states[i]));
+        eval_set_state(eval, run->graph->states.at[i], tensor_clone(arena, run->states[i]));
     eval_set_observer(eval, watch, w);
     bool ok =
         eval_function(eval, run->function, inputs, run->input_count,

@@ -119,17 +119,6 @@ static void put_data(struct strbuf *out, const char *json) {
     }
 }
 
-static void put_escaped(struct strbuf *out, const char *text) {
-    for (; *text; text++) {
-        if (*text == '<')
-            strbuf_puts(out, "&lt;");
-        else if (*text == '&')
-            strbuf_puts(out, "&amp;");
-        else
-            strbuf_putc(out, *text);
-    }
-}
-
 static const char head[] =
     "<style>body{font:14px sans-serif;margin:20px;max-width:1400px}h1{font-size:18px}#g{position:relative}\n"
     "#g "
@@ -167,7 +156,7 @@ static void put_lines(const struct profile *p, struct strbuf *out) {
         const struct profile_line *line = &p->lines.at[i];
         strbuf_printf(out, "<tr><td class=r>%.3f</td><td class=r>%.1f</td><td class=r>%d</td><td>",
                       1e3 * line->seconds / p->runs, 100 * line->seconds / p->seconds, line->kernels);
-        put_escaped(out, line->line);
+        strbuf_escaped(out, line->line);
         strbuf_puts(out, "</td></tr>\n");
     }
     strbuf_puts(out, "</table>\n");
@@ -177,9 +166,9 @@ const char *profile_page(const struct profile *p, const char *title) {
     struct strbuf out;
     strbuf_init(&out, p->arena);
     strbuf_puts(&out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>");
-    put_escaped(&out, title);
+    strbuf_escaped(&out, title);
     strbuf_printf(&out, "</title>\n%s</head>\n<body><h1>", head);
-    put_escaped(&out, title);
+    strbuf_escaped(&out, title);
     strbuf_printf(
         &out, ": %.3f ms in kernels, the mean of %d runs</h1>\n<div id=\"w\"></div><div id=\"g\"></div>\n",
         1e3 * p->seconds / p->runs, p->runs);

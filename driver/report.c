@@ -78,20 +78,6 @@ static void read_log(struct run_log *log, const char *text) {
 
 /* ---- drawing ---- */
 
-static void put_escaped(struct strbuf *out, const char *text) {
-    for (; *text; text++) {
-        const char *entity = *text == '<'   ? "&lt;"
-                             : *text == '>' ? "&gt;"
-                             : *text == '&' ? "&amp;"
-                             : *text == '"' ? "&quot;"
-                                            : NULL;
-        if (entity)
-            strbuf_puts(out, entity);
-        else
-            strbuf_putc(out, *text);
-    }
-}
-
 static void put_base64(struct strbuf *out, const unsigned char *bytes, size_t size) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < size; i += 3) {
@@ -171,7 +157,7 @@ static void draw_axes(struct strbuf *out, const struct axes *a) {
 static void draw_series(struct strbuf *out, const struct series *s) {
     struct axes a = axes_of(s);
     strbuf_puts(out, "<figure><figcaption>");
-    put_escaped(out, s->name);
+    strbuf_escaped(out, s->name);
     strbuf_printf(out, " <b>%.6g</b></figcaption><svg viewBox='0 0 %d %d'>", VEC_LAST(&s->points).value,
                   WIDTH, HEIGHT);
     draw_axes(out, &a);
@@ -198,7 +184,7 @@ static void draw_picture(struct strbuf *out, struct arena *arena, const char *fo
     if (!file)
         return; /* someone tidied the folder */
     strbuf_puts(out, "<figure><figcaption>");
-    put_escaped(out, picture->name);
+    strbuf_escaped(out, picture->name);
     strbuf_printf(out, ", step %lld</figcaption><img alt='samples at step %lld' src='data:image/png;base64,",
                   (long long)picture->step, (long long)picture->step);
     put_base64(out, (const unsigned char *)file->text, file->length);
@@ -245,7 +231,7 @@ static void draw_text(struct strbuf *out, const char *title, const char *text) {
     if (!text)
         return;
     strbuf_printf(out, "<h2>%s</h2><pre>", title);
-    put_escaped(out, text);
+    strbuf_escaped(out, text);
     strbuf_puts(out, "</pre>\n");
 }
 
@@ -256,16 +242,16 @@ const char *report_text(struct arena *arena, const char *folder, const char *log
     struct strbuf out;
     strbuf_init(&out, arena);
     strbuf_puts(&out, "<!doctype html><html lang=en><meta charset=utf-8><title>");
-    put_escaped(&out, facts->title);
+    strbuf_escaped(&out, facts->title);
     strbuf_printf(&out, "</title><style>%s</style>\n<h1>", style);
-    put_escaped(&out, facts->title);
+    strbuf_escaped(&out, facts->title);
     strbuf_printf(&out, "</h1><table><tr><td>steps<td>%.0f<tr><td>time<td>%.1f s", log.last_step,
                   log.seconds);
     for (int i = 0; i < facts->fact_count; i++) {
         strbuf_puts(&out, "<tr><td>");
-        put_escaped(&out, facts->facts[i][0]);
+        strbuf_escaped(&out, facts->facts[i][0]);
         strbuf_puts(&out, "<td>");
-        put_escaped(&out, facts->facts[i][1]);
+        strbuf_escaped(&out, facts->facts[i][1]);
     }
     strbuf_puts(&out, "</table>\n");
     draw_curves(&out, &log, "train", "Training");

@@ -11,6 +11,16 @@ struct tensor *tensor_create(struct arena *arena, const struct type *type) {
     return tensor;
 }
 
+struct tensor *tensor_clone(struct arena *arena, const struct tensor *t) {
+    struct tensor *copy = tensor_create(arena, t->type);
+    size_t size = sizeof(double) * (size_t)type_elements(t->type);
+    if (dtype_is_float(t->type->dtype))
+        memcpy(copy->f, t->f, size);
+    else
+        memcpy(copy->i, t->i, size);
+    return copy;
+}
+
 /* The two formats of 16 bits: IEEE 754 binary16, and the upper half of binary32. */
 struct half {
     int mantissa; /* stored bits */

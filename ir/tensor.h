@@ -14,6 +14,7 @@ struct tensor {
 };
 
 struct tensor *tensor_create(struct arena *arena, const struct type *type); /* zeros */
+struct tensor *tensor_clone(struct arena *arena, const struct tensor *tensor);
 /* From and to the memory format of the dtype (type_bytes of them). Writing rounds floats and wraps integers.
  */
 struct tensor *tensor_from_bytes(struct arena *arena, const struct type *type, const void *bytes);

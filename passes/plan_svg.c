@@ -67,18 +67,6 @@ static const char *bytes_text(struct arena *arena, int64_t bytes) {
     return arena_printf(arena, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
 }
 
-/* Model texts have paths and names that may hold any character. */
-static void put_escaped(struct strbuf *out, const char *text) {
-    for (; *text; text++) {
-        if (*text == '<')
-            strbuf_puts(out, "&lt;");
-        else if (*text == '&')
-            strbuf_puts(out, "&amp;");
-        else
-            strbuf_putc(out, *text);
-    }
-}
-
 static void put_title(struct drawing *d, const struct plan_buffer *b) {
     struct strbuf type;
     strbuf_init(&type, d->arena);
@@ -88,7 +76,7 @@ static void put_title(struct drawing *d, const struct plan_buffer *b) {
                         : def->code == OP_kernel ? op_string(def, ATTR_name)
                                                  : opcode_text(def->code);
     strbuf_puts(d->out, "<title>");
-    put_escaped(d->out, arena_printf(d->arena, "%s  %s\n%s at %lld, alive %d to %d\n%s", maker, type.text,
+    strbuf_escaped(d->out, arena_printf(d->arena, "%s  %s\n%s at %lld, alive %d to %d\n%s", maker, type.text,
                                      bytes_text(d->arena, b->bytes), (long long)b->offset, b->begin, b->end,
                                      line_text(d->arena, b->value)));
     strbuf_puts(d->out, "</title>");
@@ -132,7 +120,7 @@ static void put_legend(struct drawing *d, int rows) {
                       "<rect x=\"%d\" y=\"%d\" width=\"12\" height=\"12\" fill=\"hsl(%d,55%%,62%%)\"/><text "
                       "x=\"%d\" y=\"%d\">",
                       x, y, most->hue, x + 18, y + 10);
-        put_escaped(d->out, most->text);
+        strbuf_escaped(d->out, most->text);
         strbuf_printf(d->out, "  %s</text>\n", bytes_text(d->arena, most->bytes));
         most->bytes = -1;
     }
@@ -156,7 +144,7 @@ void plan_draw(const struct function_plan *plan, struct arena *arena, struct str
         "font-size=\"12\">\n"
         "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n<text x=\"%d\" y=\"24\" font-size=\"16\">",
         LEFT + WIDTH + RIGHT, height, LEFT);
-    put_escaped(out, plan->function->name);
+    strbuf_escaped(out, plan->function->name);
     strbuf_printf(out, ": %d buffers in %s, ratio to the lower bound %.3f</text>\n", plan->buffers.count,
                   bytes_text(arena, plan->arena_bytes),
                   plan->lower_bound ? (double)plan->arena_bytes / (double)plan->lower_bound : 1.0);

@@ -28,6 +28,16 @@ static void text_grows_and_stays_terminated(void **state) {
     arena_destroy(arena);
 }
 
+static void text_is_escaped_for_html(void **state) {
+    (void)state;
+    struct arena *arena = arena_create();
+    struct strbuf buf;
+    strbuf_init(&buf, arena);
+    strbuf_escaped(&buf, "a<b>&\"c\" <lib>");
+    assert_string_equal(buf.text, "a&lt;b&gt;&amp;&quot;c&quot; &lt;lib&gt;");
+    arena_destroy(arena);
+}
+
 static void assert_text(struct arena *arena, double value, const char *as_double, const char *as_float) {
     struct strbuf buf;
     strbuf_init(&buf, arena);
@@ -94,6 +104,7 @@ static void numbers_read_back(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_grows_and_stays_terminated),
+        cmocka_unit_test(text_is_escaped_for_html),
         cmocka_unit_test(numbers_are_short),
         cmocka_unit_test(numbers_read_back),
     };
