@@ -77,8 +77,8 @@ static void put_title(struct drawing *d, const struct plan_buffer *b) {
                                                  : opcode_text(def->code);
     strbuf_puts(d->out, "<title>");
     strbuf_escaped(d->out, arena_printf(d->arena, "%s  %s\n%s at %lld, alive %d to %d\n%s", maker, type.text,
-                                     bytes_text(d->arena, b->bytes), (long long)b->offset, b->begin, b->end,
-                                     line_text(d->arena, b->value)));
+                                        bytes_text(d->arena, b->bytes), (long long)b->offset, b->begin,
+                                        b->end, line_text(d->arena, b->value)));
     strbuf_puts(d->out, "</title>");
 }
 
