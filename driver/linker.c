@@ -12,8 +12,6 @@
 static const char *const compilers[] = {"cc", "gcc", "clang", "clang-19"};
 enum { COMPILER_COUNT = sizeof(compilers) / sizeof(*compilers) };
 
-extern char **environ;
-
 /* The exit status of a program, its messages on our standard error; -1: it cannot be started, errno says why.
  */
 static int run_program(const char *const *words) {

@@ -6,7 +6,7 @@
 
 /* The print hook of a weft_exec, whose print_context is the session: a line on stderr, of JSON where the
  * session prints that, so that results on stdout stay alone. */
-void prints_show(void *session, const weft_arg_info *what, const void *data);
+void prints_show(void *context, const weft_arg_info *what, const void *data);
 /* The first `print` of a function, regions included; NULL: none. */
 const struct op *prints_find(const struct block *block);
 

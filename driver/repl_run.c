@@ -31,8 +31,10 @@ static void keep(struct repl *r, struct kept_values *values, const char *name, c
                  void *bytes) {
     struct kept_value *old = kept_find(values, name);
     if (old) {
-        free(old->bytes);
-        *old = (struct kept_value){old->name, type, bytes};
+        void *replaced = old->bytes;
+        old->type = type;
+        old->bytes = bytes;
+        free(replaced);
     } else {
         VEC_PUSH(r->session.arena, &values->at,
                  ((struct kept_value){arena_strdup(r->session.arena, name), type, bytes}));

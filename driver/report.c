@@ -139,17 +139,26 @@ static struct axes axes_of(const struct series *s) {
     return a;
 }
 
+/* Ticks behind the first between low and high. */
+static int tick_count(double low, double high, double step) {
+    return (int)(floor(high / step) - ceil(low / step));
+}
+
 static void draw_axes(struct strbuf *out, const struct axes *a) {
     double step = tick_step(a->y1 - a->y0, 4);
-    for (double y = ceil(a->y0 / step) * step; y <= a->y1; y += step)
+    for (int i = 0, last = tick_count(a->y0, a->y1, step); i <= last; i++) {
+        double y = (ceil(a->y0 / step) + i) * step;
         strbuf_printf(
             out,
             "<line class=grid x1=%d y1=%.1f x2=%d y2=%.1f /><text x=%d y=%.1f text-anchor=end>%.6g</text>",
             LEFT, place_y(a, y), WIDTH - RIGHT, place_y(a, y), LEFT - 6, place_y(a, y) + 4,
             fabs(y) < step * 1e-6 ? 0.0 : y);
+    }
     step = tick_step(a->x1 - a->x0, 5);
-    for (double x = ceil(a->x0 / step) * step; x <= a->x1; x += step)
+    for (int i = 0, last = tick_count(a->x0, a->x1, step); i <= last; i++) {
+        double x = (ceil(a->x0 / step) + i) * step;
         strbuf_printf(out, "<text x=%.1f y=%d text-anchor=middle>%.6g</text>", place_x(a, x), HEIGHT - 10, x);
+    }
     strbuf_printf(out, "<line class=axis x1=%d y1=%d x2=%d y2=%d />", LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT,
                   HEIGHT - BOTTOM);
 }

@@ -120,18 +120,18 @@ struct graph *instance_graph(const struct instance *instance);
 struct repl_scope;
 struct repl_scope *repl_create(struct frontend *fe,
                                const char *model_path /* may be NULL: its models are in scope */);
-struct function *repl_evaluate(struct repl_scope *scope, const struct source *source, struct arena *arena,
+struct function *repl_evaluate(struct repl_scope *repl, const struct source *source, struct arena *arena,
                                bool *is_definition, const char **assigned /* the name it assigns, or NULL */,
                                const char **text);
 /* A tensor that comes from elsewhere: a file. */
-void repl_declare(struct repl_scope *scope, const char *name, const struct type *type);
-void repl_bind(struct repl_scope *scope, const char *name, const struct type *type);
+void repl_declare(struct repl_scope *repl, const char *name, const struct type *type);
+void repl_bind(struct repl_scope *repl, const char *name, const struct type *type);
 /* The names of values of elaboration (instances, say) that the last text made anew, because a definition that
  * they depend on has changed; their weights keep their values. */
-int repl_remade(const struct repl_scope *scope, const char *const **names);
+int repl_remade(const struct repl_scope *repl, const char *const **names);
 /* What may stand at byte `cursor` of a line: see inspection_complete (inspect.h). */
 struct candidate;
-int repl_complete(struct repl_scope *scope, const char *line, uint32_t cursor, uint32_t *begin,
+int repl_complete(struct repl_scope *repl, const char *line, uint32_t cursor, uint32_t *begin,
                   struct candidate **out);
 
 /* Formatted text of a file (`weft fmt`); NULL: it does not parse; reported. */

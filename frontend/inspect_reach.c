@@ -75,7 +75,7 @@ static bool is_reached(const struct inspection *in, const struct item *fn) {
 
 void inspect_unreached(struct inspection *in) {
     for (const struct item *item = in->file->ast->items; item; item = item->next) {
-        const struct item *fn = item;
+        const struct item *fn;
         bool is_module =
             item->kind == ITEM_MODULE && item->module_kind == MODULE_MODULE && has_defaults(item->formals);
         for (fn = is_module ? item->members : item; is_module && fn; fn = fn->next)

@@ -114,7 +114,7 @@ const char *path_join(struct elab *e, const char *a, const char *b); /* a.b, whe
 /* The same value, seen through one view more. */
 struct datum datum_through(struct elab *e, struct datum d, const struct view *view);
 /* A member of an instance: let, weight (read), fn, const, formal. Reported where there is none. */
-struct datum instance_member(struct elab *e, struct datum instance, const char *name, struct span span);
+struct datum instance_member(struct elab *e, struct datum d, const char *name, struct span span);
 /* The existing weights of a model, instance, list or tuple in order of declaration, each seen through its
  * view. */
 struct weight_list {
