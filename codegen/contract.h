@@ -110,6 +110,10 @@ struct buffer *operand_buffer(struct writer *w, const struct operand *operand, c
 /* An element of it, cast to dtype. */
 const struct loop_expr *operand_load(struct writer *w, const struct operand *operand, const char *name,
                                      const struct loop_expr *index, enum dtype dtype);
+/* The same, and 0 where `inside` is false: no memory is touched there. inside NULL: always true. */
+const struct loop_expr *operand_load_inside(struct writer *w, const struct operand *operand, const char *name,
+                                            const struct loop_expr *index, const struct loop_expr *inside,
+                                            enum dtype dtype);
 /* What a tile reads: an operand, or memory of the kernel's own. */
 void tile_read_a(struct tile *t, struct buffer *buffer, enum dtype as);
 void tile_read_b(struct tile *t, struct buffer *buffer, enum dtype as);

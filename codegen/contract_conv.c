@@ -481,12 +481,8 @@ static void copy_patches(struct conv *v, struct operand *out) {
         to = plus(w, times(w, to, n->axis[i].out), at[i]);
         from = plus(w, from, seen_element(w, &n->axis[i], at[i], tap[i], &inside));
     }
-    struct buffer *x = operand_buffer(w, &v->x, "x");
-    const struct loop_expr *value = inside
-                                        ? lexpr_load_masked(w->f, x, from, inside, writer_zero(w, v->x.dtype))
-                                        : lexpr_load(w->f, x, from);
     writer_store(w, operand_buffer(w, out, "patches"), to,
-                 writer_cast(w, v->c->dtype, writer_cast(w, v->x.as, value)));
+                 operand_load_inside(w, &v->x, "x", from, inside, v->c->dtype));
     for (int i = 0; i < 6; i++)
         writer_end(w);
     writer_finish(w, n->batch * channels);

@@ -121,13 +121,9 @@ static void copy_row(struct rows *r, struct writer *w, const struct loop_expr *f
         if (x->spread > 1)
             inside = lexpr_and(w->f, inside, is_at(w, lexpr_mod(w->f, at, x->spread), 0));
         const struct loop_expr *element = plus(w, from, times(w, lexpr_div(w->f, at, x->spread), x->x));
-        const struct loop_expr *zero = writer_zero(w, r->x.dtype);
-        struct buffer *image = operand_buffer(w, &r->x, "x");
-        const struct loop_expr *value =
-            inside ? lexpr_load_masked(w->f, image, element, inside, zero) : lexpr_load(w->f, image, element);
         writer_store(w, canvas_buffer(w, r->c, &r->canvas, "canvas"),
                      plus_n(w, plus(w, to, i), residue * r->run),
-                     writer_cast(w, r->c->dtype, writer_cast(w, r->x.as, value)));
+                     operand_load_inside(w, &r->x, "x", element, inside, r->c->dtype));
         writer_end(w);
     }
 }

@@ -124,7 +124,16 @@ struct buffer *operand_buffer(struct writer *w, const struct operand *operand, c
 
 const struct loop_expr *operand_load(struct writer *w, const struct operand *operand, const char *name,
                                      const struct loop_expr *index, enum dtype dtype) {
-    const struct loop_expr *x = lexpr_load(w->f, operand_buffer(w, operand, name), index);
+    return operand_load_inside(w, operand, name, index, NULL, dtype);
+}
+
+const struct loop_expr *operand_load_inside(struct writer *w, const struct operand *operand, const char *name,
+                                            const struct loop_expr *index, const struct loop_expr *inside,
+                                            enum dtype dtype) {
+    struct buffer *buffer = operand_buffer(w, operand, name);
+    const struct loop_expr *x =
+        inside ? lexpr_load_masked(w->f, buffer, index, inside, writer_zero(w, operand->dtype))
+               : lexpr_load(w->f, buffer, index);
     return writer_cast(w, dtype, writer_cast(w, operand->as, x));
 }
 

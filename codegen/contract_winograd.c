@@ -252,12 +252,8 @@ static expr weight(const struct winograd *g, struct writer *w, expr out, expr in
     const struct window *n = &g->win;
     expr at = plus(w, times(w, out, n->w_out), times(w, in, n->w_in));
     at = plus_n(w, at, g->w.base + y * n->axis[1].w + x * n->axis[2].w);
-    if (g->panels * g->columns == n->out)
-        return operand_load(w, &g->w, "w", at, g->c->dtype);
-    expr exists = lexpr_within(w->f, out, 0, n->out);
-    expr value =
-        lexpr_load_masked(w->f, operand_buffer(w, &g->w, "w"), at, exists, writer_zero(w, g->w.dtype));
-    return writer_cast(w, g->c->dtype, writer_cast(w, g->w.as, value));
+    expr exists = g->panels * g->columns == n->out ? NULL : lexpr_within(w->f, out, 0, n->out);
+    return operand_load_inside(w, &g->w, "w", at, exists, g->c->dtype);
 }
 
 static void write_weights(struct winograd *g) {

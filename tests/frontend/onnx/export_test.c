@@ -231,14 +231,6 @@ static const struct {
        "  %y = div(%r, %c)\n  yield(%y)",
      "ReduceSum Div Identity"}, /* another number than that of the pixels */
     {"",
-     X "f32[2,3,7,7]\n  %c = const {data = 49} : f32[]\n  %r = reduce(%x) {axes = [2, 3], kind = \"sum\"}\n"
-       "  %y = div(%r, %c)\n  yield(%y)",
-     "ReduceMean Identity"},
-    {"",
-     X "f32[2,3,7,7]\n  %c = const {data = 48} : f32[]\n  %r = reduce(%x) {axes = [2, 3], kind = \"sum\"}\n"
-       "  %y = div(%r, %c)\n  yield(%y)",
-     "ReduceSum Div Identity"}, /* another number than that of the pixels */
-    {"",
      X "f32[5,6]\n  %a = slice(%x) {start = [2, 0], step = [-1, 1]} : f32[2,6]\n"
        "  %b = slice(%x) {start = [3, 0], step = [-1, 1]} : f32[2,6]\n  %c = concat(%a, %x, %b) {axis = 0}\n"
        "  %d = slice(%c) {start = [0, 1], step = [1, -1]} : f32[9,1]\n"
