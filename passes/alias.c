@@ -6,7 +6,7 @@
  *   - a written state's new value with the state (the optimiser writes straight into the weights),
  *   - a result or report with the caller's argument,
  *   - what a loop's body yields with what it carries, what a cond's sides yield with its result,
- *   - a kernel's result with an operand that dies at it, where kernel_overwrites.
+ *   - a kernel's result with an operand that dies at it, where kernel_overwrites (overwrite.c).
  * What is not joined is copied by the entry: into the argument or the state at the end, between two turns, at
  * a side's end. A loop that cannot update a carried value in place thus has two buffers and a copy between
  * turns: a swap of pointers would save the copy, a small part of a turn's work, at the price of places that
@@ -38,71 +38,6 @@ struct aliasing {
     struct memory_class **of_state; /* by state index; NULL: the function does not touch it */
     struct function_plan *plan;
 };
-
-/* ---- what a kernel may write over ---- */
-
-static bool same_dims(const struct type *a, const struct type *b) {
-    return a->rank == b->rank &&
-           (a->rank == 0 || memcmp(a->dims, b->dims, sizeof(*a->dims) * (size_t)a->rank) == 0);
-}
-
-/* A reduction splits a nest into sweeps: an operand that two results need might be read again after the first
- * of them is written. Without one, and behind a contraction, all results of an element are computed before
- * any of them is written. */
-static bool has_reduction(const struct block *region) {
-    FOR_EACH_OP (op, region) {
-        enum fuse_class fuse = op_infos[op->code].fuse;
-        if (fuse == FUSE_REDUCE || fuse == FUSE_CONTRACT || fuse == FUSE_OPAQUE || fuse == FUSE_REGION)
-            return true;
-    }
-    return false;
-}
-
-static bool needs_any(const struct op *op, const struct map *marked) {
-    for (int i = 0; i < op->in_count; i++)
-        if (map_has(marked, op->in[i]))
-            return true;
-    return false;
-}
-
-/* Marks what needs `param` in its region. false: some of it is not elementwise of its shape. */
-static bool mark_elementwise(const struct block *region, const struct value *param, struct map *marked) {
-    map_put(marked, param, marked);
-    FOR_EACH_OP (op, region) {
-        if (op->code == OP_yield || !needs_any(op, marked))
-            continue;
-        if (op_infos[op->code].fuse != FUSE_MAP || !same_dims(op->out[0]->type, param->type))
-            return false;
-        map_put(marked, op->out[0], marked);
-    }
-    return true;
-}
-
-const bool *kernel_overwrites(const struct op *kernel, struct arena *arena) {
-    bool *may = ARENA_ARRAY(arena, bool, kernel->in_count * kernel->out_count + 1);
-    bool is_nest = strcmp(op_string(kernel, ATTR_kind), "nest") == 0;
-    if (!is_nest && strcmp(op_string(kernel, ATTR_kind), "contract") != 0)
-        return may;
-    const struct block *region = kernel->regions[0];
-    const struct op *yield = block_yield(region);
-    bool has_sweeps = is_nest && has_reduction(region);
-    for (int i = 0; i < kernel->in_count; i++) {
-        const struct type *type = kernel->in[i]->type;
-        struct map marked;
-        map_init(&marked, arena);
-        if (!mark_elementwise(region, region->params[i], &marked))
-            continue;
-        int needed_by = 0;
-        for (int j = 0; j < kernel->out_count; j++)
-            needed_by += map_has(&marked, yield->in[j]);
-        for (int j = 0; j < kernel->out_count; j++) {
-            const struct type *out = kernel->out[j]->type;
-            may[i * kernel->out_count + j] = (!has_sweeps || needed_by <= 1) && same_dims(type, out) &&
-                                             dtype_bytes(type->dtype) == dtype_bytes(out->dtype);
-        }
-    }
-    return may;
-}
 
 /* ---- classes ---- */
 

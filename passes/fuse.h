@@ -78,6 +78,9 @@ bool fuse_reads_memory(const struct fusion *f, const struct op *user);
 bool fuse_is_cheap_chain(const struct fusion *f, const struct op *op); /* back to stored tensors */
 bool fuse_is_duplicable(const struct fusion *f, const struct op *op);
 void sweep_of(const struct op *op, struct sweep *out);
+void sweep_of_axes(const struct type *type, const bool *goes,
+                   struct sweep *out); /* goes[axis]: it is reduced */
+bool sweeps_equal(const struct sweep *a, const struct sweep *b);
 
 /* fuse_clusters.c */
 typedef VEC(struct cluster *) cluster_list;

@@ -1,22 +1,15 @@
 /* passes/fuse_clusters.c: groups of ops, merging them, and the question whether that would close a cycle. */
 #include "passes/fuse.h"
 
-#include <string.h>
-
 struct cluster *cluster_now(struct cluster *c) {
     while (c->merged)
         c = c->merged;
     return c;
 }
 
-static bool same_sweep(const struct sweep *a, const struct sweep *b) {
-    return a->elements == b->elements && a->axis_count == b->axis_count && a->axis_count >= 0 &&
-           !memcmp(a->axes, b->axes, sizeof(a->axes[0]) * (size_t)a->axis_count);
-}
-
 bool cluster_has_sweep(const struct cluster *c, const struct sweep *s) {
     for (int i = 0; i < c->sweeps.count; i++)
-        if (same_sweep(&c->sweeps.at[i], s))
+        if (sweeps_equal(&c->sweeps.at[i], s))
             return true;
     return false;
 }

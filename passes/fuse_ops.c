@@ -2,6 +2,10 @@
  * costs, which elements a reduction sweeps over. */
 #include "passes/fuse.h"
 
+#include "runtime/weft.h"
+
+#include <string.h>
+
 enum {
     UNROLLED = 9,    /* codegen/nest.h: a reduction over so few is no loop */
     FOLD_TERMS = 64, /* a fold of more overlapping windows is a routine */
@@ -161,29 +165,43 @@ bool fuse_is_duplicable(const struct fusion *f, const struct op *op) {
 
 /* ---- sweeps ---- */
 
-void sweep_of(const struct op *op, struct sweep *out) {
-    const struct type *type = op->in[0]->type;
-    int count = 1;
-    int64_t single = op->code == OP_arg_reduce ? op_int(op, ATTR_axis) : 0;
-    const int64_t *axes = op->code == OP_arg_reduce ? &single : op_ints(op, ATTR_axes, &count);
-    *out = (struct sweep){.elements = elements_of(op->in[0]), .rows = elements_of(op->out[0])};
+void sweep_of_axes(const struct type *type, const bool *goes, struct sweep *out) {
+    *out = (struct sweep){.elements = type_elements(type), .rows = 1};
     int64_t stride = 1;
     for (int axis = type->rank - 1; axis >= 0; axis--) {
         int64_t size = type_size(type, axis);
-        bool goes = false;
-        for (int i = 0; i < count; i++)
-            goes |= axes[i] == axis;
         int64_t(*last)[2] = out->axis_count > 0 ? &out->axes[out->axis_count - 1] : NULL;
-        if (goes && size > 1 && last && (*last)[0] * (*last)[1] == stride) {
+        out->rows *= goes[axis] ? 1 : size;
+        if (goes[axis] && size > 1 && last && (*last)[0] * (*last)[1] == stride) {
             (*last)[1] *= size;
-        } else if (goes && size > 1 && out->axis_count >= 0) {
-            if (out->axis_count == 8) {
+        } else if (goes[axis] && size > 1 && out->axis_count >= 0) {
+            if (out->axis_count == 8)
                 out->axis_count = -1;
-                return;
+            else {
+                out->axes[out->axis_count][0] = stride;
+                out->axes[out->axis_count++][1] = size;
             }
-            out->axes[out->axis_count][0] = stride;
-            out->axes[out->axis_count++][1] = size;
         }
         stride *= size;
     }
+}
+
+void sweep_of(const struct op *op, struct sweep *out) {
+    const struct type *type = op->in[0]->type;
+    bool goes[WEFT_MAX_RANK] = {false};
+    int count = 1;
+    int64_t single = op->code == OP_arg_reduce ? op_int(op, ATTR_axis) : 0;
+    const int64_t *axes = op->code == OP_arg_reduce ? &single : op_ints(op, ATTR_axes, &count);
+    if (type->rank > WEFT_MAX_RANK) {
+        *out = (struct sweep){elements_of(op->in[0]), elements_of(op->out[0]), .axis_count = -1};
+        return;
+    }
+    for (int i = 0; i < count; i++)
+        goes[axes[i]] = true;
+    sweep_of_axes(type, goes, out);
+}
+
+bool sweeps_equal(const struct sweep *a, const struct sweep *b) {
+    return a->elements == b->elements && a->axis_count == b->axis_count && a->axis_count >= 0 &&
+           !memcmp(a->axes, b->axes, sizeof(a->axes[0]) * (size_t)a->axis_count);
 }

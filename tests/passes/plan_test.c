@@ -161,6 +161,59 @@ static void a_turn_overwrites_what_it_carries(void **state) {
                      64); /* the turn's index: the carried value is in the caller's result */
 }
 
+/* %1 is made by a routine, and dies at a nest with the given region, whose result another routine reads. */
+static int64_t arena_of_nest(struct setting *s, const char *region) {
+    const char *text = arena_printf(
+        s->arena,
+        "graph g\n"
+        "fn f() {\n"
+        "  %%0 = input {name = \"x\"} : f32[16,16]\n"
+        "  %%1 = kernel(%%0) {kind = \"routine\", name = \"first\"} : f32[16,16] region(%%2: f32[16,16]) {\n"
+        "    %%3 = neg(%%2) : f32[16,16]\n"
+        "    yield(%%3)\n  }\n"
+        "  %%4 = kernel(%%1) " NEST " : f32[16,16] region(%%5: f32[16,16]) {\n%s    yield(%%9)\n  }\n"
+        "  %%10 = kernel(%%4) {kind = \"routine\", name = \"last\"} : f32[16] region(%%11: f32[16,16]) {\n"
+        "    %%12 = reduce(%%11) {axes = [0], kind = \"sum\"} : f32[16]\n"
+        "    yield(%%12)\n  }\n"
+        "  yield(%%10)\n}\n",
+        region);
+    return plan_text(s, text)->arena_bytes;
+}
+
+/* A row is read whole before any of it is written; where an element needs the sum of another row, it is not.
+ */
+static void rows_are_written_over_rows(void **state) {
+    struct setting *s = *state;
+    enum { ONE = 1024, TWO = 2048 };
+    assert_int_equal(arena_of_nest(s, "    %6 = reduce(%5) {axes = [1], kind = \"sum\"} : f32[16]\n"
+                                      "    %7 = reshape(%6) : f32[16,1]\n"
+                                      "    %8 = sqrt(%7) : f32[16,1]\n"
+                                      "    %9 = div(%5, %8) : f32[16,16]\n"),
+                     ONE);
+    assert_int_equal(arena_of_nest(s, "    %6 = reduce(%5) {axes = [0], kind = \"sum\"} : f32[16]\n"
+                                      "    %9 = sub(%5, %6) : f32[16,16]\n"),
+                     ONE);
+    assert_int_equal(arena_of_nest(s, "    %6 = reduce(%5) {axes = [1], kind = \"max\"} : f32[16]\n"
+                                      "    %9 = sub(%5, %6) : f32[16,16]\n"),
+                     TWO); /* the maximum of row j at column j */
+    assert_int_equal(arena_of_nest(s, "    %6 = reduce(%5) {axes = [1], kind = \"sum\"} : f32[16]\n"
+                                      "    %7 = broadcast(%6) {axes = [0]} : f32[16,16]\n"
+                                      "    %9 = mul(%5, %7) : f32[16,16]\n"),
+                     ONE);
+    assert_int_equal(arena_of_nest(s, "    %6 = reduce(%5) {axes = [1], kind = \"sum\"} : f32[16]\n"
+                                      "    %7 = reduce(%5) {axes = [0], kind = \"sum\"} : f32[16]\n"
+                                      "    %8 = sub(%5, %7) : f32[16,16]\n"
+                                      "    %13 = reshape(%6) : f32[16,1]\n"
+                                      "    %9 = mul(%8, %13) : f32[16,16]\n"),
+                     TWO); /* two kinds of rows */
+    assert_int_equal(arena_of_nest(s, "    %6 = reshape(%5) : f32[64,4]\n"
+                                      "    %7 = reduce(%6) {axes = [1], kind = \"sum\"} : f32[64]\n"
+                                      "    %8 = reshape(%7) : f32[64,1]\n"
+                                      "    %13 = sub(%6, %8) : f32[64,4]\n"
+                                      "    %9 = reshape(%13) : f32[16,16]\n"),
+                     TWO); /* a sum of four terms is an expression, asked for at each element */
+}
+
 /* ---- the listing ---- */
 
 static void the_listing_names_peak_bound_and_lines(void **state) {
@@ -270,6 +323,7 @@ int main(void) {
         TEST(the_old_value_is_kept_for_a_late_reader),
         TEST(a_side_not_taken_keeps_the_state_without_a_copy),
         TEST(a_turn_overwrites_what_it_carries),
+        TEST(rows_are_written_over_rows),
         TEST(the_listing_names_peak_bound_and_lines),
         cmocka_unit_test(random_programs_run_by_their_plan),
     };
