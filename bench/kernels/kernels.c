@@ -94,6 +94,7 @@ static struct blas load_blas(void) {
 
 struct product {
     int m, n, k, fixed; /* fixed: KERNELS.md's column "fixed 6x64", 0: none */
+    bool linear;        /* B is [n, k], as the weights of a linear layer are */
 };
 
 struct blas_call {
@@ -105,16 +106,18 @@ struct blas_call {
 static void call_blas(void *data) {
     struct blas_call *c = data;
     const struct product *p = c->p;
-    c->blas->multiply(101, 111, 111, p->m, p->n, p->k, 1, c->data[0], p->k, c->data[1], p->n, 0, c->data[2],
-                      p->n);
+    c->blas->multiply(101, 111, p->linear ? 112 : 111, p->m, p->n, p->k, 1, c->data[0], p->k, c->data[1],
+                      p->linear ? p->k : p->n, 0, c->data[2], p->n);
 }
 
 /* ---- tables ---- */
 
 static const struct product products[] = {
-    {64, 64, 64, 91},      {256, 256, 256, 89}, {1024, 1024, 1024, 84}, {197, 3072, 768, 79},
-    {320, 4096, 2880, 75}, {64, 3136, 576, 80}, {512, 49, 4608, 63},    {4096, 40, 4096, 56},
-    {1, 400, 784, 0},      {16, 400, 784, 84},
+    {64, 64, 64, 91, false},     {256, 256, 256, 89, false},   {1024, 1024, 1024, 84, false},
+    {197, 3072, 768, 79, false}, {320, 4096, 2880, 75, false}, {64, 3136, 576, 80, false},
+    {512, 49, 4608, 63, false},  {4096, 40, 4096, 56, false},  {1, 400, 784, 0, false},
+    {16, 400, 784, 84, false},   {1, 400, 784, 0, true},       {5, 1000, 512, 0, true},
+    {16, 400, 784, 0, true},     {16, 784, 400, 0, true},      {197, 3072, 768, 0, true},
 };
 enum { PRODUCTS = sizeof(products) / sizeof(*products) };
 
@@ -156,18 +159,19 @@ static const struct storage storages[] = {
 static void product_text(char *text, const struct product *p, const struct storage *s) {
     char a[64], b[64], read_a[64], read_b[64], c[64];
     sprintf(a, "%s[%d,%d]", s->memory, p->m, p->k);
-    sprintf(b, "%s[%d,%d]", s->memory, p->k, p->n);
+    int rows = p->linear ? p->n : p->k, columns = p->linear ? p->k : p->n;
+    sprintf(b, "%s[%d,%d]", s->memory, rows, columns);
     sprintf(read_a, "%s[%d,%d]", s->read, p->m, p->k);
-    sprintf(read_b, "%s[%d,%d]", s->read, p->k, p->n);
+    sprintf(read_b, "%s[%d,%d]", s->read, rows, columns);
     sprintf(c, "%s[%d,%d]", s->read, p->m, p->n);
     sprintf(text,
             "graph t\nfn f() {\n  %%0 = input {name = \"a\"} : %s\n  %%1 = input {name = \"b\"} : %s\n"
             "  %%2 = kernel(%%0, %%1) {kind = \"contract\", name = \"k\"} : %s region(%%3: %s, %%4: %s) {\n"
             "    %%5 = cast(%%3) : %s\n    %%6 = cast(%%4) : %s\n"
             "    %%7 = dot(%%5, %%6) {lhs_batch = [], rhs_batch = [], lhs_contract = [1], rhs_contract = "
-            "[0]} : %s\n"
+            "[%d]} : %s\n"
             "    yield(%%7)\n  }\n  yield(%%2)\n}\n",
-            a, b, c, a, b, read_a, read_b, c);
+            a, b, c, a, b, read_a, read_b, p->linear, c);
 }
 
 static struct measured time_kernel(const char *text, enum mode mode, double flops, char *why) {
@@ -180,13 +184,17 @@ static struct measured time_kernel(const char *text, enum mode mode, double flop
     return m;
 }
 
-static void run_products(const struct blas *blas, const struct storage *storage) {
+/* `only`: rows whose name begins so. */
+static void run_products(const struct blas *blas, const struct storage *storage, const char *only) {
     double sum = 0, worst = 0;
     int rows = 0;
-    printf("%-16s %7s %7s %6s %9s   peak\n", "M x N x K", "packed", "plain", "fixed", "OpenBLAS");
+    printf("%-18s %7s %7s %6s %9s   peak\n", "M x N x K", "packed", "plain", "fixed", "OpenBLAS");
     for (int i = 0; i < PRODUCTS; i++) {
         const struct product *p = &products[i];
-        char text[2048], why[256], packed_why[256], name[32];
+        char text[2048], why[256], packed_why[256], name[64];
+        sprintf(name, "%dx%dx%d%s", p->m, p->n, p->k, p->linear ? " T" : "");
+        if (strncmp(name, only, strlen(only)) != 0)
+            continue;
         double flops = 2.0 * p->m * p->n * p->k;
         product_text(text, p, storage);
         struct measured packed = time_kernel(text, PACKED, flops, packed_why),
@@ -197,8 +205,7 @@ static void run_products(const struct blas *blas, const struct storage *storage)
             other = measure(call_blas, &call, flops);
             kernel_free(t.run);
         }
-        sprintf(name, "%dx%dx%d", p->m, p->n, p->k);
-        printf("%-16s %6.1f%% %6.1f%% %5d%% %8.1f%%   %.0f   %s\n", name, packed.percent, plain.percent,
+        printf("%-18s %6.1f%% %6.1f%% %5d%% %8.1f%%   %.0f   %s\n", name, packed.percent, plain.percent,
                p->fixed, other.percent, packed.peak, why);
         fflush(stdout);
         if (!p->fixed)
@@ -207,7 +214,8 @@ static void run_products(const struct blas *blas, const struct storage *storage)
         worst = packed.percent - p->fixed < worst ? packed.percent - p->fixed : worst;
         rows++;
     }
-    printf("against the column \"fixed\": mean %+.1f points, worst %+.1f\n", sum / rows, worst);
+    if (rows)
+        printf("against the column \"fixed\": mean %+.1f points, worst %+.1f\n", sum / rows, worst);
 }
 
 /* ---- convolutions ---- */
@@ -406,7 +414,7 @@ int main(int count, char **arguments) {
             storage = &storages[i];
     const char *only = count < 2 ? NULL : arguments[1];
     if (!only || strcmp(only, "dot") == 0)
-        run_products(&blas, storage);
+        run_products(&blas, storage, count > 3 ? arguments[3] : "");
     if (!only || strcmp(only, "conv") == 0)
         run_layers();
     if (!only || strcmp(only, "winograd") == 0)
