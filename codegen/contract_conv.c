@@ -522,6 +522,8 @@ bool contract_conv(struct contraction *c) {
         contract_winograd(c, &v.x, &v.w, &v.win);
         return true;
     }
+    if (conv_taps_suit(c, &v.win))
+        return contract_conv_taps(c, &v.x, &v.w, &v.win);
     if (patches_suit(&v))
         return conv_as_patches(&v);
     if (conv_rows_suit(c, &v.win)) {

@@ -89,6 +89,11 @@ bool conv_rows_suit(const struct contraction *c, const struct window *win);
 void contract_conv_rows(struct contraction *c, const struct operand *x, const struct operand *w,
                         const struct window *win);
 
+/* The schedule of transposed convolutions of small images, and whether it suits. false: reported. */
+bool conv_taps_suit(struct contraction *c, const struct window *win);
+bool contract_conv_taps(struct contraction *c, const struct operand *x, const struct operand *w,
+                        const struct window *win);
+
 /* The schedule of 3x3 windows by Winograd's minimal filtering, and whether it is allowed and pays. */
 bool conv_winograd_suits(const struct contraction *c, const struct window *win);
 void contract_winograd(struct contraction *c, const struct operand *x, const struct operand *w,

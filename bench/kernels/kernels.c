@@ -303,6 +303,53 @@ static void run_layers(void) {
     }
 }
 
+/* Convolutions whose stride lies between the elements of the image, as generators have them; the weights lie
+ * [output channel][input channel][tap]. The layer is the convolution that they are the transpose of: image,
+ * stride and pad are the result's. */
+static const struct layer transposed[] = {
+    {"DCGAN 1 to 4", 1, 512, 100, 4, 4, 1, 0},   {"DCGAN 4 to 8", 1, 256, 512, 8, 4, 2, 1},
+    {"DCGAN 8 to 16", 1, 128, 256, 16, 4, 2, 1}, {"DCGAN 16 to 32", 1, 64, 128, 32, 4, 2, 1},
+    {"DCGAN 32 to 64", 1, 3, 64, 64, 4, 2, 1},   {"CycleGAN 64 to 128", 1, 128, 256, 128, 3, 2, 1},
+    {"3x3, 7 to 14", 1, 64, 128, 14, 3, 2, 1},
+};
+
+static void transposed_text(char *text, const struct layer *l, int batch) {
+    int out = out_size(l), low = l->window - 1 - l->pad;
+    int high = l->image - ((out - 1) * l->stride + 1 + low - l->window + 1);
+    char x[64], w[64], y[64], attr[256];
+    sprintf(x, "f32[%d,%d,%d,%d]", batch, l->out, out, out);
+    sprintf(w, "f32[%d,%d,%d,%d]", l->in, l->out, l->window, l->window);
+    sprintf(y, "f32[%d,%d,%d,%d]", batch, l->in, l->image, l->image);
+    attributes(attr, 1, low, high, l->stride);
+    sprintf(text,
+            "graph t\nfn f() {\n  %%0 = input {name = \"a\"} : %s\n  %%1 = input {name = \"b\"} : %s\n"
+            "  %%2 = kernel(%%0, %%1) {kind = \"contract\", name = \"k\"} : %s region(%%3: %s, %%4: %s) {\n"
+            "    %%7 = conv(%%3, %%4) %s : %s\n    yield(%%7)\n  }\n  yield(%%2)\n}\n",
+            x, w, y, x, w, attr, y);
+}
+
+static void run_transposed(void) {
+    static const int batches[] = {1, 4, 16};
+    printf("\n%-20s %-22s %8s %8s %8s   peak\n", "transposed", "", "1 image", "4", "16");
+    for (size_t i = 0; i < sizeof(transposed) / sizeof(*transposed); i++) {
+        const struct layer *l = &transposed[i];
+        int out = out_size(l);
+        char size[64], text[4096], why[512];
+        sprintf(size, "%d->%d, %d^2, %dx%d/%d", l->out, l->in, out, l->window, l->window, l->stride);
+        printf("%-20s %-22s", l->name, size);
+        double peak = 0;
+        for (int b = 0; b < 3; b++) {
+            double flops = 2.0 * batches[b] * l->in * l->out * l->window * l->window * out * out;
+            transposed_text(text, l, batches[b]);
+            struct measured m = time_kernel(text, PLAIN, flops, why);
+            printf(" %7.1f%%", m.percent);
+            peak = m.peak;
+            fflush(stdout);
+        }
+        printf("   %.0f\n", peak);
+    }
+}
+
 /* ---- attention ---- */
 
 static const struct {
@@ -417,6 +464,8 @@ int main(int count, char **arguments) {
         run_products(&blas, storage, count > 3 ? arguments[3] : "");
     if (!only || strcmp(only, "conv") == 0)
         run_layers();
+    if (!only || strcmp(only, "transposed") == 0)
+        run_transposed();
     if (!only || strcmp(only, "winograd") == 0)
         run_winograd();
     if (!only || strcmp(only, "attention") == 0)

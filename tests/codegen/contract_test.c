@@ -339,6 +339,23 @@ static const struct conv_case narrow_cases[] = {
      .spread = {5, 5}},
 };
 
+#define DEEP(b, o, g, r) .batch = b, .in = 96, .out = o, .groups = g, .rank = r
+
+/* What each pixel gives to each tap, and sums of taps. */
+static const struct conv_case tap_cases[] = {
+    {DEEP(1, 5, 1, 2), .image = {1, 1}, .window = {4, 4}, .low = {3, 3}, .high = {3, 3}},
+    {DEEP(3, 5, 2, 2), .image = {1, 1}, .window = {4, 3}, .low = {2, 2}, .high = {3, 1}},
+    {DEEP(2, 3, 1, 2), .image = {1, 1}, .window = {5, 4}, .low = {4, 3}, .high = {4, 3}, .stride = {2, 1}},
+    {DEEP(1, 6, 1, 2), .image = {4, 4}, .window = {4, 4}, .low = {2, 2}, .high = {2, 2}, .spread = {2, 2}},
+    {DEEP(3, 3, 2, 2), .image = {4, 5}, .window = {3, 3}, .low = {1, 2}, .high = {2, 1}, .spread = {2, 2}},
+    {DEEP(2, 3, 1, 2), .image = {3, 4}, .window = {3, 2}, .low = {2, 1}, .high = {2, 1}, .spread = {3, 2}},
+    {DEEP(1, 3, 1, 2), .image = {1, 4}, .window = {3, 4}, .low = {2, 1}, .high = {2, 1}, .spread = {2, 2}},
+    {DEEP(9, 2, 1, 1), .image = {7}, .window = {5}, .low = {3}, .high = {2}, .spread = {2}, .dilation = {2}},
+    {DEEP(2, 3, 1, 1), .image = {9}, .window = {4}, .low = {3}, .high = {3}, .spread = {3}, .stride = {2}},
+    {DEEP(1, 2, 1, 3), .image = {2, 3, 3}, .window = {3, 4, 2}, .low = {1, 2, 0}, .high = {2, 2, 1},
+     .spread = {2, 2, 2}},
+};
+
 /* Channels enough for the schedules of many channels. */
 static const struct conv_case wide_cases[] = {
     {.batch = 3,
@@ -436,6 +453,8 @@ static void convolutions(void **state) {
         check_conv(&wide_cases[i]);
     for (size_t i = 0; i < sizeof(narrow_cases) / sizeof(*narrow_cases); i++)
         check_conv(&narrow_cases[i]);
+    for (size_t i = 0; i < sizeof(tap_cases) / sizeof(*tap_cases); i++)
+        check_conv(&tap_cases[i]);
 }
 
 /* Minimal filtering: edges of tiles, bands, several images a task, channels that fill no vector, epilogues on
