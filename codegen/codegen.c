@@ -89,7 +89,18 @@ static weft_call *entry(struct loaded *loaded, const char *function) {
     return (weft_call *)(uintptr_t)address;
 }
 
+static void pack(struct loaded *loaded, void *weights) {
+    const char *why;
+    void *address = jit_symbol(loaded->jit, PACKING_SYMBOL, loaded->arena, &why);
+    if (address)
+        ((packing_function *)(uintptr_t)address)(weights);
+}
+
 /* ---- what was compiled ---- */
+
+static size_t weights_bytes(const struct compiled *compiled) {
+    return (size_t)compiled->weights_bytes;
+}
 
 static size_t workspace(const struct compiled *compiled, const char *function, int width) {
     const struct compiled_function *f = compiled_find(compiled, function);
@@ -141,6 +152,9 @@ const struct codegen_api weft_codegen = {
     .load = load,
     .unload = unload,
     .entry = entry,
+    .weights_bytes = weights_bytes,
+    .pack = pack,
+    .pack_now = packing_run,
     .workspace = workspace,
     .object = object_emit,
     .header = header_write,

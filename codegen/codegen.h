@@ -15,6 +15,8 @@ struct codegen_options {
     const char *cache; /* folder of the disk cache; NULL: no cache */
     bool use_openblas; /* contractions through cblas_sgemm */
     bool no_winograd;  /* 3x3 convolutions by their definition: less rounding */
+    bool pack_weights; /* the weights are known before the entries run: what kernels make of them alone is
+                          kept behind them, where no entry but an init writes weights */
     bool debug_info;   /* DWARF lines of the model text */
     bool explain;      /* keep why each kernel is what it is */
     bool profile;      /* entries that run here write a struct profile_log */
@@ -70,10 +72,17 @@ struct codegen_api {
     struct loaded *(*load)(struct compiled *compiled, struct diags *diags);
     void (*unload)(struct loaded *loaded);
     weft_call *(*entry)(struct loaded *loaded, const char *function); /* NULL: none of this name */
+    /* Bytes of the weights block: the plan's, and behind them what is packed. */
+    size_t (*weights_bytes)(const struct compiled *compiled);
+    /* Fills what is packed from the tensors, in a block of that many bytes: once they are there and before an
+     * entry is called, where the two sizes differ. The second needs no code in this process; false: this
+     * machine does not run code for that CPU, or it does not compile (reported). */
+    void (*pack)(struct loaded *loaded, void *weights);
+    bool (*pack_now)(struct compiled *compiled, void *weights, struct diags *diags);
     /* Bytes of workspace for an entry under a width. */
     size_t (*workspace)(const struct compiled *compiled, const char *function, int width);
     /* The object file (one module, emitted once) and the C header, as bytes in the arena of the compiled.
-     * `prefix` is the C name's prefix (vae). weights: a block of plan->weights_bytes that the object holds as
+     * `prefix` is the C name's prefix (vae). weights: a block of weights_bytes that the object holds as
      * PREFIX_weights, or NULL. NULL: reported. */
     const void *(*object)(struct compiled *compiled, const char *prefix, const void *weights, size_t *size,
                           struct diags *diags);

@@ -113,6 +113,12 @@ void emit_units(struct emitter *e, const struct compiled *compiled, bool is_inte
     }
 }
 
+void emit_packing_units(struct emitter *e, const struct compiled *compiled) {
+    for (int i = 0; i < compiled->units.count; i++)
+        if (compiled->units.at[i]->packs)
+            emit_unit(e, compiled->units.at[i]);
+}
+
 void emit_entries(struct emitter *e, const struct compiled *compiled) {
     struct entry_module m;
     entry_module_init(&m, e, compiled, false);
@@ -120,6 +126,8 @@ void emit_entries(struct emitter *e, const struct compiled *compiled) {
         const struct compiled_function *f = &compiled->functions.at[i];
         emit_entry(&m, f, jit_entry_symbol(e->arena, f->function->name));
     }
+    if (compiled->packings.count)
+        emit_pack_function(&m, PACKING_SYMBOL);
 }
 
 /* Of units the text that they come from is enough, so nothing is emitted where the object is found. */

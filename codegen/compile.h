@@ -9,6 +9,8 @@
 bool compile_objects(struct compiled *compiled, struct diags *diags);
 /* Defines all units in the emitter's module, visible only there if `is_internal`. */
 void emit_units(struct emitter *e, const struct compiled *compiled, bool is_internal);
+/* Those alone that run when weights are loaded. */
+void emit_packing_units(struct emitter *e, const struct compiled *compiled);
 /* Defines the entries as the JIT looks them up. */
 void emit_entries(struct emitter *e, const struct compiled *compiled);
 /* The module as LLVM's verifier likes it, or a defect reported with its words. */

@@ -41,6 +41,7 @@ struct writer {
 /* Begins the next phase of the kernel. writer_finish puts it there; tasks >= 1. */
 void writer_begin(struct writer *w, struct lowering *l, struct loop_kernel *kernel, const struct op *op);
 void writer_finish(struct writer *w, int64_t tasks);
+void writer_finish_packing(struct writer *w, int64_t tasks); /* one that runs when weights are loaded */
 /* The task's number in [0, tasks); call it before anything depends on it. */
 const struct loop_expr *writer_task(struct writer *w, int64_t tasks);
 /* for name in lo..hi; the result is the variable. No loop is written where lo + 1 == hi is known. */
@@ -64,6 +65,7 @@ struct gemm *writer_gemm(struct writer *w, const struct loop_expr *const begin[3
 /* Memory of the kernel (64-aligned) and a view of it in the function being written. */
 int64_t kernel_shared(struct loop_kernel *kernel, int64_t bytes);
 int64_t kernel_worker(struct loop_kernel *kernel, int64_t bytes);
+int64_t kernel_packed(struct loop_kernel *kernel, int64_t bytes);
 struct buffer *writer_memory(struct writer *w, enum buffer_space space, int64_t offset, enum dtype dtype,
                              int64_t elements, const char *name);
 /* The kernel's argument: operands first, then results. One buffer a function. */
@@ -196,6 +198,9 @@ struct contraction {
     bool packs_before;
     struct finish finish;
 };
+
+/* The operand is a weight that is known beforehand: what is made of it is kept. */
+bool operand_is_kept(const struct contraction *c, const struct operand *operand);
 
 bool contract_dot(struct contraction *c);
 bool contract_conv(struct contraction *c);

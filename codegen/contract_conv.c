@@ -518,7 +518,7 @@ bool contract_conv(struct contraction *c) {
     window_init(c, &v.x, &v.w, &y, false, &v.win);
     if (is_product(&v))
         return conv_as_product(&v);
-    if (conv_winograd_suits(c, &v.win)) {
+    if (conv_winograd_suits(c, &v.w, &v.win)) {
         contract_winograd(c, &v.x, &v.w, &v.win);
         return true;
     }

@@ -1,5 +1,6 @@
 /* codegen/contract_maps.c: operands of a contraction as affine maps from indices to memory. */
 #include "codegen/contract.h"
+#include "passes/plan.h"
 
 #include <assert.h>
 #include <string.h>
@@ -102,6 +103,13 @@ bool operand_map(struct lowering *l, struct loop_kernel *kernel, const struct op
 bool operand_map_rows(struct lowering *l, struct loop_kernel *kernel, const struct op *op,
                       const struct value *value, struct operand *out) {
     return map_or_stage(l, kernel, op, value, true, out);
+}
+
+bool operand_is_kept(const struct contraction *c, const struct operand *operand) {
+    if (!c->l->packs_weights || !c->l->plan || operand->space != SPACE_ARGUMENT)
+        return false;
+    const struct place *place = plan_place(c->l->plan, c->kernel->in[operand->argument]);
+    return place && place->kind == PLACE_WEIGHTS;
 }
 
 /* An argument's memory in words of another dtype. */

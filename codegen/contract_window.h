@@ -95,7 +95,7 @@ bool contract_conv_taps(struct contraction *c, const struct operand *x, const st
                         const struct window *win);
 
 /* The schedule of 3x3 windows by Winograd's minimal filtering, and whether it is allowed and pays. */
-bool conv_winograd_suits(const struct contraction *c, const struct window *win);
+bool conv_winograd_suits(const struct contraction *c, const struct operand *w, const struct window *win);
 void contract_winograd(struct contraction *c, const struct operand *x, const struct operand *w,
                        const struct window *win);
 

@@ -34,7 +34,8 @@ struct winograd {
     int64_t tiles;                     /* of a task */
     int64_t chunks, in;                /* vectors of input channels; channels with those that fill the last */
     int64_t u_place, v_place, m_place; /* elements from one place to the next, in U, V and M */
-    int64_t u, v, m, finished;         /* offsets: U in SHARED memory, the others in WORKER memory */
+    int64_t u, v, m, finished; /* offsets: U in SHARED or PACKED memory, the others in WORKER memory */
+    bool keeps_u;              /* U is made when the weights are loaded */
 };
 
 /* ---- whether and how ---- */
@@ -52,32 +53,34 @@ static int64_t tiles_of(const struct window *n) {
     return ceil_div(n->axis[1].out, TILE) * ceil_div(n->axis[2].out, TILE);
 }
 
-/* U is written and read once, in a cache or in memory: of 256 -> 256 channels, 14^2, it costs as much as all
- * the rest. */
-static double cycles_of_u(int64_t bytes) {
+/* Of a vector of weights. U is made, written and read once, in a cache or in memory: of 256 -> 256 channels,
+ * 14^2, it costs as much as all the rest. Where it is made when the weights are loaded, it is read. */
+static double cycles_of_u(int64_t bytes, bool is_kept) {
     enum { CACHED_BYTES = 4 * 1024 * 1024 };
-    return bytes <= CACHED_BYTES ? 140 : 460;
+    if (is_kept)
+        return 170;
+    return bytes <= CACHED_BYTES ? 230 : 550;
 }
 
 /* Cycles, counted as multiply-adds at two vectors a cycle. Measured on Zen 3: the transforms of a vector of
- * channels of one tile cost some 170 cycles for V and 140 for M, of a vector of weights 90. */
-static bool pays(const struct contraction *c, const struct window *n, int64_t u_bytes) {
+ * channels of one tile cost some 170 cycles for V and 140 for M. */
+static bool pays(const struct contraction *c, const struct window *n, double u_cycles) {
     double vectors_in = (double)ceil_div(n->in, c->lanes), vectors_out = (double)ceil_div(n->out, c->lanes);
     double tiles = (double)(tiles_of(n) * n->batch), in = (double)n->in;
     double direct = 9 * (double)(n->out_pixels * n->batch) * in * vectors_out / 2 / 0.85;
     double products = PLACES * tiles * in * vectors_out / 2 / 0.75;
-    double transforms =
-        tiles * (170 * vectors_in + 140 * vectors_out) + (90 + cycles_of_u(u_bytes)) * in * vectors_out;
+    double transforms = tiles * (170 * vectors_in + 140 * vectors_out) + u_cycles * in * vectors_out;
     return products + transforms < 0.8 * direct;
 }
 
-bool conv_winograd_suits(const struct contraction *c, const struct window *n) {
+bool conv_winograd_suits(const struct contraction *c, const struct operand *w, const struct window *n) {
     enum { FEW_TILES = 8 };
     int64_t u_bytes = PLACES * n->in * n->out * dtype_bytes(c->dtype);
     return c->dtype == DTYPE_f32 && c->l->winograd && n->groups == 1 && is_window(&n->axis[0], 1) &&
            n->axis[0].image == 1 && n->axis[0].out == 1 && n->axis[0].pad_lo == 0 &&
            is_window(&n->axis[1], 3) && is_window(&n->axis[2], 3) && n->in >= 8 && n->out >= 8 &&
-           u_bytes <= MOST_U_BYTES && tiles_of(n) * n->batch >= FEW_TILES && pays(c, n, u_bytes);
+           u_bytes <= MOST_U_BYTES && tiles_of(n) * n->batch >= FEW_TILES &&
+           pays(c, n, cycles_of_u(u_bytes, operand_is_kept(c, w)));
 }
 
 /* Bands cut an image's tile rows evenly where its tiles alone are enough for a task; else a task takes
@@ -136,7 +139,8 @@ static void lay_out(struct winograd *g) {
     g->v_place = apart(g, g->tiles * g->in);
     g->m_place = apart(g, g->tiles * g->part_panels * g->columns);
     canvas_plan(&g->view, (int)lanes, 1, TILE * g->band_rows, &g->canvas);
-    g->u = kernel_shared(out, PLACES * g->u_place * element);
+    int64_t u_bytes = PLACES * g->u_place * element;
+    g->u = g->keeps_u ? kernel_packed(out, u_bytes) : kernel_shared(out, u_bytes);
     g->canvas.offset = kernel_worker(out, g->canvas.elements * element);
     g->v = kernel_worker(out, PLACES * g->v_place * element);
     g->m = kernel_worker(out, PLACES * g->m_place * element);
@@ -226,8 +230,8 @@ static void transform_square(struct writer *w, void (*transform)(struct writer *
 /* ---- buffers ---- */
 
 static struct buffer *u_buffer(const struct winograd *g, struct writer *w) {
-    return writer_memory(w, SPACE_SHARED, g->u, g->c->dtype, PLACES * g->panels * g->win.in * g->columns,
-                         "u");
+    return writer_memory(w, g->keeps_u ? SPACE_PACKED : SPACE_SHARED, g->u, g->c->dtype,
+                         PLACES * g->panels * g->win.in * g->columns, "u");
 }
 static struct buffer *v_buffer(const struct winograd *g, struct writer *w) {
     return writer_memory(w, SPACE_WORKER, g->v, g->c->dtype, PLACES * g->v_place, "v");
@@ -274,7 +278,10 @@ static void write_weights(struct winograd *g) {
     writer_end(w);
     writer_end(w);
     writer_end(w);
-    writer_finish(w, g->panels);
+    if (g->keeps_u)
+        writer_finish_packing(w, g->panels);
+    else
+        writer_finish(w, g->panels);
 }
 
 /* ---- V ---- */
@@ -493,15 +500,15 @@ static void explain(const struct winograd *g) {
     strbuf_printf(g->c->l->why,
                   "conv %lld images, %lld -> %lld channels, 3x3, %lld pixels: Winograd F(4x4, 3x3), tile "
                   "%dx%d, tasks of "
-                  "%lld tiles: %lld groups of images, %lld bands, %lld parts of the channels\n",
+                  "%lld tiles: %lld groups of images, %lld bands, %lld parts of the channels%s\n",
                   (long long)n->batch, (long long)n->in, (long long)n->out, (long long)n->out_pixels, g->rows,
                   g->vectors, (long long)g->tiles, (long long)g->groups, (long long)g->bands,
-                  (long long)g->parts);
+                  (long long)g->parts, g->keeps_u ? ", U made when the weights are loaded" : "");
 }
 
 void contract_winograd(struct contraction *c, const struct operand *x, const struct operand *w,
                        const struct window *win) {
-    struct winograd g = {.c = c, .x = *x, .w = *w, .win = *win};
+    struct winograd g = {.c = c, .x = *x, .w = *w, .win = *win, .keeps_u = operand_is_kept(c, w)};
     choose_sizes(&g);
     explain(&g);
     write_weights(&g);

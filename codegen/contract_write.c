@@ -11,11 +11,19 @@ void writer_begin(struct writer *w, struct lowering *l, struct loop_kernel *kern
     *w = (struct writer){.l = l, .kernel = kernel, .op = op, .f = loop_function_create(l->arena)};
 }
 
-void writer_finish(struct writer *w, int64_t tasks) {
+static struct loop_function *finish_function(struct writer *w, int64_t tasks) {
     assert(w->depth == 0 && tasks >= 1);
     w->f->body = w->level[0].list.first;
     w->f->tasks = tasks;
-    VEC_PUSH(w->l->arena, &w->kernel->phases, w->f);
+    return w->f;
+}
+
+void writer_finish(struct writer *w, int64_t tasks) {
+    VEC_PUSH(w->l->arena, &w->kernel->phases, finish_function(w, tasks));
+}
+
+void writer_finish_packing(struct writer *w, int64_t tasks) {
+    VEC_PUSH(w->l->arena, &w->kernel->packing, finish_function(w, tasks));
 }
 
 const struct loop_expr *writer_task(struct writer *w, int64_t tasks) {
@@ -169,6 +177,12 @@ int64_t kernel_shared(struct loop_kernel *kernel, int64_t bytes) {
 int64_t kernel_worker(struct loop_kernel *kernel, int64_t bytes) {
     int64_t offset = kernel->worker_bytes;
     kernel->worker_bytes += align64(bytes);
+    return offset;
+}
+
+int64_t kernel_packed(struct loop_kernel *kernel, int64_t bytes) {
+    int64_t offset = kernel->packed_bytes;
+    kernel->packed_bytes += align64(bytes);
     return offset;
 }
 

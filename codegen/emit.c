@@ -6,9 +6,6 @@
 
 #include <assert.h>
 
-/* Where the pointer to the workspace header's error code stands in `data`, behind the arguments. */
-enum { SLOT_SHARED, SLOT_WORKER, SLOT_ERROR };
-
 LLVMBasicBlockRef emit_block(struct emission *em, const char *name) {
     return LLVMAppendBasicBlockInContext(em->e->context, em->fn, name);
 }
@@ -202,7 +199,7 @@ static void emit_check(struct emission *em, const struct loop_stmt *s) {
     LLVMBasicBlockRef failed = emit_block(em, "failed"), after = emit_block(em, "checked");
     LLVMBuildCondBr(e->b, good, after, failed);
     LLVMPositionBuilderAtEnd(e->b, failed);
-    LLVMValueRef slot = emit_i64(em, em->argument_count + SLOT_ERROR);
+    LLVMValueRef slot = emit_i64(em, em->argument_count + DATA_ERROR);
     LLVMValueRef place = LLVMBuildGEP2(e->b, e->ptr, em->data, &slot, 1, "");
     LLVMValueRef header = LLVMBuildLoad2(e->b, e->ptr, place, "");
     LLVMBuildAtomicRMW(e->b, LLVMAtomicRMWBinOpUMin, header, LLVMConstInt(e->i32, (unsigned)s->code, false),

@@ -146,10 +146,11 @@ static LLVMValueRef buffer_pointer(struct emission *em, const struct buffer *buf
         LLVMSetAlignment(array, 64);
         return array;
     }
-    bool shared = buffer->space == SPACE_SHARED;
-    LLVMValueRef base = pointer_in_data(em, em->argument_count + (shared ? 0 : 1));
+    static const int slots[] = {
+        [SPACE_SHARED] = DATA_SHARED, [SPACE_WORKER] = DATA_WORKERS, [SPACE_PACKED] = DATA_PACKED};
+    LLVMValueRef base = pointer_in_data(em, em->argument_count + slots[buffer->space]);
     LLVMValueRef offset = emit_i64(em, buffer->offset);
-    if (!shared) {
+    if (buffer->space == SPACE_WORKER) {
         LLVMValueRef worker = em->bindings[em->function->worker->id].value;
         LLVMValueRef mine = LLVMBuildMul(e->b, worker, emit_i64(em, em->worker_bytes), "");
         offset = LLVMBuildAdd(e->b, mine, offset, "");

@@ -171,9 +171,9 @@ static void flush_run(struct entry *n) {
     emit_step_run(n->m, &n->run, n->exec, n->bases, n->data, n->log);
 }
 
-static LLVMValueRef unit_function(struct entry *n, const char *symbol) {
-    LLVMValueRef known = LLVMGetNamedFunction(n->m->e->module, symbol);
-    return known ? known : LLVMAddFunction(n->m->e->module, symbol, n->m->body_type);
+LLVMValueRef entry_unit(const struct entry_module *m, const char *symbol) {
+    LLVMValueRef known = LLVMGetNamedFunction(m->e->module, symbol);
+    return known ? known : LLVMAddFunction(m->e->module, symbol, m->body_type);
 }
 
 enum { BASE_WORKSPACE, BASE_ARGUMENTS };
@@ -213,8 +213,7 @@ static void copy_value(struct entry *n, const struct place *to, const struct val
     VEC_PUSH(arena, &n->run.steps, step);
 }
 
-/* Operands, results, shared memory, memory of worker 0, error code: as llvm.h says of loop functions. Further
- * phases find the array as it is. */
+/* Operands, results, then what enum data_slot lists. Further phases find the array as it is. */
 static void emit_kernel(struct entry *n, const struct op *op) {
     const struct lowered_kernel *kernel = map_find(&n->m->compiled->kernel_of, op);
     struct arena *arena = n->m->e->arena;
@@ -229,9 +228,11 @@ static void emit_kernel(struct entry *n, const struct op *op) {
     VEC_PUSH(arena, &run->slots, ((struct step_slot){BASE_WORKSPACE, n->f->shared_offset}));
     VEC_PUSH(arena, &run->slots, ((struct step_slot){BASE_WORKSPACE, n->f->worker_offset}));
     VEC_PUSH(arena, &run->slots, ((struct step_slot){BASE_WORKSPACE, HEADER_ERROR}));
+    if (kernel->loops.packed_bytes)
+        VEC_PUSH(arena, &run->slots, ((struct step_slot){BASE_ARGUMENTS, kernel->packed_offset}));
     for (int i = 0; i < kernel->loops.phases.count; i++) {
         const struct loop_function *phase = kernel->loops.phases.at[i];
-        struct step step = {unit_function(n, phase->symbol), phase->tasks, i ? 0 : run->slots.count - first,
+        struct step step = {entry_unit(n->m, phase->symbol), phase->tasks, i ? 0 : run->slots.count - first,
                             kernel->first_row + i};
         VEC_PUSH(arena, &run->steps, step);
     }
@@ -414,7 +415,7 @@ static int most_slots(const struct compiled *compiled) {
     int most = COPY_SLOTS;
     for (int i = 0; i < compiled->kernels.count; i++) {
         const struct op *op = compiled->kernels.at[i]->op;
-        int slots = op->in_count + op->out_count + 3;
+        int slots = op->in_count + op->out_count + DATA_SLOTS;
         most = slots > most ? slots : most;
     }
     return most;

@@ -24,6 +24,12 @@ void entry_module_init(struct entry_module *m, struct emitter *e, const struct c
  * their units; where the module does not define one, it is declared. */
 LLVMValueRef emit_entry(struct entry_module *m, const struct compiled_function *function, const char *symbol);
 
+/* A unit's function, declared where the module does not define it. */
+LLVMValueRef entry_unit(const struct entry_module *m, const char *symbol);
+/* In codegen/packing.c: int symbol(void *weights): fills the PACKED memory behind the tensors of a weights
+ * block from them. */
+LLVMValueRef emit_pack_function(struct entry_module *m, const char *symbol);
+
 /* In codegen/print.c: shows a dense tensor through exec->print, where fn's exec has one. */
 void emit_print_call(struct entry_module *m, LLVMValueRef fn, LLVMValueRef exec, const char *label,
                      const struct type *type, LLVMValueRef data);

@@ -155,9 +155,13 @@ static void print_states(struct strbuf *out, const struct compiled *c, const cha
         "size_t %s_weights_size(void);\nsize_t %s_state_size(void);\n"
         "/* raw[i]: the bytes of tensor i, dense and row major. Both return 0. */\n"
         "int %s_pack_weights(const void *const raw[], void *weights);\n"
-        "int %s_unpack_weights(const void *weights, void *const raw[]);\n\n",
+        "int %s_unpack_weights(const void *weights, void *const raw[]);\n"
+        "/* What entries want behind the tensors, made of them: for whoever fills or changes tensors in the "
+        "block "
+        "itself. _pack_weights and _init have done it. */\n"
+        "int %s_prepare_weights(void *weights);\n\n",
         prefix, weights, prefix, c->graph->states.count - weights, prefix, prefix, prefix, prefix, prefix,
-        prefix);
+        prefix, prefix);
 }
 
 const char *header_write(struct compiled *compiled, const char *prefix, bool holds_weights,
@@ -192,7 +196,7 @@ const char *header_write(struct compiled *compiled, const char *prefix, bool hol
             &out,
             "/* The weights block that the object holds, %lld bytes, for entries that only read it. */\n"
             "extern const unsigned char %s_weights[];\n\n",
-            (long long)compiled->plan->weights_bytes, prefix);
+            (long long)compiled->weights_bytes, prefix);
     for (int i = 0; i < interface.functions.count; i++)
         print_function(&out, &interface.functions.at[i]);
     strbuf_printf(&out,

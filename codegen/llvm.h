@@ -35,9 +35,12 @@ bool emitter_init(struct emitter *e, const struct target *target, struct arena *
                   const char *module_name);
 void emitter_finish(struct emitter *e); /* disposes builder, module and context */
 
+/* What a kernel's data array has behind its arguments. WORKERS: memory of worker 0; PACKED is there only for
+ * kernels that have such memory. */
+enum data_slot { DATA_SHARED, DATA_WORKERS, DATA_ERROR, DATA_PACKED, DATA_SLOTS };
 /* Defines `function` as void symbol(void *data, i64 task, i32 worker) in the module. `data` points to an
- * array: the kernel's arguments, then the pointer to SHARED memory, then the pointer to WORKER memory of
- * worker 0, whose stride in bytes is `worker_bytes`. site: of the kernel, for -g. In codegen/emit.c. */
+ * array: the kernel's arguments, then those of enum data_slot. From the memory of one worker to that of the
+ * next are `worker_bytes`. site: of the kernel, for -g. In codegen/emit.c. */
 LLVMValueRef emit_loop_function(struct emitter *e, const struct loop_function *function, int argument_count,
                                 int64_t worker_bytes, const struct site *site);
 

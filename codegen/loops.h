@@ -15,15 +15,16 @@
 
 /* Where a buffer's memory is: the kernel op's operands and results come as pointers in the kernel's argument
  * array; SHARED is memory of the kernel for all of its phases and tasks, WORKER is each worker's own (both in
- * the workspace), STACK is a small array of the task's own, CONSTANT is data in the object. */
-enum buffer_space { SPACE_ARGUMENT, SPACE_SHARED, SPACE_WORKER, SPACE_STACK, SPACE_CONSTANT };
+ * the workspace), PACKED is what was made of weights when they were loaded (behind them, in their block),
+ * STACK is a small array of the task's own, CONSTANT is data in the object. */
+enum buffer_space { SPACE_ARGUMENT, SPACE_SHARED, SPACE_WORKER, SPACE_PACKED, SPACE_STACK, SPACE_CONSTANT };
 
 struct buffer {
     const char *name;
     enum dtype dtype;
     enum buffer_space space;
     int argument;      /* ARGUMENT: index in the argument array: operands first, then results */
-    int64_t offset;    /* SHARED, WORKER: bytes from the start of that memory, 64-aligned */
+    int64_t offset;    /* SHARED, WORKER, PACKED: bytes from the start of that memory, 64-aligned */
     int64_t elements;  /* STACK: its size; else for the printer and the verifier */
     const void *bytes; /* CONSTANT */
     bool is_written;
@@ -182,11 +183,14 @@ struct loop_function {
     struct arena *arena;
 };
 
-/* What lowering makes of a kernel op: phases that run one after the other, each over its tasks. */
+/* What lowering makes of a kernel op: phases that run one after the other, each over its tasks. Those of
+ * `packing` run once, when the weights are known, before anything else: they read operands that are weights
+ * and write PACKED memory, nothing more. */
 struct loop_kernel {
-    VEC(struct loop_function *) phases;
+    VEC(struct loop_function *) phases, packing;
     int64_t shared_bytes; /* memory that SHARED buffers of all phases want together */
     int64_t worker_bytes; /* the same for each worker */
+    int64_t packed_bytes; /* the same of PACKED buffers */
 };
 
 struct loop_function *loop_function_create(struct arena *arena);

@@ -17,8 +17,8 @@ struct printer {
 };
 
 static const char *const space_texts[] = {
-    [SPACE_ARGUMENT] = "argument", [SPACE_SHARED] = "shared",     [SPACE_WORKER] = "worker",
-    [SPACE_STACK] = "stack",       [SPACE_CONSTANT] = "constant",
+    [SPACE_ARGUMENT] = "argument", [SPACE_SHARED] = "shared", [SPACE_WORKER] = "worker",
+    [SPACE_PACKED] = "packed",     [SPACE_STACK] = "stack",   [SPACE_CONSTANT] = "constant",
 };
 
 /* ---- counting uses ---- */
@@ -312,7 +312,7 @@ static void print_buffer(struct printer *p, const struct buffer *b) {
                   space_texts[b->space]);
     if (b->space == SPACE_ARGUMENT)
         strbuf_printf(p->out, " %d", b->argument);
-    else if (b->space == SPACE_SHARED || b->space == SPACE_WORKER)
+    else if (b->space == SPACE_SHARED || b->space == SPACE_WORKER || b->space == SPACE_PACKED)
         strbuf_printf(p->out, " at %lld", (long long)b->offset);
     else if (b->space == SPACE_CONSTANT)
         strbuf_printf(

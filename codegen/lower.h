@@ -15,9 +15,11 @@ struct lowering {
     struct diags *diags;
     struct strbuf *why; /* --explain; NULL: nobody asks */
     const struct function_plan
-        *plan;         /* where operands and results lie; NULL: wherever kernel_overwrites allows */
-    bool winograd;     /* 3x3 convolutions may be computed by minimal filtering, which rounds more */
-    bool use_openblas; /* products of matrices by cblas_sgemm, where they are that */
+        *plan;          /* where operands and results lie; NULL: wherever kernel_overwrites allows */
+    bool packs_weights; /* weights are known beforehand: what is made of them alone is kept (loops.h: packing)
+                         */
+    bool winograd;      /* 3x3 convolutions may be computed by minimal filtering, which rounds more */
+    bool use_openblas;  /* products of matrices by cblas_sgemm, where they are that */
 };
 
 /* false: reported. The argument array of the kernel's phases: pointers of kernel->in, then of kernel->out.

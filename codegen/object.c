@@ -14,6 +14,7 @@ struct object {
     const char *prefix;
     const void *weights; /* to be held in the object, or NULL */
     struct entry_module entries;
+    LLVMValueRef prepare;              /* int prepare_weights(weights) */
     LLVMTypeRef tensor_info, arg_info; /* weft_tensor_info, weft_arg_info */
 };
 
@@ -120,7 +121,7 @@ static void emit_argument_list(const struct object *o, const struct c_variant *f
 
 /* const unsigned char PREFIX_weights[]: the block as vae_pack_weights would fill it. */
 static void emit_weights(const struct object *o) {
-    unsigned size = (unsigned)o->compiled->plan->weights_bytes;
+    unsigned size = (unsigned)o->compiled->weights_bytes;
     LLVMValueRef bytes = LLVMConstStringInContext(o->e->context, o->weights, size, true);
     LLVMSetAlignment(add_constant(o, name_of(o, "weights"), bytes, true), PLAN_ALIGNMENT);
 }
@@ -130,7 +131,12 @@ static void emit_size(const struct object *o, const char *suffix, int64_t bytes)
     LLVMBuildRet(o->e->b, i64_of(o, bytes));
 }
 
-/* int pack_weights(raw, weights) and int unpack_weights(weights, raw): a copy for each tensor. */
+static LLVMValueRef emit_prepare_call(const struct object *o, LLVMValueRef weights) {
+    return LLVMBuildCall2(o->e->b, LLVMGlobalGetValueType(o->prepare), o->prepare, &weights, 1, "");
+}
+
+/* int pack_weights(raw, weights) and int unpack_weights(weights, raw): a copy for each tensor; what is packed
+ * comes behind them. */
 static void emit_packing(const struct object *o, bool packs) {
     const struct emitter *e = o->e;
     LLVMTypeRef params[] = {e->ptr, e->ptr};
@@ -148,7 +154,7 @@ static void emit_packing(const struct object *o, bool packs) {
         LLVMValueRef bytes = i64_of(o, type_bytes(state->type));
         LLVMBuildMemCpy(e->b, packs ? place : tensor, 1, packs ? tensor : place, 1, bytes);
     }
-    LLVMBuildRet(e->b, i32_of(o, 0));
+    LLVMBuildRet(e->b, packs ? emit_prepare_call(o, weights) : i32_of(o, WEFT_OK));
 }
 
 /* ---- error(code) ---- */
@@ -276,6 +282,19 @@ static LLVMValueRef emit_stack_workspace(const struct object *o, const struct c_
     return workspace;
 }
 
+/* What an init returns: 0 once what is packed is there too. */
+static LLVMValueRef emit_prepared(const struct object *o, const struct c_function *f, LLVMValueRef fn,
+                                  LLVMValueRef code) {
+    const struct emitter *e = o->e;
+    LLVMBasicBlockRef failed = LLVMAppendBasicBlockInContext(e->context, fn, "failed"),
+                      on = LLVMAppendBasicBlockInContext(e->context, fn, "on");
+    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, code, i32_of(o, WEFT_OK), ""), on, failed);
+    LLVMPositionBuilderAtEnd(e->b, failed);
+    LLVMBuildRet(e->b, code);
+    LLVMPositionBuilderAtEnd(e->b, on);
+    return emit_prepare_call(o, find_param(f, fn, PARAM_WEIGHTS));
+}
+
 /* calls[i]: the `_call` form of variant i. Allocas are all in the first block. */
 static void emit_typed(const struct object *o, const struct c_function *f, LLVMValueRef *calls) {
     const struct emitter *e = o->e;
@@ -289,7 +308,8 @@ static void emit_typed(const struct object *o, const struct c_function *f, LLVMV
     for (int v = 0; v < f->variants.count; v++) {
         LLVMPositionBuilderAtEnd(e->b, blocks[v]);
         LLVMValueRef forward[] = {args, workspace, exec};
-        LLVMBuildRet(e->b, LLVMBuildCall2(e->b, o->entries.call_type, calls[v], forward, 3, ""));
+        LLVMValueRef code = LLVMBuildCall2(e->b, o->entries.call_type, calls[v], forward, 3, "");
+        LLVMBuildRet(e->b, f->is_init ? emit_prepared(o, f, fn, code) : code);
     }
 }
 
@@ -378,8 +398,9 @@ static bool emit_all(struct object *o, struct diags *diags) {
     emit_tensor_list(o, "state_info", false);
     if (o->weights)
         emit_weights(o);
-    emit_size(o, "weights_size", o->compiled->plan->weights_bytes);
+    emit_size(o, "weights_size", o->compiled->weights_bytes);
     emit_size(o, "state_size", o->compiled->plan->state_bytes);
+    o->prepare = emit_pack_function(&o->entries, name_of(o, "prepare_weights"));
     emit_packing(o, true);
     emit_packing(o, false);
     emit_error(o);

@@ -45,7 +45,8 @@ static struct unit *find_unit(const struct compiled *c, const char *symbol) {
 }
 
 /* Gives the phase its symbol, from all that determines its code; code that is there already serves again. */
-static void add_unit(struct compiled *c, const struct lowered_kernel *kernel, struct loop_function *phase) {
+static void add_unit(struct compiled *c, const struct lowered_kernel *kernel, struct loop_function *phase,
+                     bool packs) {
     struct strbuf text;
     strbuf_init(&text, c->arena);
     loops_print(phase, &text);
@@ -65,6 +66,7 @@ static void add_unit(struct compiled *c, const struct lowered_kernel *kernel, st
                           .argument_count = arguments,
                           .worker_bytes = kernel->worker_bytes,
                           .text = text.text,
+                          .packs = packs,
                           .site = kernel->op->site,
                           .cost = text.length};
     VEC_PUSH(c->arena, &c->units, unit);
@@ -117,8 +119,12 @@ static bool add_kernel(struct compiled *c, struct compiled_function *f, const st
         const struct loop_function *phase = kernel->loops.phases.at[i];
         struct profile_row row = {op, i, kernel->loops.phases.count, phase->tasks};
         VEC_PUSH(c->arena, &c->rows, row);
-        add_unit(c, kernel, kernel->loops.phases.at[i]);
+        add_unit(c, kernel, kernel->loops.phases.at[i], false);
     }
+    for (int i = 0; i < kernel->loops.packing.count; i++)
+        add_unit(c, kernel, kernel->loops.packing.at[i], true);
+    if (kernel->loops.packed_bytes)
+        packing_place(c, f, kernel);
     VEC_PUSH(c->arena, &c->kernels, kernel);
     map_put(&c->kernel_of, op, kernel);
     return true;
@@ -182,6 +188,7 @@ static bool add_function(struct compiled *c, struct function *function, struct l
     f.shared_offset = WORKSPACE_HEADER + align64(plan->arena_bytes);
     f.worker_offset = f.shared_offset;
     l->plan = plan;
+    l->packs_weights = c->packs_weights && function->kind != FUNCTION_INIT;
     if (!visit_block(c, &f, function->body, l))
         return false;
     VEC_PUSH(c->arena, &c->functions, f);
@@ -197,11 +204,22 @@ static struct compiled *compiled_create(struct graph *graph, const struct plan *
     c->graph = graph;
     c->plan = plan;
     c->options = *options;
+    c->weights_bytes = plan->weights_bytes;
     map_init(&c->kernel_of, arena);
     map_init(&c->first_check_of, arena);
     strbuf_init(&c->why, arena);
     VEC_PUSH(arena, &c->rows, ((struct profile_row){.phases = 1, .tasks = 1}));
     return c;
+}
+
+/* An init writes them too, and they are packed behind it. */
+static bool writes_weights(const struct plan *plan, struct function *const *functions, int count) {
+    bool writes = false;
+    for (int i = 0; i < count; i++) {
+        const struct function_plan *own = plan_of(plan, functions[i]);
+        writes |= own && own->writes_weights && functions[i]->kind != FUNCTION_INIT;
+    }
+    return writes;
 }
 
 struct compiled *session_compile(struct graph *graph, struct function *const *functions, int count,
@@ -211,6 +229,7 @@ struct compiled *session_compile(struct graph *graph, struct function *const *fu
     struct compiled *c = compiled_create(graph, plan, options, arena);
     if (!(c->target = target_get(arena, options->cpu, diags)))
         return NULL;
+    c->packs_weights = options->pack_weights && !writes_weights(plan, functions, count);
     struct lowering l = {.arena = arena,
                          .target = c->target,
                          .diags = diags,

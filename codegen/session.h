@@ -13,6 +13,7 @@ struct unit {
     int argument_count;
     int64_t worker_bytes;
     const char *text;        /* loop IR */
+    bool packs;              /* it runs when weights are loaded */
     const struct site *site; /* of the first kernel, for -g */
     size_t cost;             /* of compiling it: the length of its text is a fair guess */
 };
@@ -24,7 +25,10 @@ struct lowered_kernel {
     int64_t worker_bytes; /* aligned: the stride between the memory of two workers */
     int first_check;      /* row in compiled->checks of the loops' code 0 */
     int check_count;
-    int first_row; /* of its phases in compiled->rows */
+    int first_row;         /* of its phases in compiled->rows */
+    int64_t packed_offset; /* of its PACKED memory in the weights block */
+    const int64_t
+        *weight_offset; /* where it has such memory: of its operands in the weights block, -1: not there */
 };
 
 /* A place of the model text that may fail at run time; its error code is WEFT_FIRST_CHECK + its row. */
@@ -55,6 +59,10 @@ struct compiled {
     struct codegen_times times;
     VEC(struct compiled_function) functions;
     VEC(struct lowered_kernel *) kernels;
+    VEC(const struct lowered_kernel *)
+    packings;                  /* whose packing fills the weights block: equal ones stand once */
+    bool packs_weights;        /* no entry but init writes them, and the options want it */
+    int64_t weights_bytes;     /* of the weights block: its tensors, then PACKED memory */
     struct map kernel_of;      /* const struct op * to struct lowered_kernel * */
     struct map first_check_of; /* const struct op * of a check to its row + 1 */
     VEC(struct check_row) checks;
@@ -75,6 +83,13 @@ enum {
 struct compiled *session_compile(struct graph *graph, struct function *const *functions, int count,
                                  const struct plan *plan, const struct codegen_options *options,
                                  struct arena *arena, struct diags *diags);
+
+/* codegen/packing.c: the API's pack_now (codegen.h), and what the JIT looks up for pack. */
+bool packing_run(struct compiled *compiled, void *weights, struct diags *diags);
+#define PACKING_SYMBOL "weft_pack_weights"
+typedef int packing_function(void *weights);
+/* Gives the kernel's PACKED memory its place, which equal kernels of the same weights share. */
+void packing_place(struct compiled *c, const struct compiled_function *f, struct lowered_kernel *kernel);
 
 int64_t align64(int64_t bytes);
 const struct compiled_function *compiled_find(const struct compiled *compiled,

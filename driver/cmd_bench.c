@@ -40,8 +40,8 @@ struct figures {
     double median, low, high; /* seconds; the quartiles */
     int runs, threads;
     struct cost cost;
-    double peak;                     /* GFLOP/s */
-    double arena, weights, resident; /* bytes */
+    double peak;                             /* GFLOP/s */
+    double arena, weights, packed, resident; /* bytes; packed: of the weights block, behind the tensors */
 };
 
 static int by_size(const void *a, const void *b) {
@@ -77,6 +77,7 @@ static bool measure(struct measured *m, struct figures *f) {
     f->peak = peaks.best;
     f->arena = (double)m->program->entries[0].plan->arena_bytes;
     f->weights = (double)m->program->plan->weights_bytes;
+    f->packed = (double)m->memory.weights_bytes - f->weights;
     f->resident = resident_bytes();
     return true;
 }
@@ -104,19 +105,21 @@ static void print_text(const struct measured *m, const struct figures *f) {
     printf("  work    %10.3f GFLOP, %.1f GFLOP/s: %.1f %% of the %.1f GFLOP/s of an FMA loop beside it\n",
            1e-9 * f->cost.flops, gflops, 100 * gflops / f->peak, f->peak);
     printf("  traffic %10.3f GB, %.1f GB/s\n", 1e-9 * f->cost.bytes, 1e-9 * f->cost.bytes / f->median);
-    printf("  memory  arena %s, weights %s, resident %s at most\n", bytes_text(arena, f->arena),
-           bytes_text(arena, f->weights), bytes_text(arena, f->resident));
+    const char *packed =
+        f->packed > 0 ? arena_printf(arena, ", packed %s", bytes_text(arena, f->packed)) : "";
+    printf("  memory  arena %s, weights %s%s, resident %s at most\n", bytes_text(arena, f->arena),
+           bytes_text(arena, f->weights), packed, bytes_text(arena, f->resident));
 }
 
 static void print_json(const struct measured *m, const struct figures *f) {
     printf("{\"entry\":\"%s\",\"threads\":%d,\"runs\":%d,\"seconds\":%.9g,\"low\":%.9g,\"high\":%.9g,"
            "\"flops\":%.0f,\"bytes\":%.0f,"
            "\"gflops\":%.6g,\"peak_gflops\":%.6g,\"part_of_peak\":%.4g,\"gbytes\":%.6g,\"arena\":%.0f,"
-           "\"weights\":%.0f,\"resident\":%.0f}\n",
+           "\"weights\":%.0f,\"packed\":%.0f,\"resident\":%.0f}\n",
            m->program->entries[0].name, f->threads, f->runs, f->median, f->low, f->high, f->cost.flops,
            f->cost.bytes, 1e-9 * f->cost.flops / f->median, f->peak,
            1e-9 * f->cost.flops / f->median / f->peak, 1e-9 * f->cost.bytes / f->median, f->arena, f->weights,
-           f->resident);
+           f->packed, f->resident);
 }
 
 enum exit_status command_bench(struct invocation *invocation) {

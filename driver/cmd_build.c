@@ -102,6 +102,12 @@ static bool start_state(struct build *b) {
     return ok;
 }
 
+/* What the object's entries want behind the tensors. */
+static bool pack_weights(struct build *b) {
+    bool packs = b->memory.weights_bytes > (size_t)b->program->plan->weights_bytes;
+    return !packs || b->session.codegen->pack_now(b->program->compiled, b->memory.weights, b->session.diags);
+}
+
 /* The weights file, in memory as the entries want it; without one b->memory stays empty. */
 static bool load_weights(struct build *b) {
     const char *weights = option_text(b->invocation, OPT_weights, NULL);
@@ -109,10 +115,11 @@ static bool load_weights(struct build *b) {
     if (!weights)
         return !option_given(b->invocation, OPT_embed_weights) ||
                session_fail(&b->session, E_ARGUMENT, "--embed-weights wants --weights FILE");
-    return memory_create(&b->session, b->program->plan, &b->memory) &&
+    return program_memory(&b->session, b->program, &b->memory) &&
            (!has_buffers(b->program->graph) || start_state(b)) &&
            weights_load(&b->session, b->program->graph, b->program->plan, &b->memory, weights, &touched,
-                        false);
+                        false) &&
+           pack_weights(b);
 }
 
 static bool write_object(struct build *b, const char *output) {

@@ -132,7 +132,7 @@ static bool compile(struct run *r, const struct function *function) {
         {.function = function, .bindings = r->sizes.bindings.at, .binding_count = r->sizes.bindings.count},
         {.function = init}};
     r->program = program_create(&r->session, instance_graph(r->instance), requests, 2, true);
-    return r->program && memory_create(&r->session, r->program->plan, &r->memory);
+    return r->program && program_memory(&r->session, r->program, &r->memory);
 }
 
 /* Fresh states from the seed, then the weights of the file over them: those that the fn touches must be

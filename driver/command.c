@@ -175,6 +175,10 @@ enum exit_status command_parse(struct invocation *invocation, int argc, char **a
     return EXIT_OK;
 }
 
+bool command_takes(const struct invocation *invocation, enum option_id id) {
+    return invocation->command && invocation->command->options >> id & 1;
+}
+
 bool option_given(const struct invocation *invocation, enum option_id id) {
     return invocation->values[id].count > 0;
 }

@@ -55,6 +55,7 @@ enum exit_status unknown_command(struct invocation *invocation, const char *word
 enum exit_status usage_error(const struct invocation *invocation, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+bool command_takes(const struct invocation *invocation, enum option_id id);
 bool option_given(const struct invocation *invocation, enum option_id id);
 const char *option_text(const struct invocation *invocation, enum option_id id,
                         const char *otherwise); /* the last one */

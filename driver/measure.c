@@ -52,7 +52,7 @@ static bool compile(struct measured *m) {
         return false;
     const struct request requests[] = {m->requests.list.at[0], {.function = init}};
     m->program = program_create(&m->session, instance_graph(m->instance), requests, 2, true);
-    return m->program && memory_create(&m->session, m->program->plan, &m->memory);
+    return m->program && program_memory(&m->session, m->program, &m->memory);
 }
 
 /* ---- what a call takes ---- */

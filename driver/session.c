@@ -72,6 +72,12 @@ bool session_open(struct session *session, struct invocation *invocation) {
         usage_error(invocation, "--winograd is auto or off");
         return false;
     }
+    const char *packing = option_text(invocation, OPT_packing, "auto");
+    session->packs_weights = command_takes(invocation, OPT_packing) && strcmp(packing, "off") != 0;
+    if (strcmp(packing, "off") != 0 && strcmp(packing, "auto") != 0) {
+        usage_error(invocation, "--packing is auto or off");
+        return false;
+    }
     session->explain = option_given(invocation, OPT_explain);
     session->debug_info = option_given(invocation, OPT_debug);
     session->quiet = option_given(invocation, OPT_quiet);
@@ -340,6 +346,7 @@ static bool compile_program(struct session *session, struct program *p, struct f
                                             .cache = session->cache,
                                             .use_openblas = session->use_openblas,
                                             .no_winograd = session->no_winograd,
+                                            .pack_weights = session->packs_weights,
                                             .debug_info = session->debug_info,
                                             .explain = session->explain,
                                             .profile = session->profile,
@@ -402,9 +409,8 @@ static void *aligned_block(size_t bytes) {
     return block;
 }
 
-bool memory_create(struct session *session, const struct plan *plan, struct memory *memory) {
-    *memory = (struct memory){.weights_bytes = (size_t)plan->weights_bytes,
-                              .state_bytes = (size_t)plan->state_bytes};
+static bool create_blocks(struct session *session, size_t weights, size_t state, struct memory *memory) {
+    *memory = (struct memory){.weights_bytes = weights, .state_bytes = state};
     memory->weights = aligned_block(memory->weights_bytes);
     memory->state = aligned_block(memory->state_bytes);
     if (memory->weights && memory->state)
@@ -412,6 +418,15 @@ bool memory_create(struct session *session, const struct plan *plan, struct memo
     memory_destroy(memory);
     return session_fail(session, E_COMPILE, "no memory for %zu bytes of weights and state",
                         memory->weights_bytes + memory->state_bytes);
+}
+
+bool memory_create(struct session *session, const struct plan *plan, struct memory *memory) {
+    return create_blocks(session, (size_t)plan->weights_bytes, (size_t)plan->state_bytes, memory);
+}
+
+bool program_memory(struct session *session, const struct program *program, struct memory *memory) {
+    return create_blocks(session, session->codegen->weights_bytes(program->compiled),
+                         (size_t)program->plan->state_bytes, memory);
 }
 
 void memory_destroy(struct memory *memory) {
@@ -486,9 +501,22 @@ static int call_entry(struct session *session, const struct program_entry *entry
     return entry->call(values, workspace, &exec);
 }
 
+/* Once for the weights as they are, before an entry reads them; an init writes them. */
+static void prepare_weights(struct session *session, struct program *program,
+                            const struct program_entry *entry, struct memory *memory) {
+    if (entry->function->kind == FUNCTION_INIT) {
+        memory->is_packed = false;
+    } else if (!memory->is_packed) {
+        if (memory->weights_bytes > (size_t)program->plan->weights_bytes)
+            session->codegen->pack(program->loaded, memory->weights);
+        memory->is_packed = true;
+    }
+}
+
 bool program_call(struct session *session, struct program *program, int index, struct memory *memory,
                   void **values, uint64_t seed) {
     struct program_entry *entry = &program->entries[index];
+    prepare_weights(session, program, entry, memory);
     if (!grow_workspace(session, memory, entry->workspace_bytes))
         return false;
     for (int i = 0; i < entry->plan->arguments.count; i++) {

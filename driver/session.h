@@ -26,7 +26,7 @@ struct session {
     uint64_t seed;
     int threads; /* 0: as many as cores */
     const char *cpu, *cache;
-    bool quiet, json, show_times, explain, use_openblas, no_winograd, debug_info, profile;
+    bool quiet, json, show_times, explain, use_openblas, no_winograd, packs_weights, debug_info, profile;
     setting_list settings;  /* --set */
     setting_list arguments; /* --arg: of entries, perhaps with the name of one: "sample.scale" */
     VEC(struct timing {
@@ -111,8 +111,11 @@ void program_destroy(struct session *session, struct program *program); /* NULL 
 struct memory {
     void *weights, *state, *workspace;
     size_t weights_bytes, state_bytes, workspace_bytes;
+    bool is_packed; /* what lies behind the weights is made of them as they are now */
 };
 bool memory_create(struct session *session, const struct plan *plan, struct memory *memory);
+/* The same for one program alone, with room for what it packs behind its weights. */
+bool program_memory(struct session *session, const struct program *program, struct memory *memory);
 void memory_destroy(struct memory *memory);
 /* The bytes of one weight, buffer or counter. */
 void *memory_of_state(const struct memory *memory, const struct plan *plan, const struct state *state);

@@ -52,6 +52,7 @@ class Weft:
             getattr(self.glue, name).restype = result
         entry = row.target.split(":")[-1]
         weights, self.params = self.fill(library, "weights", True)
+        library.model_prepare_weights(ctypes.c_void_p(weights.ctypes.data))
         state, _ = self.fill(library, "state", False)
         self.pool = ctypes.c_void_p(self.glue.glue_pool(threads))
         size = self.workspace_size(library, header, entry, row)

@@ -89,7 +89,9 @@ struct call_memory *call_memory_create(struct entry_run *run, const char *functi
                                        uint32_t seed) {
     struct call_memory *m = ARENA_NEW(run->arena, struct call_memory);
     m->plan = plan_of(run->plan, graph_find_function(run->graph, function));
-    m->weights = block(run->arena, (size_t)run->plan->weights_bytes);
+    size_t weights = weft_codegen.weights_bytes(run->compiled);
+    m->weights = block(run->arena, weights);
+    memset(m->weights, 0xc3, weights);
     m->state = block(run->arena, (size_t)run->plan->state_bytes);
     size_t size = weft_codegen.workspace(run->compiled, function, width);
     m->workspace = block(run->arena, size);
