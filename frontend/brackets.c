@@ -168,10 +168,20 @@ static void begin_line(struct balance *b) {
 
 /* ---- the whole text ---- */
 
+/* Whether a "{" that came now would be what other languages have as the body of a nameless function, behind
+ * `=>` or fn(y): the grammar refuses it, and its ) is not missing. */
+static bool begins_body(const struct balance *b) {
+    int at = b->at - 1;
+    if (at >= 0 && b->in->at[at].kind == ')')
+        while (at > 0 && b->in->at[at].kind != '(')
+            at--;
+    return at > 0 && (b->in->at[at].kind == FATARROW || b->in->at[at - 1].kind == FN);
+}
+
 /* Inside ( and [ only the branches of `if` and `when` have braces: another "{" shows that a ) or ] is
  * missing. */
 static void open_bracket(struct balance *b, struct token token) {
-    if (token.kind == '{' && in_parens(b)) {
+    if (token.kind == '{' && in_parens(b) && !begins_body(b)) {
         if (VEC_LAST(&b->open).wants_brace)
             VEC_LAST(&b->open).wants_brace = false;
         else

@@ -63,7 +63,7 @@ static void yyerror(struct span *place, struct parser *parser, const char *messa
 %nterm <struct item *> item use member module mitem
 %nterm <const char *> dotted
 %nterm <enum module_kind> module_kind
-%nterm <struct name_list> names
+%nterm <struct name_list> names taken
 %nterm <const struct token *> alias
 %nterm <struct formal_list> formals formals_opt formal_list
 %nterm <struct formal *> formal
@@ -321,10 +321,13 @@ dim: expr { $$ = dim_new(parser, $expr, NULL, @$); }
 /* ---- expressions ---- */
 
 expr: pipe
-    | FN '(' names ')' FATARROW expr { $$ = expr_lambda(parser, @$, $names, $6); }
-    | FN '(' ')' FATARROW expr { $$ = expr_lambda(parser, @$, (struct name_list){0}, $5); }
-    | FN '(' error ')' FATARROW expr { $$ = expr_lambda(parser, @$, (struct name_list){0}, $6); yyerrok; }
+    | FN taken FATARROW expr[body] { $$ = expr_lambda(parser, @$, $taken, $body); }
     ;
+/* A rule of its own, so that an error behind the arrow is not taken for one in the parentheses. */
+taken: '(' ')' { $$ = (struct name_list){0}; }
+     | '(' names ')' { $$ = $names; }
+     | '(' error ')' { $$ = (struct name_list){0}; yyerrok; }
+     ;
 pipe: op
     | pipe PIPE op { $$ = expr_pipe(parser, $1, @2, $3); GIVE_UP_IF_DEEP }
     ;

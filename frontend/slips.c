@@ -51,9 +51,11 @@ static const struct slip slips[] = {
     {"for", 0, "...", 0, "a range is written with two points: 0..n, and leaves out its end"},
     {"loop", 0, "...", 0, "a range is written with two points: 0..n, and leaves out its end"},
     {"fn", ")", ":", 0, "the result stands after an arrow: fn f(x: f32[B]) -> f32[B]"},
-    {"fn", ")", "=>", 0, "a declared function is written fn f(x) = ...; only one without a name has `=>`"},
     {0, "=>", "{", 0,
      "a function without a name has one expression behind `=>`: what takes statements is a `fn` with a name"},
+    {0, 0, "=>", "{",
+     "a function without a name is written fn(x) => x + 1; what takes statements is a `fn` with a name"},
+    {0, "|>", "fn", 0, "in a chain, a function without a name stands in parentheses: x |> (fn(y) => y + 1)"},
     {"report", 0, ":", 0, "a report is named with `=`: report loss = mean(l)"},
     {"let", 0, ":", 0, "a member is declared with `=`: let conv = nn.Conv2d(64, 3)"},
     {"minimize", 0, "}", 0, "a minimize says with what: minimize loss using nn.Adam(lr: 1e-3)"},
@@ -134,6 +136,18 @@ static bool is_choice_without_braces(const struct tokens *tokens, int found) {
     return before >= 0 && (tokens->at[before].kind == IF || tokens->at[before].kind == WHEN);
 }
 
+/* fn(y) { return y + 1 } */
+static bool is_nameless_body(const struct tokens *tokens, int found) {
+    int before = found > 0 && tokens->at[found - 1].kind == ')' ? tokens->at[found - 1].match - 1 : -1;
+    return tokens->at[found].kind == '{' && before >= 0 && tokens->at[before].kind == FN;
+}
+
+/* fn f(x) => x + 1 */
+static bool is_declared_arrow(const struct tokens *tokens, int found) {
+    int before = found > 0 && tokens->at[found - 1].kind == ')' ? tokens->at[found - 1].match - 2 : -1;
+    return tokens->at[found].kind == FATARROW && before >= 0 && tokens->at[before].kind == FN;
+}
+
 /* f"{x}", r"..." */
 static bool is_prefixed_string(const struct tokens *tokens, int found) {
     return tokens->at[found].kind == STR && found > 0 && tokens->at[found - 1].kind == ID &&
@@ -152,6 +166,8 @@ static const char *shape_of_slip(const struct tokens *tokens, int found, int hea
         return "a named argument is written with `:`, f(axis: 1)";
     if (is_choice_without_braces(tokens, found))
         return "both sides stand in braces: if c { a } else { b }";
+    if (is_nameless_body(tokens, found))
+        return "a function without a name is written fn(x) => x + 1; what takes statements is a `fn` with a name";
     if (is_prefixed_string(tokens, found))
         return "{x} is replaced in every string, without a letter in front";
     if (tokens->at[found].kind == STR && found == head)
@@ -167,6 +183,8 @@ static const char *shape_of_slip(const struct tokens *tokens, int found, int hea
 
 const char *slip_hint(const struct tokens *tokens, int found) {
     int head = statement_head(tokens, found);
+    if (is_declared_arrow(tokens, found))
+        return "a declared function is written fn f(x) = ...; only one without a name has `=>`";
     for (size_t i = 0; i < sizeof slips / sizeof *slips; i++) {
         const struct slip *s = &slips[i];
         if ((!s->head || head < found) && token_is(tokens, head, s->head) &&
