@@ -128,6 +128,11 @@ static bool conv_args(struct elab *e, const struct builtin_call *c, struct value
     return true;
 }
 
+static bool is_multiple(struct elab *e, const struct dim *a, const struct dim *of) {
+    const struct dim *quotient = dim_div(e->types, a, of);
+    return quotient && dim_is_integral(quotient);
+}
+
 /* dims, with the axis at i split in g and the rest, [..., g, dims[i] / g, ...]; NULL: g does not divide it.
  */
 static const struct dim **split_axis(struct elab *e, const struct type *type, int i, const struct dim *g) {
@@ -136,19 +141,22 @@ static const struct dim **split_axis(struct elab *e, const struct type *type, in
         dims[k + (k > i)] = type->dims[k];
     dims[i] = g;
     dims[i + 1] = dim_div(e->types, type->dims[i], g);
-    return dims[i + 1] && dim_is_integral(dims[i + 1]) ? dims : NULL;
+    return is_multiple(e, type->dims[i], g) ? dims : NULL;
 }
 
+/* The image as the windows of a convolution see it: spread by lhs_dilation, with its padding. */
 static struct value *pad_axes(struct elab *e, struct value *x, const struct conv_attrs *attrs) {
     int rank = x->type->rank;
     const struct dim **lo = ARENA_ARRAY(e->arena, const struct dim *, rank),
                      **hi = ARENA_ARRAY(e->arena, const struct dim *, rank);
+    int64_t *between = filled(e, rank, 0);
     for (int i = 0; i < rank; i++) {
         int axis = i - (rank - attrs->rank);
         lo[i] = dim_const(e->types, axis < 0 ? 0 : attrs->pad_lo[axis]);
         hi[i] = dim_const(e->types, axis < 0 ? 0 : attrs->pad_hi[axis]);
+        between[i] = axis < 0 ? 0 : attrs->lhs_dilation[axis] - 1;
     }
-    return build_pad(&e->b, x, lo, hi, filled(e, rank, 0), 0.0);
+    return build_pad(&e->b, x, lo, hi, between, 0.0);
 }
 
 /* Of windows [N, g, C, H', W', kh, kw] and kernels [g, O, C, kh, kw] the sum over C, kh and kw, as
@@ -215,13 +223,10 @@ static struct datum run_conv(struct elab *e, const struct builtin_call *c) {
                   : datum_tensor(conv_product(e, x, w, &attrs));
 }
 
-/* w [C, O/g, k...] as the kernel of a convolution to O channels: [O, C/g, k...], flipped. */
-static struct value *transposed_kernel(struct elab *e, struct value *w, int64_t groups) {
+/* w [C, O/g, k...], C a multiple of g, as the kernel of a convolution to O channels: [O, C/g, k...], flipped. */
+static struct value *transposed_kernel(struct elab *e, struct value *w, const struct dim *g) {
     int rank = w->type->rank;
-    const struct dim *g = dim_const(e->types, groups), *in = dim_div(e->types, w->type->dims[0], g),
-                     *out = w->type->dims[1];
-    if (!in)
-        return NULL;
+    const struct dim *in = dim_div(e->types, w->type->dims[0], g), *out = w->type->dims[1];
     const struct dim **dims = ARENA_ARRAY(e->arena, const struct dim *, rank + 1);
     dims[0] = g;
     dims[1] = in;
@@ -245,17 +250,29 @@ static struct value *transposed_kernel(struct elab *e, struct value *w, int64_t 
     return y ? build_slice(&e->b, y, start, step, merged) : NULL;
 }
 
+static struct datum kernel_does_not_fit(struct elab *e, const struct builtin_call *c, const struct value *x,
+                                        const struct value *w, const struct dim *groups) {
+    struct diag *d =
+        report_error(e, c->span, E_SHAPE,
+                     "conv_transpose: a kernel of %s does not fit an image of %s in %s group%s",
+                     type_text(e->types, w->type), type_text(e->types, x->type), dim_text(e->types, groups),
+                     dim_is_const(groups) && dim_value(groups) == 1 ? "" : "s");
+    diag_hint(d, "an image is [batch, channels, sizes ...], a kernel [channels, out / groups, sizes ...]");
+    return datum_error();
+}
+
 /* The adjoint of conv by its image: zeros between the elements, the kernel flipped, pads complemented. */
 static struct datum run_conv_transpose(struct elab *e, const struct builtin_call *c) {
     struct value *x, *w;
     struct conv_attrs attrs;
-    const struct dim *groups;
-    if (!conv_args(e, c, &x, &w, &attrs, &groups))
+    const struct dim *open;
+    if (!conv_args(e, c, &x, &w, &attrs, &open))
         return datum_error();
-    if (groups)
-        return fail(e, c->spans[5], E_DIM,
-                    "the groups of a transposed convolution must be known, this is %s; conv takes any",
-                    dim_text(e->types, groups));
+    const struct dim *groups = open ? open : dim_const(e->types, attrs.groups);
+    if (attrs.groups < 1)
+        return fail(e, c->spans[5], E_INDEX, "conv_transpose: groups must be 1 or more");
+    if (x->type->dims[1] != w->type->dims[0] || !is_multiple(e, w->type->dims[0], groups))
+        return kernel_does_not_fit(e, c, x, w, groups);
     for (int i = 0; i < attrs.rank; i++) {
         if (!dim_is_const(w->type->dims[2 + i]))
             return fail(e, c->spans[1], E_DIM, "the kernel's size must be known, this is %s",
@@ -266,11 +283,11 @@ static struct datum run_conv_transpose(struct elab *e, const struct builtin_call
         attrs.pad_lo[i] = reach - attrs.pad_lo[i];
         attrs.pad_hi[i] = reach - attrs.pad_hi[i];
     }
-    struct value *kernel = transposed_kernel(e, w, attrs.groups);
+    struct value *kernel = transposed_kernel(e, w, groups);
     if (!kernel)
-        return fail(e, c->spans[1], E_SHAPE, "%lld groups do not fit %s", (long long)attrs.groups,
-                    type_text(e->types, w->type));
-    return datum_tensor(conv_product(e, x, kernel, &attrs));
+        return datum_error();
+    return open ? conv_of_open_groups(e, c, x, kernel, &attrs, open)
+                : datum_tensor(conv_product(e, x, kernel, &attrs));
 }
 
 const struct builtin builtins_window[] = {
