@@ -64,6 +64,12 @@ typedef struct compiled *codegen_compile_fn(struct graph *graph, struct function
                                             const struct plan *plan, const struct codegen_options *options,
                                             struct arena *arena, struct diags *diags);
 
+/* Blocks that an object holds as PREFIX_weights and PREFIX_state, of weights_bytes (below) and
+ * plan->state_bytes; NULL: none. */
+struct held_blocks {
+    const void *weights, *state;
+};
+
 struct codegen_api {
     int version;
     codegen_compile_fn *compile;
@@ -82,11 +88,10 @@ struct codegen_api {
     /* Bytes of workspace for an entry under a width. */
     size_t (*workspace)(const struct compiled *compiled, const char *function, int width);
     /* The object file (one module, emitted once) and the C header, as bytes in the arena of the compiled.
-     * `prefix` is the C name's prefix (vae). weights: a block of weights_bytes that the object holds as
-     * PREFIX_weights, or NULL. NULL: reported. */
-    const void *(*object)(struct compiled *compiled, const char *prefix, const void *weights, size_t *size,
-                          struct diags *diags);
-    const char *(*header)(struct compiled *compiled, const char *prefix, bool holds_weights,
+     * `prefix` is the C name's prefix (vae). NULL: reported. */
+    const void *(*object)(struct compiled *compiled, const char *prefix, struct held_blocks held,
+                          size_t *size, struct diags *diags);
+    const char *(*header)(struct compiled *compiled, const char *prefix, struct held_blocks held,
                           struct diags *diags);            /* NULL: reported */
     const char *(*loops)(const struct compiled *compiled); /* loop IR of all kernels, for dump */
     const char *(*assembly)(struct compiled *compiled, struct diags *diags); /* for :asm and dump */

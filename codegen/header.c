@@ -164,7 +164,23 @@ static void print_states(struct strbuf *out, const struct compiled *c, const cha
         prefix, prefix);
 }
 
-const char *header_write(struct compiled *compiled, const char *prefix, bool holds_weights,
+static void print_held(struct strbuf *out, const struct compiled *c, const char *prefix,
+                       struct held_blocks held) {
+    if (held.weights)
+        strbuf_printf(
+            out,
+            "/* The weights block that the object holds, %lld bytes, for entries that only read it. */\n"
+            "extern const unsigned char %s_weights[];\n\n",
+            (long long)c->weights_bytes, prefix);
+    if (held.state)
+        strbuf_printf(out,
+                      "/* The state block to begin with, %lld bytes: entries that only read it take it as it "
+                      "is, for\n * those that change it copy it to memory of yours, 64-byte aligned. */\n"
+                      "extern const unsigned char %s_state[];\n\n",
+                      (long long)c->plan->state_bytes, prefix);
+}
+
+const char *header_write(struct compiled *compiled, const char *prefix, struct held_blocks held,
                          struct diags *diags) {
     struct c_interface interface;
     if (!c_interface_of(compiled, prefix, &interface, diags))
@@ -191,12 +207,7 @@ const char *header_write(struct compiled *compiled, const char *prefix, bool hol
                   "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n",
                   WEFT_ABI_MAJOR);
     print_states(&out, compiled, prefix);
-    if (holds_weights)
-        strbuf_printf(
-            &out,
-            "/* The weights block that the object holds, %lld bytes, for entries that only read it. */\n"
-            "extern const unsigned char %s_weights[];\n\n",
-            (long long)compiled->weights_bytes, prefix);
+    print_held(&out, compiled, prefix, held);
     for (int i = 0; i < interface.functions.count; i++)
         print_function(&out, &interface.functions.at[i]);
     strbuf_printf(&out,

@@ -153,13 +153,60 @@ static struct c_function *find_entry(struct c_interface *c, const char *entry) {
     return NULL;
 }
 
+/* ---- names ---- */
+
+/* What stands behind PREFIX_ in every header. */
+static const char *const fixed[] = {
+    "weights",     "weights_info", "weights_size",    "weights_count",  "state", "state_info", "state_size",
+    "state_count", "pack_weights", "prepare_weights", "unpack_weights", "init",  "error"};
+/* And behind an entry's name. */
+static const char *const endings[] = {"", "_workspace", "_call", "_args", "_arg_count"};
+
+static bool extends(const char *longer, const char *name) {
+    size_t length = strlen(name);
+    bool found = false;
+    for (size_t i = 0; strncmp(longer, name, length) == 0 && i < sizeof(endings) / sizeof(*endings); i++)
+        found |= strcmp(longer + length, endings[i]) == 0;
+    return found;
+}
+
+static bool names_clash(const char *a, const char *b) {
+    return extends(a, b) || extends(b, a);
+}
+
+static bool is_free(const struct c_interface *c, const char *prefix, const char *name) {
+    for (size_t i = 0; i < sizeof(fixed) / sizeof(*fixed); i++)
+        if (strcmp(name + strlen(prefix) + 1, fixed[i]) == 0)
+            return false;
+    for (int i = 0; i < c->functions.count; i++) {
+        const struct c_function *f = &c->functions.at[i];
+        if (names_clash(name, f->name))
+            return false;
+        for (int k = 0; k < f->variants.count; k++)
+            if (names_clash(name, f->variants.at[k].name))
+                return false;
+    }
+    return true;
+}
+
+/* PREFIX_NAME, with a _ behind it where that is the name of something else: a fn may be called `error`. */
+static const char *entry_name(struct arena *arena, const struct c_interface *c, const char *prefix,
+                              const struct function *function, const char *name) {
+    if (function->kind == FUNCTION_INIT)
+        return arena_printf(arena, "%s_init", prefix);
+    name = arena_printf(arena, "%s_%s", prefix, c_identifier(arena, name));
+    while (!is_free(c, prefix, name))
+        name = arena_printf(arena, "%s_", name);
+    return name;
+}
+
 bool c_interface_of(const struct compiled *compiled, const char *prefix, struct c_interface *out,
                     struct diags *diags) {
     struct arena *arena = compiled->arena;
     *out = (struct c_interface){0};
     for (int i = 0; i < compiled->functions.count; i++) {
         const struct function *function = compiled->functions.at[i].function;
-        const char *name = arena_printf(arena, "%s_%s", prefix, c_identifier(arena, function->name));
+        const char *name = entry_name(arena, out, prefix, function, function->name);
         struct c_variant variant = {&compiled->functions.at[i], name};
         struct c_function *known = find_entry(out, function->entry);
         if (known && !have_one_form(&known->variants.at[0], &variant)) {
@@ -173,7 +220,7 @@ bool c_interface_of(const struct compiled *compiled, const char *prefix, struct 
             struct c_function f = {
                 .entry = function, .name = name, .is_init = function->kind == FUNCTION_INIT};
             if (function->entry)
-                f.name = arena_printf(arena, "%s_%s", prefix, c_identifier(arena, function->entry));
+                f.name = entry_name(arena, out, prefix, function, function->entry);
             VEC_PUSH(arena, &out->functions, f);
             known = &out->functions.at[out->functions.count - 1];
         }

@@ -65,9 +65,9 @@ enum { INIT_STACK_BYTES = 256 * 1024 };
 extern const char weft_abi_text[]; /* runtime/weft.h, embedded by CMake: a written header stands alone */
 
 /* codegen/object.c, codegen/header.c: object and header of codegen.h. */
-const void *object_emit(struct compiled *compiled, const char *prefix, const void *weights, size_t *size,
+const void *object_emit(struct compiled *compiled, const char *prefix, struct held_blocks held, size_t *size,
                         struct diags *diags);
-const char *header_write(struct compiled *compiled, const char *prefix, bool holds_weights,
+const char *header_write(struct compiled *compiled, const char *prefix, struct held_blocks held,
                          struct diags *diags);
 /* codegen/assembly.c: all units and entries as assembly text. NULL: reported. */
 const char *assembly_print(struct compiled *compiled, struct diags *diags);

@@ -12,7 +12,7 @@ struct object {
     struct emitter *e;
     struct compiled *compiled;
     const char *prefix;
-    const void *weights; /* to be held in the object, or NULL */
+    struct held_blocks held;
     struct entry_module entries;
     LLVMValueRef prepare;              /* int prepare_weights(weights) */
     LLVMTypeRef tensor_info, arg_info; /* weft_tensor_info, weft_arg_info */
@@ -119,11 +119,12 @@ static void emit_argument_list(const struct object *o, const struct c_variant *f
     add_constant(o, name, LLVMConstArray2(o->arg_info, rows, (uint64_t)plan->arguments.count + 1), true);
 }
 
-/* const unsigned char PREFIX_weights[]: the block as vae_pack_weights would fill it. */
-static void emit_weights(const struct object *o) {
-    unsigned size = (unsigned)o->compiled->weights_bytes;
-    LLVMValueRef bytes = LLVMConstStringInContext(o->e->context, o->weights, size, true);
-    LLVMSetAlignment(add_constant(o, name_of(o, "weights"), bytes, true), PLAN_ALIGNMENT);
+/* const unsigned char PREFIX_weights[], PREFIX_state[]: the blocks as the entries want them. */
+static void emit_block(const struct object *o, const char *suffix, const void *block, int64_t size) {
+    if (!block)
+        return;
+    LLVMValueRef bytes = LLVMConstStringInContext2(o->e->context, block, (size_t)size, true);
+    LLVMSetAlignment(add_constant(o, name_of(o, suffix), bytes, true), PLAN_ALIGNMENT);
 }
 
 static void emit_size(const struct object *o, const char *suffix, int64_t bytes) {
@@ -396,8 +397,8 @@ static bool emit_all(struct object *o, struct diags *diags) {
     entry_module_init(&o->entries, o->e, o->compiled, true);
     emit_tensor_list(o, "weights_info", true);
     emit_tensor_list(o, "state_info", false);
-    if (o->weights)
-        emit_weights(o);
+    emit_block(o, "weights", o->held.weights, o->compiled->weights_bytes);
+    emit_block(o, "state", o->held.state, o->compiled->plan->state_bytes);
     emit_size(o, "weights_size", o->compiled->weights_bytes);
     emit_size(o, "state_size", o->compiled->plan->state_bytes);
     o->prepare = emit_pack_function(&o->entries, name_of(o, "prepare_weights"));
@@ -436,7 +437,7 @@ static const void *generate(struct object *o, size_t *size, struct diags *diags)
     return NULL;
 }
 
-const void *object_emit(struct compiled *compiled, const char *prefix, const void *weights, size_t *size,
+const void *object_emit(struct compiled *compiled, const char *prefix, struct held_blocks held, size_t *size,
                         struct diags *diags) {
     struct emitter e;
     if (!emitter_init(&e, compiled->target, compiled->arena, prefix)) {
@@ -444,7 +445,7 @@ const void *object_emit(struct compiled *compiled, const char *prefix, const voi
         return NULL;
     }
     struct object o = {
-        .e = &e, .compiled = compiled, .prefix = c_identifier(compiled->arena, prefix), .weights = weights};
+        .e = &e, .compiled = compiled, .prefix = c_identifier(compiled->arena, prefix), .held = held};
     if (compiled->options.debug_info)
         debug_open(&e);
     bool ok = emit_all(&o, diags);

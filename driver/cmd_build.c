@@ -129,16 +129,15 @@ static bool write_object(struct build *b, const char *output) {
     bool embeds = option_given(b->invocation, OPT_embed_weights);
     const struct codegen_api *codegen = b->session.codegen;
     struct compiled *compiled = b->program->compiled;
-    const void *held = embeds ? b->memory.weights : NULL;
+    struct held_blocks blocks = {b->memory.weights, has_buffers(b->program->graph) ? b->memory.state : NULL};
+    struct held_blocks held = embeds ? blocks : (struct held_blocks){0};
     const void *object = codegen->object(compiled, b->prefix, held, &size, b->session.diags);
-    const char *header = object ? codegen->header(compiled, b->prefix, embeds, b->session.diags) : NULL;
-    bool writes_weights = b->memory.weights && !embeds;
-    bool writes_state = b->memory.weights && has_buffers(b->program->graph);
+    const char *header = object ? codegen->header(compiled, b->prefix, held, b->session.diags) : NULL;
     return object && header &&
-           (!writes_weights ||
-            write_file(b, beside(b, output, ".weights"), b->memory.weights, b->memory.weights_bytes)) &&
-           (!writes_state ||
-            write_file(b, beside(b, output, ".state"), b->memory.state, b->memory.state_bytes)) &&
+           (embeds || !blocks.weights ||
+            write_file(b, beside(b, output, ".weights"), blocks.weights, b->memory.weights_bytes)) &&
+           (embeds || !blocks.state ||
+            write_file(b, beside(b, output, ".state"), blocks.state, b->memory.state_bytes)) &&
            write_file(b, beside(b, output, ".h"), header, strlen(header)) &&
            (option_given(b->invocation, OPT_shared) ? linker_make_shared(&b->session, output, object, size)
                                                     : write_file(b, output, object, size));

@@ -83,9 +83,16 @@ struct function *repl_understand(struct repl *r, const char *text, struct arena 
     return f;
 }
 
+static struct function *find_init(const struct graph *graph) {
+    for (int i = 0; i < graph->functions.count; i++)
+        if (graph->functions.at[i]->kind == FUNCTION_INIT)
+            return graph->functions.at[i];
+    return NULL;
+}
+
 /* Where it reads weights, its graph has the function that makes their first values: entry 1. */
 struct program *repl_compile(struct repl *r, struct function *f) {
-    struct function *init = graph_find_function(f->graph, "init");
+    struct function *init = find_init(f->graph);
     const struct request requests[] = {{.function = f}, {.function = init}};
     return program_create(&r->session, f->graph, requests, init ? 2 : 1, true);
 }

@@ -223,7 +223,8 @@ static struct datum run_conv(struct elab *e, const struct builtin_call *c) {
                   : datum_tensor(conv_product(e, x, w, &attrs));
 }
 
-/* w [C, O/g, k...], C a multiple of g, as the kernel of a convolution to O channels: [O, C/g, k...], flipped. */
+/* w [C, O/g, k...], C a multiple of g, as the kernel of a convolution to O channels: [O, C/g, k...], flipped.
+ */
 static struct value *transposed_kernel(struct elab *e, struct value *w, const struct dim *g) {
     int rank = w->type->rank;
     const struct dim *in = dim_div(e->types, w->type->dims[0], g), *out = w->type->dims[1];
@@ -252,11 +253,10 @@ static struct value *transposed_kernel(struct elab *e, struct value *w, const st
 
 static struct datum kernel_does_not_fit(struct elab *e, const struct builtin_call *c, const struct value *x,
                                         const struct value *w, const struct dim *groups) {
-    struct diag *d =
-        report_error(e, c->span, E_SHAPE,
-                     "conv_transpose: a kernel of %s does not fit an image of %s in %s group%s",
-                     type_text(e->types, w->type), type_text(e->types, x->type), dim_text(e->types, groups),
-                     dim_is_const(groups) && dim_value(groups) == 1 ? "" : "s");
+    struct diag *d = report_error(
+        e, c->span, E_SHAPE, "conv_transpose: a kernel of %s does not fit an image of %s in %s group%s",
+        type_text(e->types, w->type), type_text(e->types, x->type), dim_text(e->types, groups),
+        dim_is_const(groups) && dim_value(groups) == 1 ? "" : "s");
     diag_hint(d, "an image is [batch, channels, sizes ...], a kernel [channels, out / groups, sizes ...]");
     return datum_error();
 }

@@ -96,8 +96,8 @@ const struct entry *instance_find_entry(const struct instance *instance,
  * none. NULL: reported. */
 struct function *instance_elaborate(struct instance *instance, const char *entry,
                                     const struct setting *arguments, int argument_count, int accumulate);
-/* The function "init" (FUNCTION_INIT): from the seed, the first value of every state that the entries
- * elaborated so far touch. Elaborate the entries first. */
+/* The function "init" (FUNCTION_INIT; "init_" where the model has an `init` of its own): from the seed, the
+ * first value of every state that the entries elaborated so far touch. Elaborate the entries first. */
 struct function *instance_elaborate_init(struct instance *instance);
 /* Elaborates the first value of one weight of each declaration, to see whether it is right; its "init" is of
  * no other use. */

@@ -105,13 +105,28 @@ static void forget_first_values(struct elab *e) {
     e->first_values.count = 0;
 }
 
+static bool has_entry(const struct module *module, const char *name) {
+    for (const struct item *item = module->item->members; item; item = item->next)
+        if ((item->kind == ITEM_FN || item->kind == ITEM_TRAIN) && strcmp(item->name.text, name) == 0)
+            return true;
+    return false;
+}
+
+/* "init", with a _ behind it where the model has a function of that name. */
+static const char *init_name(const struct instance *instance) {
+    const char *name = "init";
+    while (has_entry(instance->module, name))
+        name = arena_printf(instance->elab->graph->arena, "%s_", name);
+    return name;
+}
+
 /* The function "init"; `declarations`: of the weights of one declaration, the first alone. */
 static struct function *elaborate_init(struct instance *instance, struct map *declarations) {
     struct elab *e = instance->elab;
     int errors = diags_error_count(e->diags);
     struct building building;
     forget_first_values(e);
-    building_begin(e, &building, "init", FUNCTION_INIT, instance->site);
+    building_begin(e, &building, init_name(instance), FUNCTION_INIT, instance->site);
     e->in_init = true;
     for (int i = 0; i < e->graph->states.count; i++) {
         struct state *state = e->graph->states.at[i];

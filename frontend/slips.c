@@ -167,7 +167,8 @@ static const char *shape_of_slip(const struct tokens *tokens, int found, int hea
     if (is_choice_without_braces(tokens, found))
         return "both sides stand in braces: if c { a } else { b }";
     if (is_nameless_body(tokens, found))
-        return "a function without a name is written fn(x) => x + 1; what takes statements is a `fn` with a name";
+        return "a function without a name is written fn(x) => x + 1; what takes statements is a `fn` with a "
+               "name";
     if (is_prefixed_string(tokens, found))
         return "{x} is replaced in every string, without a letter in front";
     if (tokens->at[found].kind == STR && found == head)

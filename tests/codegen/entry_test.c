@@ -198,7 +198,7 @@ static void openblas_gives_the_same_but_for_rounding(void **state) {
     assert_int_equal(call_entry(run, weft_codegen.entry(run->loaded, "f"), after, NULL), 0);
     expect_evaluated(run, before, after, 1e-5);
     assert_non_null(strstr(weft_codegen.loops(run->compiled), "gemm 700 x 300 x 48: "));
-    assert_non_null(strstr(weft_codegen.header(run->compiled, "layer", false, run->diags),
+    assert_non_null(strstr(weft_codegen.header(run->compiled, "layer", (struct held_blocks){0}, run->diags),
                            "Link layer.o and libopenblas"));
     entry_run_destroy(run);
 }
@@ -367,7 +367,7 @@ static void a_user_builds_with_the_header(void **state) {
     struct entry_run *run = entry_run_create(model, &plain);
     void *library = object_open(run, "vae", folder);
     dlclose(library);
-    const char *header = weft_codegen.header(run->compiled, "vae", false, run->diags);
+    const char *header = weft_codegen.header(run->compiled, "vae", (struct held_blocks){0}, run->diags);
     write_file(arena_printf(run->arena, "%s/vae.h", folder), header, strlen(header));
     write_file(arena_printf(run->arena, "%s/user.c", folder), user, strlen(user));
     const char *build =
@@ -391,13 +391,14 @@ static void a_user_builds_with_the_header(void **state) {
     entry_run_destroy(run);
 }
 
-static void an_object_may_hold_its_weights(void **state) {
+static void an_object_may_hold_its_blocks(void **state) {
     (void)state;
     const struct codegen_options options = {.no_jit = true};
     struct entry_run *run = entry_run_compile(model, &options);
     struct call_memory *m = call_memory_create(run, "sum", 1, 4);
     size_t size;
-    const void *object = weft_codegen.object(run->compiled, "held", m->weights, &size, run->diags);
+    struct held_blocks blocks = {m->weights, m->state};
+    const void *object = weft_codegen.object(run->compiled, "held", blocks, &size, run->diags);
     assert_non_null(object);
     write_file(arena_printf(run->arena, "%s/held.o", folder), object, size);
     assert_int_equal(system(arena_printf(run->arena, "cd %s && cc -shared -o held.so held.o -lm", folder)),
@@ -406,8 +407,12 @@ static void an_object_may_hold_its_weights(void **state) {
     const unsigned char *held = dlsym(library, "held_weights");
     assert_int_equal((uintptr_t)held % 64, 0);
     assert_memory_equal(held, m->weights, (size_t)run->plan->weights_bytes);
-    assert_non_null(strstr(weft_codegen.header(run->compiled, "held", true, run->diags),
-                           "extern const unsigned char held_weights[];"));
+    const unsigned char *held_state = dlsym(library, "held_state");
+    assert_int_equal((uintptr_t)held_state % 64, 0);
+    assert_memory_equal(held_state, m->state, (size_t)run->plan->state_bytes);
+    const char *header = weft_codegen.header(run->compiled, "held", blocks, run->diags);
+    assert_non_null(strstr(header, "extern const unsigned char held_weights[];"));
+    assert_non_null(strstr(header, "extern const unsigned char held_state[];"));
     assert_null(weft_codegen.load(run->compiled, run->diags)); /* there is nothing to run in this process */
     dlclose(library);
     entry_run_destroy(run);
@@ -482,7 +487,7 @@ static void one_entry_finds_its_sizes(void **state) {
             for (int i = 0; i < 5; i++)
                 assert_float_equal(y[i], fits && i < size ? x[i] : 0, 0);
         }
-    const char *header = weft_codegen.header(run->compiled, "two", false, run->diags);
+    const char *header = weft_codegen.header(run->compiled, "two", (struct held_blocks){0}, run->diags);
     assert_non_null(strstr(header, " *   B: 2 or 5 in this object\n *   n: 3 in this object\n"));
     assert_non_null(
         strstr(header, " *   x: f32[2] where B is 2 and n is 3,\n *     f32[5] where B is 5 and n is 3\n"));
@@ -506,7 +511,7 @@ static void sizes_with_other_results_are_refused(void **state) {
     struct entry_run *run = entry_run_create(text, &plain);
     make_variant(run, 0, 1);
     make_variant(run, 1, 2);
-    assert_null(weft_codegen.header(run->compiled, "two", false, run->diags));
+    assert_null(weft_codegen.header(run->compiled, "two", (struct held_blocks){0}, run->diags));
     assert_non_null(strstr(diag_message(run->diags, 0), "`f` has other inputs or results at other sizes"));
     entry_run_destroy(run);
 }
@@ -537,7 +542,8 @@ static void objects_are_made_for_every_kind_of_cpu(void **state) {
         const struct codegen_options options = {.workers = 2, .cpu = targets[i].cpu};
         struct entry_run *run = entry_run_compile(layer, &options);
         size_t size;
-        const unsigned char *object = weft_codegen.object(run->compiled, "layer", NULL, &size, run->diags);
+        const unsigned char *object =
+            weft_codegen.object(run->compiled, "layer", (struct held_blocks){0}, &size, run->diags);
         assert_non_null(object);
         assert_memory_equal(object, "\177ELF", 4);
         assert_int_equal(object[18], targets[i].machine);
@@ -667,7 +673,7 @@ int main(void) {
         cmocka_unit_test(openblas_takes_matrices_as_they_lie),
         cmocka_unit_test(a_failed_check_is_a_code_with_a_message),
         cmocka_unit_test(a_user_builds_with_the_header),
-        cmocka_unit_test(an_object_may_hold_its_weights),
+        cmocka_unit_test(an_object_may_hold_its_blocks),
         cmocka_unit_test(a_size_of_another_build_is_an_error_code),
         cmocka_unit_test(one_entry_finds_its_sizes),
         cmocka_unit_test(sizes_with_other_results_are_refused),

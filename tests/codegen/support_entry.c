@@ -210,7 +210,8 @@ void write_file(const char *path, const void *bytes, size_t size) {
 
 void *object_open(struct entry_run *run, const char *prefix, const char *folder) {
     size_t size;
-    const void *object = weft_codegen.object(run->compiled, prefix, NULL, &size, run->diags);
+    const void *object =
+        weft_codegen.object(run->compiled, prefix, (struct held_blocks){0}, &size, run->diags);
     if (!object)
         fail_with(run, prefix);
     const char *path = arena_printf(run->arena, "%s/%s", folder, prefix);

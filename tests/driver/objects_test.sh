@@ -94,4 +94,33 @@ model Other {
 }
 END
 expect 1 "other inputs or results at other sizes" build other.weft -o other.o --shape k=1,2
+
+# Functions may be called as what every header has.
+cat >named.weft <<'END'
+use nn
+model Named {
+  let w = nn.Linear(2)
+  fn init(x: f32[B, 3]) -> f32[B, 2] = w(x)
+  fn error(x: f32[2]) -> f32[2] = x + 1.0
+  fn weights(x: f32[2]) -> f32[2] = x + 2.0
+  fn init__call(x: f32[2]) -> f32[2] = x + 3.0
+  train init_(x: f32[B, 3]) { minimize mean(init(x)^2) using nn.SGD(lr: 0.1) }
+}
+END
+expect 0 "f32[2] = [2, 2]" run named.weft:error "x=[1,1]"
+expect 0 "f32[1,2] = [[" run named.weft:init "x=[[0,0,0]]"
+expect 0 "named.h" build named.weft -o named.o --shape B=1 --prefix n
+cat >names.c <<'END'
+#include "named.h"
+static _Alignas(64) char weights[4096], state[4096], workspace[1 << 16];
+int main(void) {
+    float x[3] = {1, 1, 1}, y[2];
+    int bad = n_init(weights, state, 1) || n_init_(weights, x, 1, y, workspace, 0) || n_init__(weights, state, x, 1, workspace, 0);
+    bad = bad || n_error_(x, y, workspace, 0) || y[0] != 2;
+    bad = bad || n_weights_(x, y, workspace, 0) || y[0] != 3;
+    bad = bad || n_init__call_(x, y, workspace, 0) || y[0] != 4;
+    return bad || n_init__call__workspace(0) == 0 || !*n_error(WEFT_BAD_SHAPE);
+}
+END
+cc -std=c17 -Wall -Wextra -Werror -o names names.c named.o -lm && ./names || fail "functions called as what every header has: $?"
 [ $failures = 0 ] || exit 1

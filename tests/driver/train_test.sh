@@ -172,6 +172,39 @@ image=$(awk 'BEGIN { printf "["; for (i = 0; i < 784; i++) printf "%s%s%.9g", i 
 "$WEFT" run "$work/norm.weft:f" "image=$image" -w "$work/norm/last.safetensors" >"$work/norm_run.txt"
 same "$work/norm.txt" "$work/norm_run.txt" "an object with its state file, and weft run"
 
+# With --embed-weights both blocks are in the object; a copy of the state takes part in a step.
+cat >"$work/held.c" <<'END'
+#include "held.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+static void *block(size_t size) { return aligned_alloc(64, (size + 63) / 64 * 64 + 64); }
+int main(void) {
+    static float image[784];
+    float y[1], again[1], loss[1];
+    for (int i = 0; i < 784; i++)
+        image[i] = (float)i / 784;
+    void *weights = block(m_weights_size()), *state = block(m_state_size());
+    void *work = block(m_f_workspace(1, NULL) + m_step_workspace(1, NULL));
+    memcpy(weights, m_weights, m_weights_size());
+    memcpy(state, m_state, m_state_size());
+    int code = m_f(m_weights, m_state, image, 1, y, work, NULL);
+    printf("f32[1,1] = [[%g]]\n", y[0]);
+    if (code == 0)
+        code = m_step(weights, state, image, 1, loss, work, NULL);
+    if (code == 0)
+        code = m_f(weights, state, image, 1, again, work, NULL);
+    return code == 0 && *again != *y ? 0 : 1;
+}
+END
+(
+    cd "$work" || exit 1
+    "$WEFT" build norm.weft --entry f,step --shape B=1 -w norm/last.safetensors --embed-weights -o held.o --cpu native --quiet &&
+        [ ! -e held.state ] && [ ! -e held.weights ] &&
+        cc -std=c17 -O1 -Wall -Werror held.c held.o -lm -o held && ./held >held.txt
+) || fail "an object that holds its weights and its state"
+same "$work/held.txt" "$work/norm_run.txt" "an object that holds its weights and its state, and weft run"
+
 # A report under a `when` counts in the calls in which it runs, and in no others.
 cat >"$work/when.weft" <<END
 use nn

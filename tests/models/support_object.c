@@ -14,8 +14,8 @@
 static void *open_object(struct model_run *run, const char *folder) {
     struct arena *arena = run->session.arena;
     size_t size;
-    const void *object =
-        run->session.codegen->object(run->program->compiled, "m", NULL, &size, run->session.diags);
+    const void *object = run->session.codegen->object(run->program->compiled, "m", (struct held_blocks){0},
+                                                      &size, run->session.diags);
     if (!object)
         model_fail(run, "no object");
     FILE *file = fopen(arena_printf(arena, "%s/m.o", folder), "wb");
