@@ -385,25 +385,19 @@ static LLVMValueRef op_bitcast(struct work *w) {
 }
 
 static LLVMValueRef (*const operators[OP_COUNT])(struct work *) = {
-    [OP_add] = op_add,         [OP_sub] = op_sub,
-    [OP_mul] = op_mul,         [OP_div] = op_div,
-    [OP_mod] = op_mod,         [OP_pow] = op_math,
-    [OP_max] = op_max,         [OP_min] = op_min,
-    [OP_atan2] = op_math,      [OP_neg] = op_neg,
-    [OP_abs] = op_abs,         [OP_sign] = op_sign,
-    [OP_floor] = op_math,      [OP_round] = op_math,
-    [OP_exp] = op_exp,         [OP_expm1] = op_math,
-    [OP_log] = op_math,        [OP_log1p] = op_math,
-    [OP_sqrt] = op_math,       [OP_sin] = op_math,
-    [OP_cos] = op_math,        [OP_tanh] = op_math,
-    [OP_erf] = op_math,        [OP_erfc] = op_math,
-    [OP_eq] = op_eq,           [OP_ne] = op_ne,
-    [OP_lt] = op_lt,           [OP_le] = op_le,
-    [OP_and] = op_and,         [OP_or] = op_or,
-    [OP_xor] = op_xor,         [OP_not] = op_not,
-    [OP_shl] = op_shl,         [OP_shr] = op_shr,
-    [OP_select] = op_select,   [OP_cast] = op_cast,
-    [OP_bitcast] = op_bitcast, [OP_stop_gradient] = op_same,
+    [OP_add] = op_add,    [OP_sub] = op_sub,         [OP_mul] = op_mul,
+    [OP_div] = op_div,    [OP_mod] = op_mod,         [OP_pow] = op_math,
+    [OP_max] = op_max,    [OP_min] = op_min,         [OP_atan2] = op_math,
+    [OP_neg] = op_neg,    [OP_abs] = op_abs,         [OP_sign] = op_sign,
+    [OP_floor] = op_math, [OP_round] = op_math,      [OP_exp] = op_exp,
+    [OP_expm1] = op_math, [OP_log] = op_math,        [OP_log1p] = op_math,
+    [OP_sqrt] = op_math,  [OP_sin] = op_math,        [OP_cos] = op_math,
+    [OP_tanh] = op_math,  [OP_erf] = op_math,        [OP_erfc] = op_math,
+    [OP_gelu] = op_math,  [OP_eq] = op_eq,           [OP_ne] = op_ne,
+    [OP_lt] = op_lt,      [OP_le] = op_le,           [OP_and] = op_and,
+    [OP_or] = op_or,      [OP_xor] = op_xor,         [OP_not] = op_not,
+    [OP_shl] = op_shl,    [OP_shr] = op_shr,         [OP_select] = op_select,
+    [OP_cast] = op_cast,  [OP_bitcast] = op_bitcast, [OP_stop_gradient] = op_same,
 };
 
 /* Of two vectors of index arithmetic one may be in 32 bits: brings both to the wider. */

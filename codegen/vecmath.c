@@ -165,6 +165,19 @@ static LLVMValueRef vm_exp_below(const struct vm *m, LLVMValueRef x) {
     return vm_fma(m, small_expm1(m, r), scale, scale);
 }
 
+/* As vm_exp_below, of -s / 2. */
+LLVMValueRef vm_mul_exp_of_half(const struct vm *m, LLVMValueRef factor, LLVMValueRef s, LLVMValueRef lost) {
+    const double rounder = ROUNDER + 127;
+    LLVMValueRef half = vm_const(m, -0.5);
+    LLVMValueRef t = vm_fma(m, s, vm_const(m, -0.5 * 1.44269504088896341), vm_const(m, rounder));
+    LLVMValueRef n = vm_sub(m, t, vm_const(m, rounder)), r = vm_mul(m, s, half);
+    r = vm_fma(m, n, vm_const(m, -0.693359375), r);
+    r = vm_fma(m, n, vm_const(m, 2.12194440e-4), r);
+    r = vm_fma(m, lost, half, r);
+    LLVMValueRef scale = vm_float(m, LLVMBuildShl(m->b, vm_bits(m, t), vm_int(m, 23), ""));
+    return vm_mul(m, vm_fma(m, factor, small_expm1(m, r), factor), scale);
+}
+
 /* (e^r - 1) * 2^n + (2^n - 1), all halved so that n = 128 does not overflow before the end. Below -25 it is
  * -1. */
 static LLVMValueRef vm_expm1(const struct vm *m, LLVMValueRef x) {
@@ -276,8 +289,15 @@ LLVMValueRef emit_exp_below(struct emitter *e, LLVMValueRef x) {
     return element_of(m.type) == e->f64 ? vm_libm(&m, OP_exp, x, NULL) : vm_exp_below(&m, x);
 }
 
+static LLVMValueRef gelu_of_f64(const struct vm *m, LLVMValueRef x) {
+    LLVMValueRef z = vm_mul(m, x, vm_const(m, -0.70710678118654752440));
+    return vm_mul(m, vm_mul(m, x, vm_const(m, 0.5)), vm_libm(m, OP_erfc, z, NULL));
+}
+
 LLVMValueRef emit_math(struct emitter *e, enum opcode code, LLVMValueRef x, LLVMValueRef y) {
     struct vm m = vm_of(e, x);
+    if (element_of(m.type) == e->f64 && code == OP_gelu)
+        return gelu_of_f64(&m, x);
     if (element_of(m.type) == e->f64 && !is_exact(code))
         return vm_libm(&m, code, x, y);
     if (unary[code])

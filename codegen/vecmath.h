@@ -26,8 +26,11 @@ LLVMValueRef vm_float(const struct vm *m, LLVMValueRef bits);
 LLVMValueRef vm_poly(const struct vm *m, LLVMValueRef x, const double *c, int count);
 LLVMValueRef vm_with_sign(const struct vm *m, LLVMValueRef magnitude, LLVMValueRef sign);
 
-/* vecmath_calls.c: sin, cos, pow, atan2 of f32 through a function in the module, made at its first use; and
- * functions of f64 through libm, lane by lane. y is NULL but for pow and atan2. */
+/* factor * e^(-(s + lost) / 2), 0 <= s <= 160, and |lost| is a rounding of s. */
+LLVMValueRef vm_mul_exp_of_half(const struct vm *m, LLVMValueRef factor, LLVMValueRef s, LLVMValueRef lost);
+
+/* vecmath_calls.c: sin, cos, gelu, pow, atan2 of f32 through a function in the module, made at its first use;
+ * and functions of f64 through libm, lane by lane. y is NULL but for pow and atan2. */
 LLVMValueRef vm_call(const struct vm *m, enum opcode code, LLVMValueRef x, LLVMValueRef y);
 LLVMValueRef vm_libm(const struct vm *m, enum opcode code, LLVMValueRef x, LLVMValueRef y);
 

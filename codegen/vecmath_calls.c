@@ -1,5 +1,5 @@
 /* codegen/vecmath_calls.c: the longer functions, each once in a module for each vector length: sin and cos,
- * erfc, pow, atan2 of f32, computed with f64 inside; and libm for f64. */
+ * erfc, gelu, pow, atan2 of f32, computed with f64 inside; and libm for f64. */
 #include "codegen/vecmath.h"
 
 #include <math.h>
@@ -36,6 +36,39 @@ static struct wide_rounded round_wide(const struct vm *w, LLVMValueRef x) {
 
 static LLVMValueRef equals(const struct vm *m, LLVMValueRef x, double y) {
     return LLVMBuildFCmp(m->b, LLVMRealOEQ, x, vm_const(m, y), "");
+}
+
+/* ---- functions in the module ---- */
+
+typedef LLVMValueRef vm_body(const struct vm *m, LLVMValueRef x, LLVMValueRef y);
+
+static LLVMValueRef define(const struct vm *m, const char *name, unsigned arity, vm_body *body) {
+    struct emitter e = *m->e;
+    e.b = LLVMCreateBuilderInContext(e.context);
+    LLVMTypeRef params[] = {m->type, m->type};
+    LLVMTypeRef type = LLVMFunctionType(m->type, params, arity, false);
+    e.fn = LLVMAddFunction(e.module, name, type);
+    LLVMSetLinkage(e.fn, LLVMInternalLinkage);
+    emit_attributes(&e, e.fn);
+    LLVMPositionBuilderAtEnd(e.b, LLVMAppendBasicBlockInContext(e.context, e.fn, "entry"));
+    struct vm inside = *m;
+    inside.e = &e;
+    inside.b = e.b;
+    LLVMBuildRet(e.b, body(&inside, LLVMGetParam(e.fn, 0), arity > 1 ? LLVMGetParam(e.fn, 1) : NULL));
+    LLVMDisposeBuilder(e.b);
+    return e.fn;
+}
+
+/* A call of the function weft.<word>.<lanes>, which is defined at its first use. */
+static LLVMValueRef call_body(const struct vm *m, const char *word, unsigned arity, vm_body *body,
+                              LLVMValueRef x, LLVMValueRef y) {
+    char name[32];
+    snprintf(name, sizeof(name), "weft.%s.%d", word, m->lanes);
+    LLVMValueRef fn = LLVMGetNamedFunction(m->e->module, name);
+    if (!fn)
+        fn = define(m, name, arity, body);
+    LLVMValueRef args[] = {x, y};
+    return LLVMBuildCall2(m->b, LLVMGlobalGetValueType(fn), fn, args, arity, "");
 }
 
 /* ---- sin and cos ---- */
@@ -328,60 +361,100 @@ static LLVMValueRef body_atan2(const struct vm *m, LLVMValueRef y, LLVMValueRef 
 /* erfc(t) = e^(-t^2) u P(u) with u = 1 / (1 + 0.3 t) for 0 <= t <= 10.3, where f32 is 0; 2 - erfc(t) below 0.
  * P is interpolated at Chebyshev's points of that range, its relative error is below 1e-9; its variable runs
  * from -1 to 1. */
-static LLVMValueRef body_erfc(const struct vm *m, LLVMValueRef x, LLVMValueRef y) {
+static LLVMValueRef wide_erfc(const struct vm *w, LLVMValueRef x) {
     static const double c[] = {4.0643015431556e-01, 3.0124478450589e-01,  1.7665743376559e-01,
                                8.1005118210968e-02, 2.7883013711199e-02,  6.4317895709599e-03,
                                5.8345368467647e-04, -1.7953838787945e-04, -6.1728744598799e-05,
                                2.2010065814371e-06, 3.3183676169557e-06};
-    struct vm w = wide_of(m);
-    LLVMValueRef t = bounded(&w, widen(&w, vm_abs(m, x)), 10.3), one = vm_const(&w, 1);
-    LLVMValueRef u = LLVMBuildFDiv(m->b, one, vm_fma(&w, t, vm_const(&w, 0.3), one), "");
-    LLVMValueRef v = vm_fma(&w, u, vm_const(&w, 2.6472491909385112), vm_const(&w, -1.6472491909385114));
-    LLVMValueRef power = vm_mul(&w, vm_mul(&w, t, t), vm_const(&w, -1.44269504088896341));
-    LLVMValueRef r = vm_mul(&w, vm_mul(&w, vm_poly(&w, v, c, 11), u), wide_exp2(&w, power));
-    (void)y;
-    r = vm_select(&w, vm_less(m, x, 0), vm_sub(&w, vm_const(&w, 2), r), r);
-    return narrow(m, r);
+    LLVMValueRef t = bounded(w, vm_abs(w, x), 10.3), one = vm_const(w, 1);
+    LLVMValueRef u = LLVMBuildFDiv(w->b, one, vm_fma(w, t, vm_const(w, 0.3), one), "");
+    LLVMValueRef v = vm_fma(w, u, vm_const(w, 2.6472491909385112), vm_const(w, -1.6472491909385114));
+    LLVMValueRef power = vm_mul(w, vm_mul(w, t, t), vm_const(w, -1.44269504088896341));
+    LLVMValueRef r = vm_mul(w, vm_mul(w, vm_poly(w, v, c, 11), u), wide_exp2(w, power));
+    return vm_select(w, vm_less(w, x, 0), vm_sub(w, vm_const(w, 2), r), r);
 }
 
-/* ---- functions in the module ---- */
+static LLVMValueRef body_erfc(const struct vm *m, LLVMValueRef x, LLVMValueRef y) {
+    struct vm w = wide_of(m);
+    (void)y;
+    return narrow(m, wide_erfc(&w, widen(&w, x)));
+}
+
+/* ---- gelu ---- */
+
+/* x / 2 * erfc(-x / sqrt(2)) in f64, rounded once, to subnormal numbers too; below -14.5 f32 has nothing, at
+ * -inf it is -inf * 0. */
+static LLVMValueRef wide_gelu(const struct vm *m, LLVMValueRef x) {
+    struct vm w = wide_of(m);
+    LLVMValueRef wide = widen(&w, x), least = vm_const(&w, -14.5);
+    wide = vm_select(&w, vm_less(&w, wide, -14.5), least, wide);
+    LLVMValueRef share = wide_erfc(&w, vm_mul(&w, wide, vm_const(&w, -0.70710678118654752440)));
+    LLVMValueRef y = narrow(m, vm_mul(&w, vm_mul(&w, wide, vm_const(&w, 0.5)), share));
+    return vm_select(m, equals(m, x, -INFINITY), vm_const(m, NAN), y);
+}
+
+/* From -5.5 on, in f32: with a = |x|, gelu(x) = max(x, 0) - a e^(-a^2 / 2) R(a), R(a) = erfc(a / sqrt(2))
+ * e^(a^2 / 2) / 2. R is a polynomial in q = (a - 4) / (a + 4) for 0 <= a <= 5.6 (its relative error
+ * is 1.2e-8), as in N. Juffa's erfcxf, from where the step is that makes q exact to the last digit. What a^2
+ * was rounded by is a fused multiply-add, and goes into the exponent. Beyond 5.6 what is taken from x is 1e-8
+ * of it. */
+static LLVMValueRef near_gelu(const struct vm *m, LLVMValueRef x) {
+    static const double c[] = {9.44106414565317e-2,   -1.703976943854336e-1, 1.243791989695705e-1,
+                               -7.170996220464657e-2, 3.086102709253952e-2,  -8.442805869036911e-3,
+                               7.258920422258389e-4,  1.0022438261841032e-3, 7.501566014628654e-5};
+    LLVMBuilderRef b = m->b;
+    LLVMValueRef most = vm_const(m, 5.6), four = vm_const(m, -4), one = vm_const(m, 1), a = vm_abs(m, x);
+    a = vm_select(m, LLVMBuildFCmp(b, LLVMRealOLT, most, a, ""), most, a);
+    LLVMValueRef s = vm_mul(m, a, a), lost = vm_fma(m, a, a, LLVMBuildFNeg(b, s, ""));
+    LLVMValueRef i = LLVMBuildFDiv(b, one, vm_sub(m, a, four), ""), q = vm_mul(m, vm_add(m, a, four), i);
+    LLVMValueRef t = vm_fma(m, vm_add(m, q, one), four, a);
+    q = vm_fma(m, i, vm_fma(m, LLVMBuildFNeg(b, q, ""), a, t), q);
+    LLVMValueRef r = vm_poly(m, q, c, 9);
+    LLVMValueRef share = vm_mul_exp_of_half(m, r, s, lost);
+    LLVMValueRef above = vm_select(m, vm_less(m, x, 0), vm_const(m, -0.0), x);
+    return vm_fma(m, LLVMBuildFNeg(b, share, ""), a, above);
+}
+
+static LLVMValueRef body_far_gelu(const struct vm *m, LLVMValueRef x, LLVMValueRef y) {
+    (void)y;
+    return wide_gelu(m, x);
+}
+
+/* Lanes below -5.5 are rare: they are done once more in f64. A lane does not depend on the others. */
+static LLVMValueRef body_gelu(const struct vm *m, LLVMValueRef x, LLVMValueRef y) {
+    (void)y;
+    if (!m->e->target->has_fma)
+        return wide_gelu(m, x);
+    LLVMBuilderRef b = m->b;
+    LLVMValueRef fn = LLVMGetBasicBlockParent(LLVMGetInsertBlock(b)), near = near_gelu(m, x);
+    LLVMValueRef is_far = vm_less(m, x, -5.5);
+    LLVMBasicBlockRef from = LLVMGetInsertBlock(b),
+                      rare = LLVMAppendBasicBlockInContext(m->e->context, fn, "far"),
+                      after = LLVMAppendBasicBlockInContext(m->e->context, fn, "joined");
+    LLVMBuildCondBr(b, any_lane(m, is_far), rare, after);
+    LLVMPositionBuilderAtEnd(b, rare);
+    LLVMValueRef both = vm_select(m, is_far, call_body(m, "far_gelu", 1, body_far_gelu, x, NULL), near);
+    LLVMBuildBr(b, after);
+    LLVMPositionBuilderAtEnd(b, after);
+    LLVMValueRef result = LLVMBuildPhi(b, m->type, "");
+    LLVMAddIncoming(result, (LLVMValueRef[]){near, both}, (LLVMBasicBlockRef[]){from, rare}, 2);
+    return result;
+}
+
+/* ---- the table ---- */
 
 static const struct {
     const char *name;
-    int arity;
-    LLVMValueRef (*body)(const struct vm *m, LLVMValueRef x, LLVMValueRef y);
+    unsigned arity;
+    vm_body *body;
 } bodies[OP_COUNT] = {
-    [OP_sin] = {"sin", 1, body_sin},       [OP_cos] = {"cos", 1, body_cos},
-    [OP_erfc] = {"erfc", 1, body_erfc},    [OP_pow] = {"pow", 2, body_pow},
-    [OP_atan2] = {"atan2", 2, body_atan2},
+    [OP_sin] = {"sin", 1, body_sin},    [OP_cos] = {"cos", 1, body_cos},
+    [OP_erfc] = {"erfc", 1, body_erfc}, [OP_gelu] = {"gelu", 1, body_gelu},
+    [OP_pow] = {"pow", 2, body_pow},    [OP_atan2] = {"atan2", 2, body_atan2},
 };
 
-static LLVMValueRef define(const struct vm *m, enum opcode code, const char *name) {
-    struct emitter e = *m->e;
-    e.b = LLVMCreateBuilderInContext(e.context);
-    LLVMTypeRef params[] = {m->type, m->type};
-    LLVMTypeRef type = LLVMFunctionType(m->type, params, (unsigned)bodies[code].arity, false);
-    e.fn = LLVMAddFunction(e.module, name, type);
-    LLVMSetLinkage(e.fn, LLVMInternalLinkage);
-    emit_attributes(&e, e.fn);
-    LLVMPositionBuilderAtEnd(e.b, LLVMAppendBasicBlockInContext(e.context, e.fn, "entry"));
-    struct vm inside = *m;
-    inside.e = &e;
-    inside.b = e.b;
-    LLVMValueRef y = bodies[code].arity > 1 ? LLVMGetParam(e.fn, 1) : NULL;
-    LLVMBuildRet(e.b, bodies[code].body(&inside, LLVMGetParam(e.fn, 0), y));
-    LLVMDisposeBuilder(e.b);
-    return e.fn;
-}
-
 LLVMValueRef vm_call(const struct vm *m, enum opcode code, LLVMValueRef x, LLVMValueRef y) {
-    char name[32];
-    snprintf(name, sizeof(name), "weft.%s.%d", bodies[code].name, m->lanes);
-    LLVMValueRef fn = LLVMGetNamedFunction(m->e->module, name);
-    if (!fn)
-        fn = define(m, code, name);
-    LLVMValueRef args[] = {x, y};
-    return LLVMBuildCall2(m->b, LLVMGlobalGetValueType(fn), fn, args, (unsigned)bodies[code].arity, "");
+    return call_body(m, bodies[code].name, bodies[code].arity, bodies[code].body, x, y);
 }
 
 /* ---- f64 ---- */

@@ -9,11 +9,15 @@ static double sign_of(double x) {
     return x > 0.0 ? 1.0 : x < 0.0 ? -1.0 : x;
 }
 
+static double number_gelu(double x) {
+    return 0.5 * x * erfc(x * -0.70710678118654752440);
+}
+
 /* What the functions are on elaboration numbers: half to even for round, as on tensors. */
 static double (*const on_numbers[OP_COUNT])(double) = {
     [OP_abs] = fabs,    [OP_sign] = sign_of, [OP_floor] = floor, [OP_round] = rint, [OP_exp] = exp,
     [OP_expm1] = expm1, [OP_log] = log,      [OP_log1p] = log1p, [OP_sqrt] = sqrt,  [OP_sin] = sin,
-    [OP_cos] = cos,     [OP_tanh] = tanh,    [OP_erf] = erf,     [OP_erfc] = erfc,
+    [OP_cos] = cos,     [OP_tanh] = tanh,    [OP_erf] = erf,     [OP_erfc] = erfc,  [OP_gelu] = number_gelu,
 };
 
 static bool keeps_ints(int opcode) {
@@ -167,6 +171,7 @@ const struct builtin builtins_math[] = {
     UNARY(tanh),
     UNARY(erf),
     UNARY(erfc),
+    UNARY(gelu),
     {"stop_gradient", "x", run_stop_gradient, 0},
     {"atan2", "y x", run_atan2, 0},
     {"floordiv", "x y", run_floordiv, 0},

@@ -99,6 +99,9 @@ static double float_sign(double x) {
 static int64_t int_sign(int64_t x) {
     return (x > 0) - (x < 0);
 }
+static double float_gelu(double x) {
+    return 0.5 * x * erfc(x * -0.70710678118654752440);
+}
 
 #define EVAL_BINARY(name, f, i)                                                                              \
     bool eval_##name(struct eval *e, const struct op *op, struct tensor *const *in, struct tensor **out) {   \
@@ -134,6 +137,7 @@ EVAL_UNARY(cos, cos, NULL)
 EVAL_UNARY(tanh, tanh, NULL)
 EVAL_UNARY(erf, erf, NULL)
 EVAL_UNARY(erfc, erfc, NULL)
+EVAL_UNARY(gelu, float_gelu, NULL)
 
 /* ---- gradients ----
  * x, y are the operands, z the result, dz its gradient; dx and dy are asked for one by one. */
@@ -258,3 +262,12 @@ GRAD_UNARY(erf, build_mul(b, dz,
 GRAD_UNARY(erfc, build_mul(b, dz,
                            build_mul(b, build_like(b, x, -1.1283791670955126),
                                      build_unary(b, OP_exp, build_unary(b, OP_neg, build_mul(b, x, x))))))
+/* gelu'(x) = erfc(-x / sqrt(2)) / 2 + x exp(-x^2 / 2) / sqrt(2 pi) */
+static struct value *gelu_slope(struct builder *b, struct value *x) {
+    struct value *z = build_mul(b, x, build_like(b, x, -0.70710678118654752440));
+    struct value *share = build_mul(b, build_like(b, x, 0.5), build_unary(b, OP_erfc, z));
+    struct value *bell = build_unary(b, OP_exp, build_unary(b, OP_neg, build_mul(b, z, z)));
+    bell = build_mul(b, build_like(b, x, 0.39894228040143268), bell);
+    return build_add(b, share, build_mul(b, x, bell));
+}
+GRAD_UNARY(gelu, build_mul(b, dz, gelu_slope(b, x)))

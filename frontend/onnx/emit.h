@@ -77,6 +77,7 @@ const char *onnx_fresh(struct emission *e, const char *stem);
 /* Initialisers made here; equal ones are one. */
 const char *onnx_int_list(struct emission *e, const int64_t *values, int count); /* i64[count] */
 const char *onnx_number(struct emission *e, enum dtype dtype, double value);     /* a scalar */
+const char *onnx_gelu_text(struct emission *e, const struct value *x); /* gelu(x) as peers know it */
 const char *onnx_filled(struct emission *e, enum dtype dtype, int64_t count,
                         double value); /* [count] of one number */
 

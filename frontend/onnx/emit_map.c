@@ -170,6 +170,20 @@ bool onnx_erfc(struct emission *e, const struct op *op, const char *text) {
     return define(e, op, onnx_two(e, "Sub", one, onnx_one(e, "Erf", onnx_name(e, op->in[0]))));
 }
 
+/* The form that peers know as gelu: 0.5 (x (1 + erf(x / sqrt 2))). */
+const char *onnx_gelu_text(struct emission *e, const struct value *x) {
+    enum dtype dtype = x->type->dtype;
+    const char *name = onnx_name(e, x);
+    const char *erf = onnx_one(e, "Erf", onnx_two(e, "Div", name, onnx_number(e, dtype, M_SQRT2)));
+    const char *product = onnx_two(e, "Mul", name, onnx_two(e, "Add", erf, onnx_number(e, dtype, 1)));
+    return onnx_two(e, "Mul", product, onnx_number(e, dtype, 0.5));
+}
+
+bool onnx_gelu(struct emission *e, const struct op *op, const char *text) {
+    (void)text;
+    return define(e, op, onnx_gelu_text(e, op->in[0]));
+}
+
 /* ---- comparisons and bits ---- */
 
 /* ONNX orders numbers alone. */

@@ -236,14 +236,8 @@ static const char *onnx_silu(struct emission *e, const struct pattern_match *m) 
     return onnx_two(e, "Mul", x, onnx_one(e, "Sigmoid", x));
 }
 
-/* The form that peers know as gelu: 0.5 (x (1 + erf(x / sqrt 2))). */
-static const char *onnx_gelu(struct emission *e, const struct pattern_match *m) {
-    const struct value *x = at_letter(m, 'x');
-    enum dtype dtype = x->type->dtype;
-    const char *name = onnx_name(e, x);
-    const char *erf = onnx_one(e, "Erf", onnx_two(e, "Div", name, onnx_number(e, dtype, M_SQRT2)));
-    const char *product = onnx_two(e, "Mul", name, onnx_two(e, "Add", erf, onnx_number(e, dtype, 1)));
-    return onnx_two(e, "Mul", product, onnx_number(e, dtype, 0.5));
+static const char *onnx_gelu_of(struct emission *e, const struct pattern_match *m) {
+    return onnx_gelu_text(e, at_letter(m, 'x'));
 }
 
 /* ---- softmax ---- */
@@ -608,8 +602,7 @@ static const struct pattern patterns[] = {
     {"select(lt(x,a),u,v)", is_sigmoid, "x", onnx_sigmoid},
     {"add(mul(x,select(lt(x,a),u,v)),t)", is_silu, "x", onnx_silu},
     {"mul(x,select(lt(x,a),u,v))", is_silu, "x", onnx_silu},
-    {"add(mul(mul(0.5,x),f),t)", is_gelu, "x", onnx_gelu},
-    {"mul(mul(0.5,x),f)", is_gelu, "x", onnx_gelu},
+    {"mul(mul(0.5,x),f)", is_gelu, "x", onnx_gelu_of},
     {"div(e=exp(sub(x,m=reduce(x))),s=reduce(e))", is_softmax, "x", onnx_softmax},
     {"sub(y=sub(x,m=reduce(x)),log(s=reduce(exp(y))))", is_softmax, "x", onnx_softmax},
     {"add(mul(" NORMAL("mul") ",w),y)", is_layer_norm_affine, "xwy", onnx_layer_norm},

@@ -568,6 +568,7 @@ static const struct row rows[] = {
     {OP_tanh, make_map, FLOATS, ROUNDED, IN_SMOOTH, -10, 10},
     {OP_erf, make_map, FLOATS, ROUNDED, IN_SMOOTH, -5, 5},
     {OP_erfc, make_map, FLOATS, ROUNDED, IN_SMOOTH, -5, 5},
+    {OP_gelu, make_map, FLOATS, ROUNDED, IN_SMOOTH, -8, 8},
     {OP_eq, make_map, ANY, EXACT, IN_EXACT, 0, 0},
     {OP_ne, make_map, ANY, EXACT, IN_EXACT, 0, 0},
     {OP_lt, make_map, ANY, EXACT, IN_EXACT, 0, 0},

@@ -37,6 +37,11 @@ UNARY(sqrt)
 UNARY(floor)
 UNARY(roundeven)
 
+static long double exact_gelu(long double x, long double y) {
+    (void)y;
+    return 0.5L * x * erfcl(x * -0.707106781186547524400844362104849039L);
+}
+
 static long double exact_pow(long double x, long double y) {
     return powl(x, y);
 }
@@ -53,7 +58,8 @@ static const struct function functions[] = {
     {OP_erfc, exact_erfc, false, -6, 11},  {OP_sin, exact_sin, false, -20, 20},
     {OP_cos, exact_cos, false, -20, 20},   {OP_sqrt, exact_sqrt, false, 0, 3},
     {OP_floor, exact_floor, false, -3, 3}, {OP_round, exact_roundeven, false, -3, 3},
-    {OP_pow, exact_pow, true, -4, 4},      {OP_atan2, exact_atan2, true, -4, 4},
+    {OP_gelu, exact_gelu, false, -16, 8},  {OP_pow, exact_pow, true, -4, 4},
+    {OP_atan2, exact_atan2, true, -4, 4},
 };
 
 static struct machine *compile(struct arena *arena, const struct target *target, const struct function *fn) {
