@@ -136,11 +136,11 @@ function(weft_program)
     weft_is_built(codegen built)
     if(built)
         add_library(weft_codegen_module MODULE $<TARGET_OBJECTS:weft_codegen>)
-        target_link_libraries(weft_codegen_module PRIVATE ${LLVM_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS} m)
+        target_link_libraries(weft_codegen_module PRIVATE ${LLVM_MODULE_LIBRARIES} Threads::Threads ${CMAKE_DL_LIBS} m)
         set_target_properties(weft_codegen_module PROPERTIES OUTPUT_NAME weft_codegen
             LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
         target_link_options(weft_codegen_module PRIVATE
-            -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/codegen.map)
+            -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/codegen.map -Wl,--gc-sections -Wl,--as-needed)
         install(TARGETS weft_codegen_module LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/weft)
     endif()
     file(GLOB main CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/driver/main.c)
