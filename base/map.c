@@ -1,5 +1,7 @@
 #include "base/map.h"
 
+#include <string.h>
+
 struct map_slot {
     const void *key;
     void *value;
@@ -72,10 +74,21 @@ void map_erase(struct map *map, const void *key) {
 }
 
 /* Fowler, Noll, Vo; http://www.isthe.com/chongo/tech/comp/fnv. Seed 0 gives the published function. */
+/* The high half of the product comes down: tables look at the low bits. */
+static uint64_t mix(uint64_t h, uint64_t word) {
+    h = (h ^ word ^ 0xcbf29ce484222325u) * 0x9e3779b97f4a7c15u;
+    return h ^ h >> 32;
+}
+
 uint64_t hash_bytes(uint64_t seed, const void *bytes, size_t size) {
     const unsigned char *at = bytes;
-    uint64_t h = seed ^ 0xcbf29ce484222325u;
-    for (size_t i = 0; i < size; i++)
-        h = (h ^ at[i]) * 0x100000001b3u;
-    return h;
+    uint64_t h = mix(seed, size);
+    for (; size >= sizeof(uint64_t); size -= sizeof(uint64_t), at += sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, at, sizeof(word));
+        h = mix(h, word);
+    }
+    uint64_t rest = 0;
+    memcpy(&rest, at, size);
+    return mix(h, rest);
 }

@@ -20,7 +20,7 @@ bool map_has(const struct map *map, const void *key);
 void map_put(struct map *map, const void *key, void *value); /* replaces an older value */
 void map_erase(struct map *map, const void *key);
 
-/* Hashing for those who intern structures: FNV-1a over bytes, chained through seed. */
+/* Hashing for those who intern structures: a multiplication for each eight bytes, chained through seed. */
 uint64_t hash_bytes(uint64_t seed, const void *bytes, size_t size);
 
 #endif

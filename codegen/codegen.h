@@ -1,5 +1,5 @@
 /* codegen/codegen.h: graphs to native code. The one public header, without an LLVM type: the driver opens the
- * layer as a shared module (libLLVM costs 65 ms and 50 MB at process start) and takes everything from the one
+ * layer as a shared module (LLVM costs 5 ms and 50 MB at process start) and takes everything from the one
  * table `weft_codegen`. Tests link it directly. */
 #ifndef CODEGEN_CODEGEN_H
 #define CODEGEN_CODEGEN_H

@@ -45,9 +45,10 @@ static bool is_window(const struct window_axis *a, int64_t window) {
            a->spread == 1;
 }
 
-/* Worker memory that V may take, and U in all: what is larger would not stay in a cache of some kind, or cost
- * more memory than the speed is worth. */
-enum { MOST_V_BYTES = 6 * 1024 * 1024, MOST_U_BYTES = 64 * 1024 * 1024 };
+/* Worker memory that V may take, U in all, and U where it is kept: what is larger would not stay in a cache
+ * of some kind, or cost more memory than the speed is worth (all of the U of Stable Diffusion's U-Net: 1.2
+ * times the weights). */
+enum { MOST_V_BYTES = 6 * 1024 * 1024, MOST_U_BYTES = 64 * 1024 * 1024, MOST_KEPT_BYTES = 16 * 1024 * 1024 };
 
 static int64_t tiles_of(const struct window *n) {
     return ceil_div(n->axis[1].out, TILE) * ceil_div(n->axis[2].out, TILE);
@@ -73,14 +74,21 @@ static bool pays(const struct contraction *c, const struct window *n, double u_c
     return products + transforms < 0.8 * direct;
 }
 
+static int64_t u_bytes(const struct contraction *c, const struct window *n) {
+    return PLACES * n->in * n->out * dtype_bytes(c->dtype);
+}
+
+static bool keeps_u(const struct contraction *c, const struct operand *w, const struct window *n) {
+    return u_bytes(c, n) <= MOST_KEPT_BYTES && operand_is_kept(c, w);
+}
+
 bool conv_winograd_suits(const struct contraction *c, const struct operand *w, const struct window *n) {
     enum { FEW_TILES = 8 };
-    int64_t u_bytes = PLACES * n->in * n->out * dtype_bytes(c->dtype);
     return c->dtype == DTYPE_f32 && c->l->winograd && n->groups == 1 && is_window(&n->axis[0], 1) &&
            n->axis[0].image == 1 && n->axis[0].out == 1 && n->axis[0].pad_lo == 0 &&
            is_window(&n->axis[1], 3) && is_window(&n->axis[2], 3) && n->in >= 8 && n->out >= 8 &&
-           u_bytes <= MOST_U_BYTES && tiles_of(n) * n->batch >= FEW_TILES &&
-           pays(c, n, cycles_of_u(u_bytes, operand_is_kept(c, w)));
+           u_bytes(c, n) <= MOST_U_BYTES && tiles_of(n) * n->batch >= FEW_TILES &&
+           pays(c, n, cycles_of_u(u_bytes(c, n), keeps_u(c, w, n)));
 }
 
 /* Bands cut an image's tile rows evenly where its tiles alone are enough for a task; else a task takes
@@ -139,8 +147,8 @@ static void lay_out(struct winograd *g) {
     g->v_place = apart(g, g->tiles * g->in);
     g->m_place = apart(g, g->tiles * g->part_panels * g->columns);
     canvas_plan(&g->view, (int)lanes, 1, TILE * g->band_rows, &g->canvas);
-    int64_t u_bytes = PLACES * g->u_place * element;
-    g->u = g->keeps_u ? kernel_packed(out, u_bytes) : kernel_shared(out, u_bytes);
+    int64_t bytes = PLACES * g->u_place * element;
+    g->u = g->keeps_u ? kernel_packed(out, bytes) : kernel_shared(out, bytes);
     g->canvas.offset = kernel_worker(out, g->canvas.elements * element);
     g->v = kernel_worker(out, PLACES * g->v_place * element);
     g->m = kernel_worker(out, PLACES * g->m_place * element);
@@ -508,7 +516,7 @@ static void explain(const struct winograd *g) {
 
 void contract_winograd(struct contraction *c, const struct operand *x, const struct operand *w,
                        const struct window *win) {
-    struct winograd g = {.c = c, .x = *x, .w = *w, .win = *win, .keeps_u = operand_is_kept(c, w)};
+    struct winograd g = {.c = c, .x = *x, .w = *w, .win = *win, .keeps_u = keeps_u(c, w, win)};
     choose_sizes(&g);
     explain(&g);
     write_weights(&g);

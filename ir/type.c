@@ -85,11 +85,30 @@ static bool type_same(const void *a, const void *b) {
            (x->rank == 0 || memcmp(x->dims, y->dims, sizeof(*x->dims) * (size_t)x->rank) == 0);
 }
 
+static int64_t multiply_saturating(int64_t a, int64_t b) {
+    int64_t product;
+    return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
+}
+
+static int64_t count_elements(const struct type *type) {
+    int64_t count = 1;
+    for (int i = 0; i < type->rank; i++) {
+        if (!dim_is_const(type->dims[i]))
+            return OPEN_ELEMENTS;
+        if (dim_value(type->dims[i]) == 0)
+            count = 0;
+    }
+    for (int i = 0; i < type->rank; i++)
+        count = multiply_saturating(count, dim_value(type->dims[i]));
+    return count;
+}
+
 const struct type *type_get(struct types *types, enum dtype dtype, int rank, const struct dim *const *dims) {
-    struct type key = {dtype, rank, dims};
+    struct type key = {.dtype = dtype, .rank = rank, .dims = dims};
     void **slot = table_slot(types, &types->types, type_hash(&key), &key, type_same, type_hash);
     if (!*slot) {
         key.dims = arena_memdup(types->arena, dims, sizeof(*dims) * (size_t)rank);
+        key.elements = count_elements(&key);
         *slot = arena_memdup(types->arena, &key, sizeof(key));
     }
     return *slot;
@@ -118,10 +137,7 @@ const struct type *type_with_dims(struct types *types, const struct type *type, 
 /* ---- asking ---- */
 
 bool type_is_static(const struct type *type) {
-    for (int i = 0; i < type->rank; i++)
-        if (!dim_is_const(type->dims[i]))
-            return false;
-    return true;
+    return type->elements != OPEN_ELEMENTS;
 }
 
 const struct dim *type_count(struct types *types, const struct type *type) {
@@ -136,19 +152,9 @@ int64_t type_size(const struct type *type, int axis) {
     return dim_value(type->dims[axis < 0 ? axis + type->rank : axis]);
 }
 
-static int64_t multiply_saturating(int64_t a, int64_t b) {
-    int64_t product;
-    return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
-}
-
 int64_t type_elements(const struct type *type) {
-    int64_t count = 1;
-    for (int i = 0; i < type->rank; i++)
-        if (dim_value(type->dims[i]) == 0)
-            return 0;
-    for (int i = 0; i < type->rank; i++)
-        count = multiply_saturating(count, dim_value(type->dims[i]));
-    return count;
+    assert(type_is_static(type));
+    return type->elements;
 }
 
 int64_t type_bytes(const struct type *type) {

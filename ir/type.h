@@ -78,10 +78,12 @@ const struct dim *dim_bind(struct types *types, const struct dim *dim, const str
                            int count);
 
 /* The type of a value: dtype[dims]. rank 0 is a scalar. */
+#define OPEN_ELEMENTS INT64_MIN
 struct type {
     enum dtype dtype;
     int rank;
     const struct dim *const *dims;
+    int64_t elements; /* saturating; OPEN_ELEMENTS: a dim is no constant */
 };
 
 const struct type *type_get(struct types *types, enum dtype dtype, int rank, const struct dim *const *dims);

@@ -97,7 +97,7 @@ static bool number_of(const struct data *data, double *number) {
             return false;
     double f = 0;
     int64_t i = 0;
-    struct tensor element = {.type = &(struct type){.dtype = data->type->dtype}};
+    struct tensor element = {.type = &(struct type){.dtype = data->type->dtype, .elements = 1}};
     if (dtype_is_float(data->type->dtype))
         element.f = &f;
     else

@@ -77,13 +77,34 @@ static void erasing_hides_nobody(void **state) {
     arena_destroy(arena);
 }
 
-/* http://www.isthe.com/chongo/src/fnv/test_fnv.c */
-static void the_hash_is_fnv_1a(void **state) {
+static void the_hash_sees_every_byte(void **state) {
     (void)state;
-    assert_true(hash_bytes(0, "", 0) == 0xcbf29ce484222325u);
-    assert_true(hash_bytes(0, "a", 1) == 0xaf63dc4c8601ec8cu);
-    assert_true(hash_bytes(0, "foobar", 6) == 0x85944171f73967e8u);
-    assert_true(hash_bytes(1, "a", 1) != hash_bytes(2, "a", 1));
+    unsigned char bytes[20] = {0};
+    for (size_t size = 0; size <= sizeof(bytes); size++) {
+        uint64_t hash = hash_bytes(0, bytes, size);
+        assert_true(hash == hash_bytes(0, bytes, size));
+        assert_true(hash != hash_bytes(1, bytes, size));
+        assert_true(size == 0 || hash != hash_bytes(0, bytes, size - 1)); /* zeros count */
+        for (size_t i = 0; i < size; i++) {
+            bytes[i] = 0x80;
+            assert_true(hash != hash_bytes(0, bytes, size));
+            bytes[i] = 0;
+        }
+    }
+}
+
+/* Tables look at the low bits, and pointers differ in the middle. */
+static void the_hash_spreads(void **state) {
+    (void)state;
+    enum { COUNT = 4096, MOST = 12 };
+    for (int shift = 0; shift < 48; shift += 4) {
+        static int load[COUNT];
+        memset(load, 0, sizeof(load));
+        for (uint64_t i = 0; i < COUNT; i++) {
+            uint64_t key = i << shift;
+            assert_true(++load[hash_bytes(0, &key, sizeof(key)) % COUNT] <= MOST);
+        }
+    }
 }
 
 static void names_are_equal_as_pointers(void **state) {
@@ -111,7 +132,8 @@ int main(void) {
         cmocka_unit_test(keys_are_found_replaced_and_erased),
         cmocka_unit_test(null_values_are_there),
         cmocka_unit_test(erasing_hides_nobody),
-        cmocka_unit_test(the_hash_is_fnv_1a),
+        cmocka_unit_test(the_hash_sees_every_byte),
+        cmocka_unit_test(the_hash_spreads),
         cmocka_unit_test(names_are_equal_as_pointers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
