@@ -171,23 +171,33 @@ static const char *result_path(struct run *r, const char *path, const char *name
     return arena_printf(r->session.arena, "%.*s-%s%s", (int)(dot - path), path, name, dot);
 }
 
+/* What -o writes, and how many there are: the results of a fn; of a train, which has none, its reports. */
+static int written_role(const struct program_entry *entry, int *count) {
+    int results = 0, reports = 0;
+    for (int i = 0; i < entry->plan->arguments.count; i++) {
+        results += entry->plan->arguments.at[i].role == WEFT_RESULT;
+        reports += entry->plan->arguments.at[i].role == WEFT_REPORT;
+    }
+    *count = results > 0 ? results : reports;
+    return results > 0 ? WEFT_RESULT : WEFT_REPORT;
+}
+
 static bool show_results(struct run *r) {
     const struct program_entry *entry = &r->program->entries[0];
     const char *path = option_text(r->invocation, OPT_output, NULL),
                *grid = option_text(r->invocation, OPT_grid, NULL);
-    int rows = 0, columns = 0, results = 0, used = 0;
+    int rows = 0, columns = 0, written = 0, used = 0;
     if (grid &&
         (sscanf(grid, "%dx%d%n", &rows, &columns, &used) != 2 || grid[used] || rows < 1 || columns < 1))
         return session_fail(&r->session, E_ARGUMENT, "--grid wants ROWSxCOLUMNS, not `%s`", grid);
-    for (int i = 0; i < entry->plan->arguments.count; i++)
-        results += entry->plan->arguments.at[i].role == WEFT_RESULT;
+    int role = written_role(entry, &written);
     bool ok = true;
     for (int i = 0; i < entry->plan->arguments.count; i++) {
         const struct plan_argument *a = &entry->plan->arguments.at[i];
         if (a->role != WEFT_RESULT && a->role != WEFT_REPORT)
             continue;
-        if (path && a->role == WEFT_RESULT) {
-            ok = value_write(&r->session, result_path(r, path, a->name, results == 1), a->type, r->values[i],
+        if (path && a->role == role) {
+            ok = value_write(&r->session, result_path(r, path, a->name, written == 1), a->type, r->values[i],
                              rows, columns, 0.0, 1.0) &&
                  ok;
         } else {

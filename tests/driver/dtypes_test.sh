@@ -58,6 +58,21 @@ gives 'f16[2,3] = [[10, 10, 10], [26, 26, 26]]' weft run n.weft:f x=a.npy
 gives 'status 1: error[E0801]: b.npy: .npy has no dtype bf16: convert it to f32' \
     weft run m.weft:b 'x=[[1,2,3],[4,5,6]]' -o b.npy
 
+# of a train, which has no results, -o writes the reports
+cat >t.weft <<'END'
+use nn
+model T {
+  param w: f32[2] = 1.0
+  train t(x: f32[2]) {
+    minimize sum(w * x) using nn.SGD(lr: 0.5)
+    report w = w, loss = sum(w * x)
+  }
+  fn f(w: f32[2], loss: f32[]) = w * loss
+}
+END
+gives '' weft run t.weft:t 'x=[2,4]' --quiet -o report.npy
+gives 'f32[2] = [-0, 4]' weft run t.weft:f w=report-w.npy loss=report-loss.npy
+
 weft build m.weft --entry a,c,d --quiet -o m.o >/dev/null
 for type in 'const uint16_t \*x, uint16_t \*' 'const int8_t \*x, const int8_t \*y, int32_t \*' 'uint8_t \*'; do
     grep -q "$type" m.h || { echo "FAILED: m.h has no $type"; failures=$((failures + 1)); }
