@@ -4,7 +4,7 @@ PRESET ?= release
 PACKAGES = gcc clang cmake ninja-build mold pkg-config flex bison llvm-19-dev libopenblas-dev libyaml-dev libcmocka-dev \
            libjansson-dev libprotobuf-c-dev protobuf-c-compiler libedit-dev libpng-dev libjpeg-dev zlib1g-dev dataset-fashion-mnist clang-format
 
-.PHONY: build deps test demo bench format golden install clean
+.PHONY: build deps test demo bench parity format golden install clean
 
 build: build/$(PRESET)/build.ninja
 	cmake --build --preset $(PRESET)
@@ -41,6 +41,13 @@ bench: deps
 	.venv/bin/pip install --quiet torch || echo "torch does not install: its column stays empty"
 	.venv/bin/python bench/infer/run.py --missing
 	.venv/bin/python bench/infer/run.py --table --write
+
+# Random cases against PyTorch and JAX, in the same environment: some minutes. The table goes to docs/parity.md.
+parity: deps
+	$(MAKE) build
+	test -x .venv/bin/python || python3 -m venv .venv
+	.venv/bin/pip install --quiet torch jax optax numpy
+	.venv/bin/python tests/parity/run.py --write
 
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i
