@@ -51,12 +51,9 @@ static bool read_recipe(struct training *t, struct invocation *invocation) {
         t->session->threads = (int)t->recipe->threads;
     if (!option_given(invocation, OPT_precision))
         frontend_set_precision(t->session->frontend, t->recipe->precision);
-    if (option_given(invocation, OPT_memory)) {
-        const char *size = option_text(invocation, OPT_memory, "");
-        if (!size_parse(size, &t->recipe->memory))
-            return session_fail(t->session, E_ARGUMENT, "--memory wants a size such as 512M or 2G, not `%s`",
-                                size);
-        t->recipe->memory_span = (struct span){0};
+    if (!option_given(invocation, OPT_memory)) {
+        t->session->memory = t->recipe->memory;
+        t->session->memory_span = t->recipe->memory_span;
     }
     t->folder = option_text(invocation, OPT_out, t->recipe->dir);
     bool is_path = strchr(t->recipe->log_json, '/'), html_is_path = strchr(t->recipe->log_html, '/');

@@ -29,8 +29,4 @@ void programs_destroy(struct programs *programs);
 bool slot_call(struct session *session, const struct slot *slot, struct memory *memory, void **values,
                uint64_t seed);
 
-/* Every entry's arena against what is allowed (bytes); an entry that takes more is an error that names what
- * its memory holds at the peak. */
-bool programs_check_memory(struct programs *programs, int64_t allowed, struct span span);
-
 #endif

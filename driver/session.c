@@ -4,6 +4,7 @@
 #include "driver/codegen_module.h"
 #include "driver/prints.h"
 #include "driver/progress.h"
+#include "driver/recipe.h"
 #include "runtime/philox.h"
 
 #include <errno.h>
@@ -76,6 +77,11 @@ bool session_open(struct session *session, struct invocation *invocation) {
     session->packs_weights = command_takes(invocation, OPT_packing) && strcmp(packing, "off") != 0;
     if (strcmp(packing, "off") != 0 && strcmp(packing, "auto") != 0) {
         usage_error(invocation, "--packing is auto or off");
+        return false;
+    }
+    const char *memory = option_text(invocation, OPT_memory, NULL);
+    if (memory && !size_parse(memory, &session->memory)) {
+        usage_error(invocation, "--memory wants a size such as 512M or 2G, not `%s`", memory);
         return false;
     }
     session->explain = option_given(invocation, OPT_explain);
@@ -303,6 +309,8 @@ bool session_run_passes(struct session *session, struct graph *graph, struct pas
                         const char *until) {
     context->arena = graph->arena;
     context->diags = session->diags;
+    context->memory = session->memory;
+    context->memory_span = session->memory_span;
     bool ok = pipeline_run(graph, context, until);
     for (int i = 0; i < pipeline_count; i++)
         if (context->seconds[i] > 0)

@@ -26,6 +26,8 @@ struct session {
     uint64_t seed;
     int threads; /* 0: as many as cores */
     const char *cpu, *cache;
+    int64_t memory;          /* bytes that an entry's arena may take; 0: as many as it takes */
+    struct span memory_span; /* of a recipe that says so */
     bool quiet, json, show_times, explain, use_openblas, no_winograd, packs_weights, debug_info, profile;
     setting_list settings;  /* --set */
     setting_list arguments; /* --arg: of entries, perhaps with the name of one: "sample.scale" */

@@ -206,9 +206,7 @@ static bool compile(struct training *t) {
         ok = sampling_connect(t, &t->samplings[i]);
     for (int i = 0; ok && i < t->fit_count; i++)
         ok = pass_over_connect(t, &t->fits[i].pass);
-    return ok && programs_compile(&t->programs) &&
-           (!t->recipe->memory ||
-            programs_check_memory(&t->programs, t->recipe->memory, t->recipe->memory_span));
+    return ok && programs_compile(&t->programs);
 }
 
 static bool create_calls(struct training *t) {

@@ -484,8 +484,7 @@ static struct value *mapped(const struct map *map, struct value *value) {
     return found ? found : value;
 }
 
-/* The op with its regions, operands and results through the map; unlinked. */
-static struct op *op_clone(struct graph *graph, const struct op *op, struct map *map) {
+struct op *op_clone(struct graph *graph, const struct op *op, struct map *map) {
     struct value **in = ARENA_ARRAY(graph->arena, struct value *, op->in_count);
     const struct type **types = ARENA_ARRAY(graph->arena, const struct type *, op->out_count);
     for (int i = 0; i < op->in_count; i++)

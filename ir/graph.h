@@ -179,10 +179,11 @@ int op_first_capture(const struct op *op); /* index of the first operand that is
 #define FOR_EACH_USE(it, value)                                                                              \
     for (struct use *it = (value)->uses, *it##_next; it && (it##_next = it->next, true); it = it##_next)
 
+/* The op with its regions, unlinked: operands that the map knows through it, its results put there (struct
+ * map from base/map.h: struct value * to struct value *). */
+struct op *op_clone(struct graph *graph, const struct op *op, struct map *map);
 /* Copies the ops of `from` (but for its yield) before `before` (or to the end of `into`), in order; `map`
- * takes old values to new ones and holds the parameters' on entry (struct map from base/map.h: struct value *
- * to struct value *). */
-struct map;
+ * takes old values to new ones and holds the parameters' on entry. */
 void block_clone_into(struct graph *graph, const struct block *from, struct block *into, struct op *before,
                       struct map *map);
 /* Turns uses of outside values in the region of `op` (and in regions within) into captures: an operand

@@ -27,6 +27,9 @@ void live_set_add(struct arena *arena, struct live_set *set, struct live_range r
 /* How many positions a and b share, up to 2, and one of them. */
 static int shared_positions(const struct live_set *a, const struct live_set *b, int *where) {
     int shared = 0;
+    if (!a->ranges.count || !b->ranges.count || VEC_LAST(&a->ranges).end < b->ranges.at[0].begin ||
+        VEC_LAST(&b->ranges).end < a->ranges.at[0].begin)
+        return 0;
     for (int i = 0, j = 0; i < a->ranges.count && j < b->ranges.count && shared < 2;) {
         struct live_range x = a->ranges.at[i], y = b->ranges.at[j];
         int begin = x.begin > y.begin ? x.begin : y.begin;

@@ -17,6 +17,7 @@ const struct pass pipeline[] = {
     {"dce", dce, false, true, "drop what nothing needs"},
     {"open_remat", open_remat, false, false, "put what is computed again on purpose in its place"},
     {"fuse", fuse, true, false, "group the ops that one kernel computes"},
+    {"rematerialise", rematerialise, true, true, "compute kernels again, where --memory demands it"},
     {"schedule", schedule, true, true, "order ops for least peak memory"},
     {"alias", alias, true, false, "find views, updates in place and results written where they belong"},
     {"plan_memory", plan_memory, true, false, "give every value its place in the workspace"},

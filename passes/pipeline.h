@@ -22,9 +22,13 @@ struct pass_context {
     bool verify;            /* after each pass; always on in builds with WEFT_VERIFY */
     const char *dump_after; /* a pass's name; "all": each */
     struct strbuf *dump;
-    struct strbuf *why; /* --explain: what a pass left as it was; NULL: nobody asks */
-    uint32_t skipped;   /* bits by row of the pipeline: optional passes that are left out, for tests */
-    struct plan *plan;  /* made by plan_memory */
+    struct strbuf *why;      /* --explain: what a pass left as it was; NULL: nobody asks */
+    int64_t memory;          /* bytes that an entry's arena may take; 0: as many as it takes */
+    struct span memory_span; /* where that is said; unknown: on the command line */
+    bool is_scheduled;       /* rematerialise leaves the order that it planned with */
+    VEC(struct op *) again;  /* the kernels that rematerialise added */
+    uint32_t skipped;        /* bits by row of the pipeline: optional passes that are left out, for tests */
+    struct plan *plan;       /* made by plan_memory */
     struct rewrite_watch *rewrites;    /* of simplify, for --bisect; NULL: nobody asks */
     const struct rule_set *more_rules; /* of simplify; for tests, which plant a wrong one */
     /* Called behind each pass that ran, ahead of the verifier; for tests, which plant an error. */

@@ -1,5 +1,7 @@
 #include "passes/plan.h"
 
+#include "passes/cost.h"
+
 #include <inttypes.h>
 
 static int64_t aligned(int64_t bytes) {
@@ -97,9 +99,29 @@ static void print_function(const struct function_plan *f, struct arena *arena, s
         print_buffer(&f->buffers.at[i], arena, out);
 }
 
+/* What --memory costs: each kernel that is computed again, and the sum. */
+static void print_again(const struct function_plan *f, struct arena *arena, struct strbuf *out) {
+    double flops = 0;
+    for (int i = 0; i < f->again.count; i++)
+        flops += cost_of_op(f->again.at[i]).flops;
+    if (f->again.count)
+        strbuf_printf(out, "  computed again for --memory: %d kernels, %.3f GFLOP beside %.3f\n",
+                      f->again.count, 1e-9 * flops, 1e-9 * (cost_of_block(f->function->body).flops - flops));
+    for (int i = 0; i < f->again.count; i++) {
+        struct strbuf type;
+        strbuf_init(&type, arena);
+        type_print(&type, f->again.at[i]->out[0]->type);
+        strbuf_printf(out, "  %12.6f GFLOP  %-24s  ", 1e-9 * cost_of_op(f->again.at[i]).flops, type.text);
+        print_origin(out, f->again.at[i]->out[0]);
+        strbuf_putc(out, '\n');
+    }
+}
+
 void plan_print(const struct plan *plan, struct strbuf *out) {
     strbuf_printf(out, "weights %s, state %s\n", cell_bytes(plan->arena, plan->weights_bytes),
                   cell_bytes(plan->arena, plan->state_bytes));
-    for (int i = 0; i < plan->functions.count; i++)
+    for (int i = 0; i < plan->functions.count; i++) {
         print_function(plan->functions.at[i], plan->arena, out);
+        print_again(plan->functions.at[i], plan->arena, out);
+    }
 }

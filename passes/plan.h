@@ -3,6 +3,7 @@
 #ifndef PASSES_PLAN_H
 #define PASSES_PLAN_H
 
+#include "base/diag.h"
 #include "base/map.h"
 #include "ir/graph.h"
 #include "passes/liveness.h"
@@ -54,7 +55,8 @@ struct function_plan {
     int64_t lower_bound; /* the largest sum of live bytes at any moment of this schedule */
     int length;          /* positions of the schedule */
     bool reads_weights, writes_weights, reads_state, writes_state; /* which blocks the entry touches */
-    struct map places; /* const struct value * to struct place * */
+    VEC(const struct op *) again; /* kernels that compute again what was computed before, to save memory */
+    struct map places;            /* const struct value * to struct place * */
 };
 
 /* One graph's plan: the layout of its states, shared by all functions, and a plan for each. */
@@ -72,6 +74,10 @@ struct function_plan *plan_of(const struct plan *plan,
                               const struct function *function); /* NULL: not planned */
 const struct place *plan_place(const struct function_plan *plan,
                                const struct value *value); /* NULL: no place */
+/* The arena against what is allowed; too much is an error that names the lines whose values are alive at the
+ * peak. `said`: where the limit is, unknown for the command line. */
+bool plan_check(const struct function_plan *plan, int64_t allowed, struct span said, struct arena *arena,
+                struct diags *diags);
 void plan_print(const struct plan *plan, struct strbuf *out);
 /* A function's plan as an SVG picture. */
 void plan_draw(const struct function_plan *plan, struct arena *arena, struct strbuf *out);

@@ -18,6 +18,8 @@ struct packing {
     int64_t *offset; /* by buffer */
     int64_t *best;   /* the offsets of the best packing so far */
     int64_t best_peak;
+    uint64_t *conflicts; /* bits, `words` a buffer: those that live at the same time */
+    int words;
 };
 
 static int64_t aligned(int64_t bytes) {
@@ -26,8 +28,19 @@ static int64_t aligned(int64_t bytes) {
 
 /* ---- one packing ---- */
 
+static void find_conflicts(struct packing *p, struct arena *scratch) {
+    p->words = (p->count + 63) / 64;
+    p->conflicts = ARENA_ARRAY(scratch, uint64_t, p->count * p->words + 1);
+    for (int a = 0; a < p->count; a++)
+        for (int b = 0; b < p->count; b++) {
+            const struct plan_buffer *x = &p->plan->buffers.at[a], *y = &p->plan->buffers.at[b];
+            if (x->begin <= y->end && y->begin <= x->end && live_sets_overlap(&x->live, &y->live))
+                p->conflicts[(size_t)a * (size_t)p->words + (size_t)b / 64] |= UINT64_C(1) << b % 64;
+        }
+}
+
 static bool conflict(const struct packing *p, int a, int b) {
-    return live_sets_overlap(&p->plan->buffers.at[a].live, &p->plan->buffers.at[b].live);
+    return p->conflicts[(size_t)a * (size_t)p->words + (size_t)b / 64] >> b % 64 & 1;
 }
 
 /* A free place for the buffer among those placed: the lowest that fits, or of all gaps the smallest that
@@ -155,6 +168,7 @@ void plan_memory_function(struct function_plan *plan, struct arena *scratch) {
     p.placed = ARENA_ARRAY(scratch, int, p.count);
     p.offset = ARENA_ARRAY(scratch, int64_t, p.count);
     p.best = ARENA_ARRAY(scratch, int64_t, p.count);
+    find_conflicts(&p, scratch);
     plan->lower_bound = largest_live(plan, scratch);
     double (*const ranks[])(const struct plan_buffer *) = {rank_by_size, rank_by_area, rank_by_begin};
     for (int i = 0; i < 3 && p.best_peak > plan->lower_bound; i++)
@@ -169,9 +183,23 @@ void plan_memory_function(struct function_plan *plan, struct arena *scratch) {
     }
 }
 
+static void note_again(struct function_plan *plan, const struct pass_context *context) {
+    for (int i = 0; i < context->again.count; i++) {
+        const struct op *kernel = context->again.at[i];
+        if (kernel->block && kernel->block->function == plan->function) /* it was not dropped later */
+            VEC_PUSH(context->arena, &plan->again, kernel);
+    }
+}
+
 bool plan_memory(struct graph *graph, struct pass_context *context) {
     (void)graph;
-    for (int i = 0; i < context->plan->functions.count; i++)
-        plan_memory_function(context->plan->functions.at[i], context->scratch);
-    return true;
+    bool ok = true;
+    for (int i = 0; i < context->plan->functions.count; i++) {
+        struct function_plan *plan = context->plan->functions.at[i];
+        plan_memory_function(plan, context->scratch);
+        note_again(plan, context);
+        ok &= !context->memory ||
+              plan_check(plan, context->memory, context->memory_span, context->arena, context->diags);
+    }
+    return ok;
 }

@@ -325,7 +325,7 @@ void schedule_function(struct graph *graph, struct function *function, struct ar
 }
 
 bool schedule(struct graph *graph, struct pass_context *context) {
-    for (int i = 0; i < context->function_count; i++)
+    for (int i = 0; i < context->function_count && !context->is_scheduled; i++)
         schedule_function(graph, context->functions[i], context->scratch);
     return true;
 }

@@ -40,6 +40,8 @@ expect 2 "-o FILE.onnx is wanted" export x.weft -o x.o
 expect 2 "--after PASS is wanted" dump x.weft
 expect 2 "there is no pass \`fusee\`" dump x.weft --after fusee
 expect 0 "plan_memory" dump --after list
+expect 2 "--memory wants a size such as 512M or 2G, not \`12X\`" plan x.weft --memory 12X
+expect 2 "--memory wants a size such as 512M or 2G, not \`-1\`" run x.weft --memory -1
 expect 2 "it takes no file" lsp x.weft
 expect 2 "\`list\` or \`clear\`?" cache
 expect 2 "one file or name at the most" doc nn dist

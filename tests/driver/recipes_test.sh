@@ -222,7 +222,7 @@ steps: 1
 memory: 2K
 END
 refused memory '`first` takes'
-refused memory "at the peak: f32[4,192]"
+refused memory "at the peak: 3 values, the largest f32["
 
 # --- what is told before anything is written
 mistake() { # MESSAGE LINES

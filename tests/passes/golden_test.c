@@ -8,10 +8,10 @@
  *   graph ...
  *
  * Commands: `run: PASS, PASS` runs passes of the pipeline in this order, verified after each, and prints the
- * graph; `bind: B=3, H=8` may stand in front and sets the sizes first. Where a pass refuses, `after` is the
- * diagnostics. The parts may only differ in white space at the ends of lines. With --rewrite, or with
- * WEFT_GOLDEN in the environment (make golden), the `after` parts are written anew instead. SOURCE_DIR is the
- * root of the repository; a further argument is a part of the paths to run. */
+ * graph; `bind: B=3, H=8` may stand in front and sets the sizes first, `memory: 4096` limits the arena. Where
+ * a pass refuses, `after` is the diagnostics. The parts may only differ in white space at the ends of lines.
+ * With --rewrite, or with WEFT_GOLDEN in the environment (make golden), the `after` parts are written anew
+ * instead. SOURCE_DIR is the root of the repository; a further argument is a part of the paths to run. */
 #include "ir/text.h"
 #include "passes/pipeline.h"
 
@@ -95,6 +95,7 @@ static bool run_passes(const struct golden *g, struct graph *graph, struct diags
     }
     struct pass_context context = {.arena = g->arena, .diags = diags, .scratch = arena_create()};
     context.functions = graph->functions.at;
+    context.memory = head_line(g, "memory") ? strtoll(head_line(g, "memory"), NULL, 10) : 0;
     context.function_count = graph->functions.count;
     bool ok = true;
     while (ok && *line) {

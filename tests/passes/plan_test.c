@@ -1,5 +1,6 @@
 /* schedule, alias and plan_memory: what shares memory on purpose, what a listing says, and random programs
  * run by their plan against the evaluator. */
+#include "passes/passes.h"
 #include "passes/plan_run.h"
 #include "random_program.h"
 
@@ -298,6 +299,38 @@ static void run_both(struct setting *s, const char *text, const struct function_
     }
 }
 
+/* Plans it again in three quarters of the memory; NULL: it does not fit. */
+static struct function_plan *plan_in_less(struct setting *s, const char *text, int64_t memory) {
+    struct function *f = s->graph->functions.at[0];
+    struct pass_context context = {
+        .arena = s->arena, .scratch = s->scratch, .diags = s->diags, .functions = &f, .function_count = 1};
+    context.memory = memory;
+    s->plan = plan_create(s->arena, s->graph);
+    if (!rematerialise(s->graph, &context) || !graph_verify(s->graph, s->diags, "rematerialise"))
+        fail_with(s, text);
+    struct function_plan *plan = alias_function(s->graph, f, s->plan, s->scratch);
+    plan_memory_function(plan, s->scratch);
+    return plan->arena_bytes <= memory ? plan : NULL;
+}
+
+static void random_programs_run_in_less_memory(void **state) {
+    (void)state;
+    int fitted = 0;
+    for (uint32_t seed = 1; seed <= 300; seed++) {
+        void *fresh;
+        set_up(&fresh);
+        struct setting *s = fresh;
+        const char *text = random_program(s->arena, seed * 104729);
+        int64_t memory = plan_text(s, text)->arena_bytes * 3 / 4;
+        struct function_plan *f = memory ? plan_in_less(s, text, memory) : NULL;
+        fitted += f != NULL;
+        if (f)
+            run_both(s, text, f, seed);
+        tear_down(&fresh);
+    }
+    assert_true(fitted > 10);
+}
+
 static void random_programs_run_by_their_plan(void **state) {
     (void)state;
     double worst = 1;
@@ -326,6 +359,7 @@ int main(void) {
         TEST(rows_are_written_over_rows),
         TEST(the_listing_names_peak_bound_and_lines),
         cmocka_unit_test(random_programs_run_by_their_plan),
+        cmocka_unit_test(random_programs_run_in_less_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
