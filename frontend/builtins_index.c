@@ -20,17 +20,35 @@ static struct value *axis_last(struct elab *e, struct value *x, int axis, bool b
     return build_transpose(&e->b, x, perm);
 }
 
+/* Whether i has x's axes but `axis`, or those in front of it alone. */
+static bool index_fits(const struct value *x, const struct value *i, int axis) {
+    int rank = i->type->rank;
+    if (rank != x->type->rank - 1 && rank != axis)
+        return false;
+    for (int k = 0; k < rank; k++)
+        if (i->type->dims[k] != x->type->dims[k + (k >= axis)])
+            return false;
+    return true;
+}
+
 /* pick(x, i, axis): for each place of i, the element of x's row along axis: gather with all other axes
- * shared. */
+ * shared; or, where i has the axes in front of `axis` alone, all that stands behind it. */
 static struct datum run_pick(struct elab *e, const struct builtin_call *c) {
     struct value *x = arg_tensor(e, c, 0, DTYPE_ANY), *i = arg_tensor(e, c, 1, DTYPE_i32);
     int axis;
     if (!x || !i || !arg_axis(e, c, 2, x->type->rank, &axis))
         return datum_error();
-    int rank = x->type->rank;
+    if (!index_fits(x, i, axis))
+        return fail(e, c->spans[1], E_SHAPE,
+                    "pick: the index has the axes of its operand but axis %d, or those in front of it; these "
+                    "are %s and %s",
+                    axis, type_text(e->types, i->type), type_text(e->types, x->type));
     check_index(e, i, x, axis);
+    if (i->type->rank == axis)
+        return datum_tensor(build_gather(&e->b, x, i, axis, axis));
+    int last = x->type->rank - 1;
     struct value *y = axis_last(e, x, axis, false);
-    return datum_tensor(y ? build_gather(&e->b, y, i, rank - 1, rank - 1) : NULL);
+    return datum_tensor(y ? build_gather(&e->b, y, i, last, last) : NULL);
 }
 
 /* take_along(x, i, axis): i has x's rank; the axis takes the length that it has in i. */

@@ -152,7 +152,10 @@ static bool same_size(const struct match *m, const struct dim *wanted, const str
     struct diag *diag = mismatch(m, E_SHAPE, why);
     if (by && span_is_known(by->span) && by->span.begin != m->span.begin)
         diag_label(diag, by->span, "`%s` is %s since here", by->name, dim_text(e->types, wanted));
-    if (unknown)
+    if (unknown && dim_denominator(wanted) == 1 && dim_denominator(found) == 1)
+        diag_hint(diag, "if it always is, write %s for %s in the parameter's type",
+                  dim_text(e->types, wanted), dim_text(e->types, found));
+    else if (unknown)
         diag_hint(diag, "an `assert size %% n == 0` in front says what divides the size");
     return false;
 }

@@ -146,9 +146,82 @@ void hint_argument(struct diag *diag, const char *name) {
     hint_foreign(diag, name, FOREIGN_ARGUMENT);
 }
 
+/* ---- the library ---- */
+
+/* Whether a line of the text begins with the declaration of a function or module of this name. */
+static bool declares(const char *text, const char *name) {
+    static const char *const words[] = {"fn ", "module ", "optimizer ", "model "};
+    size_t length = strlen(name);
+    for (const char *line = text; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+            const char *word = line + strlen(words[i]);
+            if (strncmp(line, words[i], strlen(words[i])) == 0 && strncmp(word, name, length) == 0 &&
+                strchr(" ({\n", word[length]))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* "diffusion.edm" of the library's file that declares the name, "nn" of one of nn's; NULL: none does. */
+static const char *library_home(struct arena *arena, const char *name) {
+    for (int i = 0; i < library_file_count; i++) {
+        const struct library_file *file = &library_files[i];
+        if (strcmp(file->name, "prelude.weft") == 0 || !declares((const char *)file->bytes, name))
+            continue;
+        char *home = arena_printf(arena, "%.*s", (int)(strlen(file->name) - strlen(".weft")), file->name);
+        if (strncmp(home, "nn/", 3) == 0)
+            return "nn";
+        for (char *c = home; *c; c++)
+            if (*c == '/')
+                *c = '.';
+        return home;
+    }
+    return NULL;
+}
+
+static bool hint_library_home(struct arena *arena, struct diag *diag, const char *name) {
+    const char *home = library_home(arena, name), *last = home ? strrchr(home, '.') : NULL;
+    if (home)
+        diag_hint(diag, "it is `%s.%s`, with `use %s` at the top of the file", last ? last + 1 : home, name,
+                  home);
+    return home != NULL;
+}
+
+/* Whether `word` is one of the parts of `name` that a _ separates: cosine of cosine_decay. */
+static bool is_part(const char *name, const char *word) {
+    size_t length = strlen(word);
+    for (const char *p = strstr(name, word); p; p = strstr(p + 1, word))
+        if ((p == name || p[-1] == '_') && (p[length] == 0 || p[length] == '_'))
+            return true;
+    return false;
+}
+
+/* Up to three; of more, none. */
+static void hint_longer_names(struct arena *arena, struct diag *diag, const char *name,
+                              const char *const *names, int count) {
+    struct strbuf text;
+    strbuf_init(&text, arena);
+    int hits = 0;
+    for (int i = 0; i < count; i++)
+        if (is_part(names[i], name))
+            strbuf_printf(&text, "%s`%s`", hits++ ? ", or " : "", names[i]);
+    if (hits > 0 && hits <= 3)
+        diag_hint(diag, "did you mean %s?", text.text);
+}
+
 void hint_library_name(struct arena *arena, struct diag *diag, const char *name, const struct scope *scope) {
-    if (!hint_foreign(diag, name, FOREIGN_LIBRARY))
-        hint_nearest_in(arena, diag, name, scope);
+    if (hint_foreign(diag, name, FOREIGN_LIBRARY))
+        return;
+    VEC(const char *) names = {0};
+    for (int i = 0; i < scope->bindings.count; i++)
+        if (scope->bindings.at[i].name)
+            VEC_PUSH(arena, &names, scope->bindings.at[i].name);
+    if (nearest_name(name, names.at, names.count))
+        diag_nearest(diag, name, names.at, names.count);
+    else if (!hint_library_home(arena, diag, name))
+        hint_longer_names(arena, diag, name, names.at, names.count);
 }
 
 void hint_instance_member(struct arena *arena, struct diag *diag, const char *name,
@@ -204,4 +277,6 @@ void explain_unknown_name(struct elab *e, struct diag *diag, const char *name, s
     const char *near = scope_nearest(e->frame->scope, name, e->arena);
     if (near)
         diag_hint(diag, "did you mean `%s`?", near);
+    else
+        hint_library_home(e->arena, diag, name);
 }
