@@ -109,7 +109,7 @@ bool operand_is_kept(const struct contraction *c, const struct operand *operand)
     if (!c->l->packs_weights || !c->l->plan || operand->space != SPACE_ARGUMENT)
         return false;
     const struct place *place = plan_place(c->l->plan, c->kernel->in[operand->argument]);
-    return place && place->kind == PLACE_WEIGHTS;
+    return place && (place->kind == PLACE_WEIGHTS || map_has(c->l->kept, place));
 }
 
 /* An argument's memory in words of another dtype. */

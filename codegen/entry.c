@@ -124,7 +124,7 @@ static LLVMValueRef place_pointer(struct entry *n, const struct place *place) {
 }
 
 static const struct place *place_of(const struct entry *n, const struct value *value) {
-    return plan_place(n->f->plan, value);
+    return packing_find_place(n->m->compiled, n->f->plan, value);
 }
 
 static LLVMValueRef pointer_of(struct entry *n, const struct value *value) {
@@ -218,7 +218,7 @@ static void emit_kernel(struct entry *n, const struct op *op) {
     const struct lowered_kernel *kernel = map_find(&n->m->compiled->kernel_of, op);
     struct arena *arena = n->m->e->arena;
     struct step_run *run = &n->run;
-    if (kernel->loops.phases.count == 0)
+    if (kernel->loops.phases.count == 0 || kernel->is_kept)
         return;
     int first = run->slots.count;
     for (int i = 0; i < op->in_count; i++)

@@ -15,7 +15,8 @@ struct lowering {
     struct diags *diags;
     struct strbuf *why; /* --explain; NULL: nobody asks */
     const struct function_plan
-        *plan;          /* where operands and results lie; NULL: wherever kernel_overwrites allows */
+        *plan;              /* where operands and results lie; NULL: wherever kernel_overwrites allows */
+    const struct map *kept; /* session.h */
     bool packs_weights; /* weights are known beforehand: what is made of them alone is kept (loops.h: packing)
                          */
     bool winograd;      /* 3x3 convolutions may be computed by minimal filtering, which rounds more */

@@ -2,17 +2,25 @@
  * behind the tensors in the weights block: docs/abi.md, Weights. */
 #include "codegen/compile.h"
 #include "codegen/entry.h"
+#include "codegen/interface.h"
 #include "codegen/jit.h"
 
 #include <string.h>
 
 /* ---- places ---- */
 
+const struct place *packing_find_place(const struct compiled *c, const struct function_plan *plan,
+                                       const struct value *value) {
+    const struct place *place = plan_place(plan, value);
+    const struct place *kept = place ? map_find(&c->kept, place) : NULL;
+    return kept ? kept : place;
+}
+
 static const int64_t *find_weights(const struct compiled *c, const struct compiled_function *f,
                                    const struct op *op) {
     int64_t *offsets = ARENA_ARRAY(c->arena, int64_t, op->in_count + 1);
     for (int i = 0; i < op->in_count; i++) {
-        const struct place *place = plan_place(f->plan, op->in[i]);
+        const struct place *place = packing_find_place(c, f->plan, op->in[i]);
         offsets[i] = place && place->kind == PLACE_WEIGHTS ? place->offset : -1;
     }
     return offsets;
@@ -22,21 +30,32 @@ static bool reads_same(const struct loop_function *phase, const int64_t *a, cons
     bool same = true;
     for (int i = 0; i < phase->buffers.count; i++) {
         const struct buffer *buffer = phase->buffers.at[i];
-        same &= buffer->space != SPACE_ARGUMENT || a[buffer->argument] == b[buffer->argument];
+        bool is_read = buffer->space == SPACE_ARGUMENT && !buffer->is_written;
+        same &= !is_read || a[buffer->argument] == b[buffer->argument];
     }
     return same;
 }
 
+/* What of the kernel runs when weights are loaded. */
+static int count_phases(const struct lowered_kernel *kernel) {
+    return kernel->is_kept ? kernel->loops.phases.count : kernel->loops.packing.count;
+}
+static const struct loop_function *phase_at(const struct lowered_kernel *kernel, int i) {
+    return kernel->is_kept ? kernel->loops.phases.at[i] : kernel->loops.packing.at[i];
+}
+
 static bool packs_same(const struct lowered_kernel *a, const struct lowered_kernel *b) {
-    bool same = a->loops.packing.count == b->loops.packing.count;
-    for (int i = 0; same && i < a->loops.packing.count; i++) {
-        const struct loop_function *x = a->loops.packing.at[i], *y = b->loops.packing.at[i];
+    bool same = a->is_kept == b->is_kept && count_phases(a) == count_phases(b);
+    for (int i = 0; same && i < count_phases(a); i++) {
+        const struct loop_function *x = phase_at(a, i), *y = phase_at(b, i);
         same = strcmp(x->symbol, y->symbol) == 0 && reads_same(x, a->weight_offset, b->weight_offset);
     }
     return same;
 }
 
-void packing_place(struct compiled *c, const struct compiled_function *f, struct lowered_kernel *kernel) {
+/* The place of the first kernel that does the same, or a new one of so many bytes. */
+static void find_place(struct compiled *c, const struct compiled_function *f, struct lowered_kernel *kernel,
+                       int64_t bytes) {
     kernel->weight_offset = find_weights(c, f, kernel->op);
     for (int i = 0; i < c->packings.count; i++)
         if (packs_same(kernel, c->packings.at[i])) {
@@ -44,33 +63,113 @@ void packing_place(struct compiled *c, const struct compiled_function *f, struct
             return;
         }
     kernel->packed_offset = align64(c->weights_bytes);
-    c->weights_bytes = kernel->packed_offset + align64(kernel->loops.packed_bytes);
+    c->weights_bytes = kernel->packed_offset + align64(bytes);
     VEC_PUSH(c->arena, &c->packings, kernel);
+}
+
+void packing_place(struct compiled *c, const struct compiled_function *f, struct lowered_kernel *kernel) {
+    find_place(c, f, kernel, kernel->loops.packed_bytes);
+}
+
+/* ---- whole kernels ---- */
+
+static void add_writer(struct map *writers, const struct function_plan *plan, const struct value *value) {
+    const struct place *place = plan_place(plan, value);
+    if (place)
+        map_put(writers, place, (void *)((intptr_t)map_find(writers, place) + 1));
+}
+
+/* Results of kernels; of loops and conds, what copies write: results and the parameters that are no captures.
+ */
+void packing_count_writers(struct map *writers, const struct function_plan *plan, const struct block *block) {
+    FOR_EACH_OP (op, block) {
+        bool has_control = op->code == OP_loop || op->code == OP_cond;
+        for (int i = 0; (has_control || op->code == OP_kernel) && i < op->out_count; i++)
+            add_writer(writers, plan, op->out[i]);
+        int own = has_control ? op_first_capture(op) - op_region_shift(op) : 0;
+        for (int r = 0; has_control && r < op->region_count; r++) {
+            for (int i = 0; i < own; i++)
+                add_writer(writers, plan, op->regions[r]->params[i]);
+            packing_count_writers(writers, plan, op->regions[r]);
+        }
+    }
+}
+
+/* Results that are larger than the weights that they are made of would cost more memory than the time is
+ * worth; small tables may be made of nothing. */
+bool packing_suits(const struct compiled *c, const struct compiled_function *f, const struct op *op,
+                   const struct map *writers) {
+    enum { SMALL_BYTES = 64 * 1024 };
+    int64_t read = SMALL_BYTES, written = 0;
+    bool suits = strcmp(op_string(op, ATTR_kind), "nest") == 0;
+    for (int i = 0; suits && i < op->in_count; i++) {
+        const struct place *place = packing_find_place(c, f->plan, op->in[i]);
+        suits = place && place->kind == PLACE_WEIGHTS;
+        read += type_bytes(op->in[i]->type);
+    }
+    for (int i = 0; suits && i < op->out_count; i++) {
+        const struct place *place = plan_place(f->plan, op->out[i]);
+        suits = place && place->kind == PLACE_WORKSPACE && (intptr_t)map_find(writers, place) == 1;
+        written += type_bytes(op->out[i]->type);
+    }
+    return suits && written <= read;
+}
+
+static int64_t memory_of(const struct lowered_kernel *kernel) {
+    return align64(kernel->loops.shared_bytes) + kernel->worker_bytes;
+}
+
+void packing_keep(struct compiled *c, const struct compiled_function *f, struct lowered_kernel *kernel) {
+    if (kernel->check_count || memory_of(kernel) > INIT_STACK_BYTES)
+        return;
+    const struct op *op = kernel->op;
+    int64_t bytes = 0;
+    for (int i = 0; i < op->out_count; i++)
+        bytes += align64(type_bytes(op->out[i]->type));
+    kernel->is_kept = true;
+    find_place(c, f, kernel, bytes);
+    int64_t offset = kernel->packed_offset;
+    for (int i = 0; i < op->out_count; i++) {
+        struct place *kept = ARENA_NEW(c->arena, struct place);
+        *kept = (struct place){.kind = PLACE_WEIGHTS, .offset = offset};
+        map_put(&c->kept, plan_place(f->plan, op->out[i]), kept);
+        offset += align64(type_bytes(op->out[i]->type));
+    }
 }
 
 /* ---- the function ---- */
 
-enum { BASE_WEIGHTS, BASE_NONE, BASES };
+enum { BASE_WEIGHTS, BASE_MEMORY, BASE_NONE, BASES };
 
 static LLVMValueRef i64_of(const struct emitter *e, int64_t value) {
     return LLVMConstInt(e->i64, (unsigned long long)value, true);
+}
+
+static void add_slot(const struct entry_module *m, struct step_run *run, int base, int64_t offset) {
+    VEC_PUSH(m->e->arena, &run->slots, ((struct step_slot){base, offset}));
 }
 
 /* The kernel's data array, as far as packing looks at it. */
 static void add_steps(struct entry_module *m, struct step_run *run, const struct lowered_kernel *kernel) {
     struct arena *arena = m->e->arena;
     const struct op *op = kernel->op;
-    int slots = op->in_count + op->out_count + DATA_SLOTS;
-    for (int i = 0; i < slots; i++) {
-        struct step_slot slot = {BASE_NONE, 0};
-        if (i < op->in_count && kernel->weight_offset[i] >= 0)
-            slot = (struct step_slot){BASE_WEIGHTS, kernel->weight_offset[i]};
-        else if (i == op->in_count + op->out_count + DATA_PACKED)
-            slot = (struct step_slot){BASE_WEIGHTS, kernel->packed_offset};
-        VEC_PUSH(arena, &run->slots, slot);
+    int64_t result = kernel->packed_offset;
+    int first = run->slots.count;
+    for (int i = 0; i < op->in_count; i++) {
+        bool is_weight = kernel->weight_offset[i] >= 0;
+        add_slot(m, run, is_weight ? BASE_WEIGHTS : BASE_NONE, is_weight ? kernel->weight_offset[i] : 0);
     }
-    for (int i = 0; i < kernel->loops.packing.count; i++) {
-        const struct loop_function *phase = kernel->loops.packing.at[i];
+    for (int i = 0; i < op->out_count; i++) {
+        add_slot(m, run, kernel->is_kept ? BASE_WEIGHTS : BASE_NONE, kernel->is_kept ? result : 0);
+        result += align64(type_bytes(op->out[i]->type));
+    }
+    add_slot(m, run, BASE_MEMORY, 0); /* in the order of enum data_slot */
+    add_slot(m, run, BASE_MEMORY, align64(kernel->loops.shared_bytes));
+    add_slot(m, run, BASE_NONE, 0);
+    add_slot(m, run, BASE_WEIGHTS, kernel->packed_offset);
+    int slots = run->slots.count - first;
+    for (int i = 0; i < count_phases(kernel); i++) {
+        const struct loop_function *phase = phase_at(kernel, i);
         struct step step = {entry_unit(m, phase->symbol), phase->tasks, i ? 0 : slots, 0};
         VEC_PUSH(arena, &run->steps, step);
     }
@@ -82,6 +181,14 @@ static int most_slots(const struct compiled *c) {
         int slots = c->packings.at[i]->op->in_count + c->packings.at[i]->op->out_count + DATA_SLOTS;
         most = slots > most ? slots : most;
     }
+    return most;
+}
+
+static int64_t most_memory(const struct compiled *c) {
+    int64_t most = PLAN_ALIGNMENT;
+    for (int i = 0; i < c->packings.count; i++)
+        if (c->packings.at[i]->is_kept && memory_of(c->packings.at[i]) > most)
+            most = memory_of(c->packings.at[i]);
     return most;
 }
 
@@ -125,8 +232,13 @@ LLVMValueRef emit_pack_function(struct entry_module *m, const char *symbol) {
     LLVMValueRef bases = LLVMBuildAlloca(e->b, pointers, "bases");
     LLVMValueRef data =
         LLVMBuildAlloca(e->b, LLVMArrayType2(e->ptr, (uint64_t)most_slots(m->compiled)), "data");
+    LLVMValueRef memory =
+        LLVMBuildAlloca(e->b, LLVMArrayType2(e->i8, (uint64_t)most_memory(m->compiled)), "memory");
+    LLVMSetAlignment(memory, PLAN_ALIGNMENT);
     LLVMBuildStore(e->b, LLVMConstNull(pointers), bases);
     LLVMBuildStore(e->b, LLVMGetParam(fn, 0), bases); /* BASE_WEIGHTS is the first */
+    LLVMValueRef index = i64_of(e, BASE_MEMORY);
+    LLVMBuildStore(e->b, memory, LLVMBuildInBoundsGEP2(e->b, e->ptr, bases, &index, 1, ""));
     LLVMValueRef log = m->profiles ? emit_unread_log(m, LLVMGetInsertBlock(e->b)) : NULL;
     struct step_run run = {0};
     for (int i = 0; i < m->compiled->packings.count; i++)

@@ -59,8 +59,11 @@ static void add_unit(struct compiled *c, const struct lowered_kernel *kernel, st
     struct hash_text hash = hash_texts((const char *[]){call, text.text, places.text}, places.length ? 3 : 2);
     phase->name = op_string(kernel->op, ATTR_name);
     phase->symbol = arena_printf(c->arena, "weft_%s", hash.text);
-    if (find_unit(c, phase->symbol))
+    struct unit *known = find_unit(c, phase->symbol);
+    if (known) {
+        known->packs |= packs;
         return;
+    }
     struct unit *unit = ARENA_NEW(c->arena, struct unit);
     *unit = (struct unit){.function = phase,
                           .argument_count = arguments,
@@ -103,6 +106,19 @@ static void add_kernel_checks(struct compiled *c, struct lowered_kernel *kernel)
                   kernel->op->site);
 }
 
+/* What the function's workspace has for it, and the rows of its profile. */
+static void add_to_function(struct compiled *c, struct compiled_function *f, struct lowered_kernel *kernel) {
+    int64_t shared_end = f->shared_offset + align64(kernel->loops.shared_bytes);
+    f->worker_offset = shared_end > f->worker_offset ? shared_end : f->worker_offset;
+    f->worker_bytes = kernel->worker_bytes > f->worker_bytes ? kernel->worker_bytes : f->worker_bytes;
+    kernel->first_row = c->rows.count;
+    for (int i = 0; i < kernel->loops.phases.count; i++) {
+        const struct loop_function *phase = kernel->loops.phases.at[i];
+        struct profile_row row = {kernel->op, i, kernel->loops.phases.count, phase->tasks};
+        VEC_PUSH(c->arena, &c->rows, row);
+    }
+}
+
 static bool add_kernel(struct compiled *c, struct compiled_function *f, const struct op *op,
                        struct lowering *l) {
     struct lowered_kernel *kernel = ARENA_NEW(c->arena, struct lowered_kernel);
@@ -110,17 +126,14 @@ static bool add_kernel(struct compiled *c, struct compiled_function *f, const st
     if (!run_loop_pipeline(l, op, &kernel->loops))
         return false;
     kernel->worker_bytes = align64(kernel->loops.worker_bytes);
-    int64_t shared_end = f->shared_offset + align64(kernel->loops.shared_bytes);
-    f->worker_offset = shared_end > f->worker_offset ? shared_end : f->worker_offset;
-    f->worker_bytes = kernel->worker_bytes > f->worker_bytes ? kernel->worker_bytes : f->worker_bytes;
     add_kernel_checks(c, kernel);
-    kernel->first_row = c->rows.count;
-    for (int i = 0; i < kernel->loops.phases.count; i++) {
-        const struct loop_function *phase = kernel->loops.phases.at[i];
-        struct profile_row row = {op, i, kernel->loops.phases.count, phase->tasks};
-        VEC_PUSH(c->arena, &c->rows, row);
-        add_unit(c, kernel, kernel->loops.phases.at[i], false);
-    }
+    bool may_keep = l->packs_weights && packing_suits(c, f, op, &c->writers);
+    for (int i = 0; i < kernel->loops.phases.count; i++)
+        add_unit(c, kernel, kernel->loops.phases.at[i], may_keep);
+    if (may_keep)
+        packing_keep(c, f, kernel);
+    if (!kernel->is_kept)
+        add_to_function(c, f, kernel);
     for (int i = 0; i < kernel->loops.packing.count; i++)
         add_unit(c, kernel, kernel->loops.packing.at[i], true);
     if (kernel->loops.packed_bytes)
@@ -189,6 +202,9 @@ static bool add_function(struct compiled *c, struct function *function, struct l
     f.worker_offset = f.shared_offset;
     l->plan = plan;
     l->packs_weights = c->packs_weights && function->kind != FUNCTION_INIT;
+    map_init(&c->writers, c->arena);
+    if (l->packs_weights)
+        packing_count_writers(&c->writers, plan, function->body);
     if (!visit_block(c, &f, function->body, l))
         return false;
     VEC_PUSH(c->arena, &c->functions, f);
@@ -205,6 +221,7 @@ static struct compiled *compiled_create(struct graph *graph, const struct plan *
     c->plan = plan;
     c->options = *options;
     c->weights_bytes = plan->weights_bytes;
+    map_init(&c->kept, arena);
     map_init(&c->kernel_of, arena);
     map_init(&c->first_check_of, arena);
     strbuf_init(&c->why, arena);
@@ -234,6 +251,7 @@ struct compiled *session_compile(struct graph *graph, struct function *const *fu
                          .target = c->target,
                          .diags = diags,
                          .why = options->explain ? &c->why : NULL,
+                         .kept = &c->kept,
                          .winograd = !options->no_winograd,
                          .use_openblas = options->use_openblas};
     for (int i = 0; i < count; i++)

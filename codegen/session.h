@@ -26,7 +26,8 @@ struct lowered_kernel {
     int first_check;      /* row in compiled->checks of the loops' code 0 */
     int check_count;
     int first_row;         /* of its phases in compiled->rows */
-    int64_t packed_offset; /* of its PACKED memory in the weights block */
+    bool is_kept;          /* it reads weights alone and runs when they are loaded: its results are kept */
+    int64_t packed_offset; /* in the weights block, of its PACKED memory, or of its results */
     const int64_t
         *weight_offset; /* where it has such memory: of its operands in the weights block, -1: not there */
 };
@@ -60,7 +61,9 @@ struct compiled {
     VEC(struct compiled_function) functions;
     VEC(struct lowered_kernel *) kernels;
     VEC(const struct lowered_kernel *)
-    packings;                  /* whose packing fills the weights block: equal ones stand once */
+    packings;           /* whose packing fills the weights block: equal ones stand once */
+    struct map writers; /* of the function that is being lowered: packing_count_writers */
+    struct map kept; /* const struct place * of kept results to const struct place * in the weights block */
     bool packs_weights;        /* no entry but init writes them, and the options want it */
     int64_t weights_bytes;     /* of the weights block: its tensors, then PACKED memory */
     struct map kernel_of;      /* const struct op * to struct lowered_kernel * */
@@ -88,6 +91,15 @@ struct compiled *session_compile(struct graph *graph, struct function *const *fu
 bool packing_run(struct compiled *compiled, void *weights, struct diags *diags);
 #define PACKING_SYMBOL "weft_pack_weights"
 typedef int packing_function(void *weights);
+/* Where a value lies: the plan's place, or where it is kept. */
+const struct place *packing_find_place(const struct compiled *c, const struct function_plan *plan,
+                                       const struct value *value);
+/* Whether the kernel may run when weights are loaded: `writers` counts for each place who writes there
+ * (packing_count_writers). Once it is lowered, packing_keep does it where it needs little memory. */
+void packing_count_writers(struct map *writers, const struct function_plan *plan, const struct block *block);
+bool packing_suits(const struct compiled *c, const struct compiled_function *f, const struct op *op,
+                   const struct map *writers);
+void packing_keep(struct compiled *c, const struct compiled_function *f, struct lowered_kernel *kernel);
 /* Gives the kernel's PACKED memory its place, which equal kernels of the same weights share. */
 void packing_place(struct compiled *c, const struct compiled_function *f, struct lowered_kernel *kernel);
 

@@ -193,7 +193,7 @@ void model_compile(struct model_run *run, const char *cpu) {
     run->plain = model_graph(run, "inline");
     run->program = program_create(&run->session, instance_graph(run->instance), run->requests,
                                   run->entry_count + 1, true);
-    if (!run->program || !memory_create(&run->session, run->program->plan, &run->memory))
+    if (!run->program || !program_memory(&run->session, run->program, &run->memory))
         model_fail(run, "it does not compile");
 }
 
