@@ -53,6 +53,9 @@ class Case:
             names = names + ["d" * order + "_" + flat(name) for name in self.slope_names()]
         return names
 
+    def is_double(self):
+        return any(array.dtype == np.float64 for array in self.inputs.values())
+
     def leaf(self, name):
         return self.inputs[name] if name in self.inputs else self.weights[name]
 
@@ -63,6 +66,7 @@ class Draw:
     def __init__(self, seed, turn=0):
         self.rng = np.random.default_rng(seed)
         self.turn = turn  # 0, 1 ... among the cases of one row
+        self.dtype = np.float32
 
     def size(self, lo, hi):
         return int(self.rng.integers(lo, hi + 1))
@@ -75,15 +79,15 @@ class Draw:
         return choices[self.turn % len(choices)]
 
     def normal(self, *shape):
-        return self.rng.standard_normal(shape).astype(np.float32)
+        return self.rng.standard_normal(shape).astype(self.dtype)
 
     def uniform(self, lo, hi, *shape):
-        return self.rng.uniform(lo, hi, shape).astype(np.float32)
+        return self.rng.uniform(lo, hi, shape).astype(self.dtype)
 
     def apart(self, *shape):
         """Numbers of which no two are near each other: what is sorted, or looked at for the greatest."""
         count = int(np.prod(shape))
-        return ((self.rng.permutation(count) - count / 2) * (4.0 / max(count, 1))).astype(np.float32).reshape(shape)
+        return ((self.rng.permutation(count) - count / 2) * (4.0 / max(count, 1))).astype(self.dtype).reshape(shape)
 
     def ints(self, lo, hi, *shape):
         return self.rng.integers(lo, hi, shape).astype(np.int32)
@@ -95,6 +99,16 @@ class Draw:
 def each(make, count, rows):
     """Rows of a family: of every row of a table what `make` makes of a Draw and it, `count` times."""
     return [(lambda d, row=row: make(d, *row), count) for row in rows]
+
+
+def in_f64(rows, count=1):
+    """The rows of another family with numbers of f64."""
+
+    def make(d, inner):
+        d.dtype = np.float64
+        return inner(d)
+
+    return each(make, count, [(inner,) for inner, _ in rows])
 
 
 def flat(name):

@@ -187,6 +187,12 @@ class Squeeze(T.Module):
         return x * torch.sigmoid(self.fc2(F.relu(self.fc1(x.mean((2, 3), keepdim=True)))))
 
 
+def identity(d):
+    return Case(
+        "Identity", {"x": d.normal(3, 4)}, "layer(x)^2", lambda x: x**2, lambda x: x**2, "x", member="nn.Identity()"
+    )
+
+
 def squeeze(d):
     c = 2 * d.size(1, 6)
     return simple(d, "SqueezeExcite", "nn.SqueezeExcite(2)", Squeeze(c, 2), d.normal(3, c, 5, 4))
@@ -373,6 +379,37 @@ def quantizer(d):
     )
 
 
+def following_quantizer(d):
+    """In training the table moves to the running means of the encodings (van den Oord et al. 2017, appendix A.1)."""
+    k, n, decay = *d.sizes((2, 6), (2, 5)), 0.9
+    weights = {"embedding": d.normal(k, n), "cluster_size": d.uniform(1, 3, k), "embed_avg": d.normal(k, n)}
+
+    def twin(w, z):
+        rows = z.detach().permute(0, 2, 3, 1).reshape(-1, n)
+        near = F.one_hot(torch.cdist(rows, w["embedding"]).argmin(1), k).to(z.dtype)
+        size = decay * w["cluster_size"] + (1 - decay) * near.sum(0)
+        mean = decay * w["embed_avg"] + (1 - decay) * near.T @ rows
+        smooth = (size + 1e-5) / (size.sum() + k * 1e-5) * size.sum()
+        q = (near @ w["embedding"]).reshape(z.shape[0], *z.shape[2:], n).permute(0, 3, 1, 2)
+        return 0.25 * (z - q).square().mean(), size, mean, mean / smooth[:, None]
+
+    body = "with training: true { r = layer(z) }\nloss = r.loss\n"
+    body += "size = layer.cluster_size\nmeans = layer.embed_avg\ntable = layer.embedding"
+    return Case(
+        "EMAVectorQuantizer in training",
+        {"z": d.normal(2, n, 3, 4)},
+        body,
+        twin,
+        None,
+        "z",
+        1,
+        "loss size means table",
+        f"nn.EMAVectorQuantizer({k}, {n}, decay: {decay})",
+        weights,
+        constant="size means table",
+    )
+
+
 def scalar_quantizer(d):
     levels = d.pick([3, 5], [7, 3, 5])
 
@@ -418,6 +455,8 @@ FAMILIES = {
         (minibatch, 1),
         (blur, 1),
         (quantizer, 2),
+        (following_quantizer, 2),
+        (identity, 1),
         (scalar_quantizer, 2),
     ],
     "dropout": each(dropout, 2, DRAWS) + each(no_dropout, 1, [("Dropout",), ("Dropout2d",), ("DropPath",)]),

@@ -172,6 +172,37 @@ def conditional_norm(d):
     )
 
 
+def conditional_norm_train(d):
+    c, k = d.sizes((1, 4), (2, 5))
+    weights = {
+        "gamma": d.normal(k, c),
+        "beta": d.normal(k, c),
+        "bn.running_mean": d.normal(c),
+        "bn.running_var": d.uniform(0.5, 2, c),
+    }
+
+    def twin(w, x, label):
+        mean, var = w["bn.running_mean"].clone(), w["bn.running_var"].clone()
+        y = F.batch_norm(x, mean, var, training=True)
+        return y * w["gamma"][label][:, :, None, None] + w["beta"][label][:, :, None, None], mean.detach(), var.detach()
+
+    body = "with training: true { y = layer(x, label) }\n"
+    body += "mean_after = layer.bn.running_mean\nvar_after = layer.bn.running_var"
+    return Case(
+        "ConditionalBatchNorm in training",
+        {"x": d.normal(3, c, 4, 4), "label": d.ints(0, k, 3)},
+        body,
+        twin,
+        None,
+        "x gamma beta",
+        1,
+        "y mean_after var_after",
+        f"nn.ConditionalBatchNorm({k})",
+        weights,
+        constant="mean_after var_after",
+    )
+
+
 class GRN(T.Module):
     """As the public code of ConvNeXt V2 has it."""
 
@@ -281,6 +312,7 @@ FAMILIES = {
         (batch_norm_eval, 2),
         (batch_norm_train, 4),
         (conditional_norm, 1),
+        (conditional_norm_train, 1),
         (grn, 2),
         (lrn, 2),
         (pixel_norm, 1),

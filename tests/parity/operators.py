@@ -62,7 +62,7 @@ ACTIVATIONS = [
     ("gelu_tanh(x)", lambda x: F.gelu(x, approximate="tanh"), lambda x: N.gelu(x, approximate=True), 2),
     ("quick_gelu(x)", lambda x: x * torch.sigmoid(1.702 * x), lambda x: x * N.sigmoid(1.702 * x), 2),
     ("hardtanh(x, -1.0, 2.0)", lambda x: F.hardtanh(x, -1.0, 2.0), lambda x: jnp.clip(x, -1.0, 2.0), 1),
-    ("hard_sigmoid(x)", lambda x: F.hardsigmoid(x), lambda x: N.hard_sigmoid(x), 1),
+    ("hard_sigmoid(x)", lambda x: (x / 6 + 0.5).clamp(0, 1), lambda x: N.hard_sigmoid(x), 1),
     ("hard_swish(x)", lambda x: F.hardswish(x), lambda x: N.hard_swish(x), 1),
     ("mish(x)", lambda x: F.mish(x), lambda x: N.mish(x), 2),
     ("softsign(x)", lambda x: F.softsign(x), lambda x: N.soft_sign(x), 2),

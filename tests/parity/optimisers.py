@@ -195,6 +195,12 @@ SCHEDULES = [
         lambda o: R.PolynomialLR(o, 10, 2.0),
         lambda: optax.polynomial_schedule(0.1, 0.0, 2.0, 10),
     ),
+    (
+        "inverse_sqrt",
+        "nn.inverse_sqrt(0.1, 4)",
+        lambda o: R.LambdaLR(o, lambda k: min((k + 1) / 4, (4 / (k + 1)) ** 0.5)),
+        None,
+    ),
     ("warmup", "nn.warmup(0.1, 5)", lambda o: R.LinearLR(o, 0.2, 1.0, 4), None),
 ]
 
@@ -226,4 +232,18 @@ def torch_rates(make):
     return rates
 
 
-FAMILIES = {"optimisers, 8 steps": each(fit, 1, OPTIMISERS), "schedules, 12 steps": each(schedule, 1, SCHEDULES)}
+def clipped(d):
+    inputs = {"a": d.normal(3, 4), "b": d.normal(5)}
+    body = "(p, q) = nn.clip_norm([a, b], 0.7)\n(r, s) = nn.clip_value([a, b], 0.4)"
+
+    def twin(a, b):
+        short = (0.7 / ((a.square().sum() + b.square().sum()).sqrt() + 1e-6)).clamp(max=1.0)
+        return a * short, b * short, a.clamp(-0.4, 0.4), b.clamp(-0.4, 0.4)
+
+    return Case("clip_norm, clip_value", inputs, body, twin, None, "a b", results="p q r s")
+
+
+FAMILIES = {
+    "optimisers, 8 steps": each(fit, 1, OPTIMISERS) + [(clipped, 1)],
+    "schedules, 12 steps": each(schedule, 1, SCHEDULES),
+}
