@@ -487,15 +487,15 @@ static void merge_loops(const struct phase *p) {
 
 /* ---- 3. which loop is a vector ---- */
 
-/* How well memory is walked when var becomes lanes: contiguous is good, gathering is bad. */
+/* How well memory is walked when var becomes lanes: contiguous is good, and so is what does not move with it (a
+ * channel's scale, for lanes along the pixels: one load in front of the loop); gathering is bad. */
 static int score(const struct phase *p, const struct loop_var *var) {
     int sum = 0;
     for (int i = 0; i < p->loads.count; i++) {
         int64_t stride;
-        if (!lexpr_depends_on(p->loads.at[i], var))
-            continue;
         bool affine = lexpr_stride(p->loads.at[i], var, &stride);
-        sum += affine && stride == 1 ? 2 : affine && stride == 0 ? 0 : -1;
+        bool moves = lexpr_depends_on(p->loads.at[i], var);
+        sum += !moves || (affine && (stride == 0 || stride == 1)) ? 2 : -1;
     }
     return sum;
 }
