@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- small words ---- */
@@ -34,8 +35,36 @@ static LLVMTypeRef element_of(LLVMTypeRef type) {
     return LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetElementType(type) : type;
 }
 
+/* Note [Constants in memory] LLVM broadcasts a constant into a register in front of a loop. Of the 16
+ * registers that there are before AVX-512 the two dozen constants of a sigmoid take all; in each turn they
+ * then move around among themselves (22 of 64 instructions). A vector in memory is an operand of the
+ * instruction that wants it. `externally initialised` keeps LLVM from reading the constant again. */
+static LLVMValueRef const_in_memory(const struct vm *m, LLVMValueRef all, double x) {
+    float single = (float)x;
+    uint32_t bits;
+    char name[40];
+    memcpy(&bits, &single, sizeof(bits));
+    snprintf(name, sizeof(name), "weft.splat.%08x.%d", (unsigned)bits, m->lanes);
+    LLVMValueRef global = LLVMGetNamedGlobal(m->e->module, name);
+    unsigned bytes = (unsigned)m->lanes * sizeof(float);
+    if (!global) {
+        global = LLVMAddGlobal(m->e->module, m->type, name);
+        LLVMSetInitializer(global, all);
+        LLVMSetGlobalConstant(global, true);
+        LLVMSetExternallyInitialized(global, true);
+        LLVMSetLinkage(global, LLVMInternalLinkage);
+        LLVMSetAlignment(global, bytes);
+    }
+    LLVMValueRef load = LLVMBuildLoad2(m->b, m->type, global, "");
+    LLVMSetAlignment(load, bytes);
+    return load;
+}
+
 LLVMValueRef vm_const(const struct vm *m, double x) {
-    return splat(m->type, LLVMConstReal(element_of(m->type), x));
+    LLVMTypeRef element = element_of(m->type);
+    LLVMValueRef all = splat(m->type, LLVMConstReal(element, x));
+    bool has_few = m->lanes && m->e->target->vector_registers <= 16;
+    return has_few && element == m->e->f32 ? const_in_memory(m, all, x) : all;
 }
 
 LLVMValueRef vm_int(const struct vm *m, int64_t x) {
@@ -142,13 +171,21 @@ static LLVMValueRef small_expm1(const struct vm *m, LLVMValueRef r) {
     return vm_fma(m, vm_mul(m, r, r), vm_poly(m, r, c, 6), r);
 }
 
-/* 2^n in two factors: the result may be subnormal or overflow. */
+/* 2^n in two factors, since the result may be subnormal or overflow: 2^(n / 2) and what is left, whose
+ * exponents' bits are the last ones of a sum (Note [Rounding by a sum]), biased by twice 127, and of half of
+ * it. */
 static LLVMValueRef vm_exp(const struct vm *m, LLVMValueRef x) {
-    struct reduced d = reduce_by_ln2(m, clamp(m, x, -104, 89));
-    LLVMValueRef p = vm_add(m, small_expm1(m, d.r), vm_const(m, 1));
-    LLVMValueRef half = LLVMBuildAShr(m->b, d.n, vm_int(m, 1), "");
-    LLVMValueRef rest = LLVMBuildSub(m->b, d.n, half, "");
-    return vm_mul(m, vm_mul(m, p, power_of_two(m, half)), power_of_two(m, rest));
+    const double rounder = ROUNDER + 254;
+    x = clamp(m, x, -104, 89);
+    LLVMValueRef t = vm_add(m, vm_mul(m, x, vm_const(m, 1.44269504088896341)), vm_const(m, rounder));
+    LLVMValueRef n = vm_sub(m, t, vm_const(m, rounder)), bits = vm_bits(m, t);
+    LLVMValueRef r = vm_fma(m, n, vm_const(m, -0.693359375), x);
+    r = vm_fma(m, n, vm_const(m, 2.12194440e-4), r);
+    LLVMValueRef half = LLVMBuildLShr(m->b, bits, vm_int(m, 1), "");
+    LLVMValueRef rest = LLVMBuildSub(m->b, bits, half, "");
+    half = vm_float(m, LLVMBuildShl(m->b, half, vm_int(m, 23), ""));
+    rest = vm_float(m, LLVMBuildShl(m->b, rest, vm_int(m, 23), ""));
+    return vm_mul(m, vm_fma(m, small_expm1(m, r), half, half), rest);
 }
 
 /* Where the result cannot overflow: 2^n in one factor, whose exponent's bits are the last ones of a sum (Note
@@ -194,7 +231,9 @@ static LLVMValueRef vm_tanh(const struct vm *m, LLVMValueRef x) {
                                -5.70498872745e-3};
     LLVMValueRef a = vm_abs(m, x), s = vm_mul(m, x, x);
     LLVMValueRef small = vm_fma(m, vm_mul(m, vm_poly(m, s, c, 5), s), x, x);
-    LLVMValueRef e = vm_exp(m, vm_add(m, a, a));
+    LLVMValueRef twice = vm_add(m, a, a), most = vm_const(m, 40); /* from 10 on tanh is 1 */
+    LLVMValueRef e =
+        vm_exp_below(m, vm_select(m, LLVMBuildFCmp(m->b, LLVMRealOLT, most, twice, ""), most, twice));
     LLVMValueRef q = LLVMBuildFDiv(m->b, vm_const(m, 2), vm_add(m, e, vm_const(m, 1)), "");
     LLVMValueRef large = vm_sub(m, vm_const(m, 1), q);
     return vm_with_sign(m, vm_select(m, vm_less(m, a, 0.625), small, large), x);
@@ -209,7 +248,7 @@ static LLVMValueRef vm_erf(const struct vm *m, LLVMValueRef x) {
     static const double far[] = {-1.28717512e-1, -6.34846687e-1, -1.06777847e-1, 2.42546219e-2,
                                  -3.88396438e-3, 3.83197126e-4,  -1.72853470e-5};
     LLVMValueRef q = vm_fma(m, vm_poly(m, t, far, 7), t, LLVMBuildFNeg(m->b, t, ""));
-    LLVMValueRef large = vm_sub(m, vm_const(m, 1), vm_exp(m, q));
+    LLVMValueRef large = vm_sub(m, vm_const(m, 1), vm_exp_below(m, q));
     LLVMValueRef far_away = LLVMBuildFCmp(m->b, LLVMRealOGT, t, vm_const(m, 0.921875), "");
     return vm_with_sign(m, vm_select(m, far_away, large, small), x);
 }

@@ -422,6 +422,150 @@ static void run_attention(void) {
     }
 }
 
+/* ---- what memory alone limits ---- */
+
+/* A chain of operators or a norm: $ is the shape of what it reads and writes, @ that shape without its last
+ * axis. `arrays` of that size pass (a row that is read twice is in cache). */
+struct stream {
+    const char *name, *shape, *rows;
+    double elements, arrays;
+    const char *inputs, *body;
+};
+
+#define NUMBER(v, x)     "  %" #v " = const {data = " x "} : f32[]\n"
+#define OP1(v, op, a)    "  %" #v " = " op "(%" #a ") : f32[$]\n"
+#define OP2(v, op, a, b) "  %" #v " = " op "(%" #a ", %" #b ") : f32[$]\n"
+#define X                "  %0 = input {name = \"x\"} : f32[$]\n"
+/* The library's silu of %70 to %89. */
+#define SIGMOID_PARTS                                                                                        \
+    NUMBER(71, "-40")                                                                                        \
+    "  %72 = lt(%70, %71) : bool[$]\n" NUMBER(73, "1")
+#define SILU                                                                                                 \
+    SIGMOID_PARTS NUMBER(74, "37") NUMBER(75, "8.5330476e-17") NUMBER(76, "-87") NUMBER(77, "-0") OP2(       \
+        78, "add", 70, 74) OP1(79, "neg", 70) "  %80 = select(%72, %78, %79) : f32[$]\n" OP1(81, "exp", 80)  \
+        OP2(82, "mul", 75, 81) OP2(83, "add", 73, 81)                                                        \
+            OP2(84, "div", 73, 83) "  %85 = select(%72, %82, %84) : f32[$]\n" OP2(                           \
+                86, "mul", 70, 85) "  %87 = lt(%70, %76) : bool[$]\n" OP2(88, "mul", 70, 75)                 \
+                OP2(90, "mul", 88, 81) OP2(91, "sub", 86, 90)                                                \
+                    OP1(92, "neg", 91) "  %93 = select(%87, %92, %77) : f32[$]\n" OP2(89, "add", 86, 93)
+/* x less its mean over its rows: %9; over its deviation: %19. */
+#define NORM(count)                                                                                          \
+    "  %3 = reduce(%0) {axes = [1], kind = \"sum\"} : f32[@]\n" NUMBER(                                      \
+        4, count) "  %5 = mul(%3, %4) : f32[@]\n  %6 = reshape(%5) : f32[@,1]\n" OP2(9, "sub", 0, 6)         \
+        OP2(10, "mul", 9,                                                                                    \
+            9) "  %11 = reduce(%10) {axes = [1], kind = \"sum\"} : f32[@]\n  %12 = mul(%11, %4) : "          \
+               "f32[@]\n" NUMBER(13, "0.00001") "  %14 = add(%12, %13) : f32[@]\n  %15 = sqrt(%14) : "       \
+                                                "f32[@]\n" NUMBER(                                           \
+                                                    16, "1") "  %17 = div(%16, %15) : f32[@]\n  %18 "        \
+                                                             "= reshape(%17) : f32[@,1]\n" OP2(19, "mul", 9, \
+                                                                                               18)
+#define YIELD(v) "  yield(%" #v ")\n"
+
+static const struct stream streams[] = {
+    {"residual add, relu", "4096,3072", "", 4096 * 3072, 3, X "  %1 = input {name = \"y\"} : f32[$]\n",
+     OP2(2, "add", 0, 1)
+         NUMBER(3, "0") "  %4 = le(%2, %3) : bool[$]\n  %5 = select(%4, %3, %2) : f32[$]\n" YIELD(5)},
+    {"scale, shift, clamp", "4096,3072", "", 4096 * 3072, 2, X,
+     NUMBER(1, "0.5") NUMBER(2, "-1") NUMBER(3, "1") OP2(4, "mul", 0, 1) OP2(5, "add", 4, 1)
+         OP2(6, "max", 5, 2) OP2(7, "min", 6, 3) YIELD(7)},
+    {"batch norm, relu", "32,256,32768", "32,256", 256.0 * 32768, 2,
+     "  %0 = input {name = \"x\"} : f32[256,32768]\n  %1 = input {name = \"m\"} : f32[256,1]\n  %2 = input "
+     "{name = \"s\"} : "
+     "f32[256,1]\n  %3 = input {name = \"b\"} : f32[256,1]\n",
+     "  %4 = sub(%0, %1) : f32[256,32768]\n  %5 = mul(%4, %2) : f32[256,32768]\n  %6 = add(%5, %3) : "
+     "f32[256,32768]\n" NUMBER(
+         7,
+         "0") "  %8 = le(%6, %7) : bool[256,32768]\n  %9 = select(%8, %7, %6) : f32[256,32768]\n" YIELD(9)},
+    {"gelu", "4096,3072", "", 4096 * 3072, 2, X, OP1(1, "gelu", 0) YIELD(1)},
+    {"silu", "4096,3072", "", 4096 * 3072, 2, "  %70 = input {name = \"x\"} : f32[$]\n", SILU YIELD(89)},
+    {"tanh", "4096,3072", "", 4096 * 3072, 2, X, OP1(1, "tanh", 0) YIELD(1)},
+    {"softmax", "16384,768", "16384", 16384 * 768, 2, X,
+     "  %1 = reduce(%0) {axes = [1], kind = \"max\"} : f32[@]\n  %2 = reshape(%1) : f32[@,1]\n" OP2(
+         3, "sub", 0, 2) OP1(4, "exp", 3) "  %5 = reduce(%4) {axes = [1], kind = \"sum\"} : f32[@]\n  %6 = "
+                                          "reshape(%5) : f32[@,1]\n" OP2(7, "div", 4, 6) YIELD(7)},
+    {"layer norm", "16384,768", "16384", 16384 * 768, 2,
+     X "  %1 = input {name = \"w\"} : f32[768]\n  %2 = input {name = \"b\"} : f32[768]\n",
+     NORM("0.0013020834") OP2(20, "mul", 19, 1) OP2(21, "add", 20, 2) YIELD(21)},
+    {"group norm, silu", "128,65536", "128", 128 * 65536, 2, X,
+     NORM("0.0000152587890625") NUMBER(69, "1") OP2(70, "mul", 19, 69) SILU YIELD(89)},
+    {"max pool 3x3/2", "64,512,512", "", 64.0 * 512 * 512, 1.25,
+     "  %0 = input {name = \"x\"} : f32[1,64,512,512]\n",
+     "  %1 = pad(%0) {lo = [0, 0, 1, 1], hi = [0, 0, 1, 1], interior = [0, 0, 0, 0], value = -inf} : "
+     "f32[1,64,514,514]\n"
+     "  %2 = windows(%1) {step = [2, 2], window = [3, 3], dilation = [1, 1]} : f32[1,64,256,256,3,3]\n"
+     "  %3 = reduce(%2) {axes = [4, 5], kind = \"max\"} : f32[1,64,256,256]\n" YIELD(3)},
+    {"average pool 2x2/2", "64,512,512", "", 64.0 * 512 * 512, 1.25,
+     "  %0 = input {name = \"x\"} : f32[1,64,512,512]\n",
+     "  %2 = windows(%0) {step = [2, 2], window = [2, 2], dilation = [1, 1]} : f32[1,64,256,256,2,2]\n"
+     "  %3 = reduce(%2) {axes = [4, 5], kind = \"sum\"} : f32[1,64,256,256]\n" NUMBER(
+         4, "0.25") "  %5 = mul(%3, %4) : f32[1,64,256,256]\n" YIELD(5)},
+    {"mean of pixels", "64,262144", "64", 64.0 * 262144, 1, X,
+     "  %1 = reduce(%0) {axes = [1], kind = \"sum\"} : f32[@]\n" YIELD(1)},
+};
+
+static void put_shapes(char *to, const char *text, const struct stream *s) {
+    for (; *text; text++)
+        if (*text == '$' || *text == '@')
+            to += sprintf(to, "%s", *text == '$' ? s->shape : s->rows);
+        else
+            *to++ = *text;
+    *to = 0;
+}
+
+enum { TRIAD = 1 << 24 };
+typedef float vector8 __attribute__((vector_size(32)));
+
+/* STREAM's triad (McCalpin 1995), with stores that go through the caches: bytes a second. */
+static double triad(float *a, const float *b, const float *c) {
+    double start = seconds_now();
+    for (size_t i = 0; i < TRIAD; i += 8)
+        *(vector8 *)(a + i) = *(const vector8 *)(b + i) + 3.0f * *(const vector8 *)(c + i);
+    return 3.0 * TRIAD * sizeof(float) / (seconds_now() - start);
+}
+
+/* Median of ROUNDS, each between two triads. */
+static void run_stream(const struct stream *s, float *const arrays[3]) {
+    struct arena *arena = arena_create();
+    char text[16384], body[12288], inputs[1024];
+    put_shapes(inputs, s->inputs, s);
+    put_shapes(body, s->body, s);
+    sprintf(text, "graph t\nfn f() {\n%s%s}\n", inputs, body);
+    struct together t = {.count = 0};
+    const char *kernel;
+    while (t.count < MOST_KERNELS && (kernel = attention_kernel(arena, text, t.count, false)))
+        t.runs[t.count++] = compile_with(kernel, lower_kernel);
+    double percent[ROUNDS], rates[ROUNDS], bytes = s->arrays * s->elements * sizeof(float);
+    call_together(&t);
+    for (int i = 0; i < ROUNDS; i++) {
+        double before = triad(arrays[0], arrays[1], arrays[2]), start = seconds_now();
+        call_together(&t);
+        rates[i] = bytes / (seconds_now() - start);
+        double after = triad(arrays[0], arrays[1], arrays[2]);
+        percent[i] = 200 * rates[i] / (before + after);
+    }
+    printf("%-20s %2d %7.1f%% %7.1f\n", s->name, t.count, median(percent, ROUNDS),
+           1e-9 * median(rates, ROUNDS));
+    fflush(stdout);
+    for (int i = 0; i < t.count; i++)
+        kernel_free(t.runs[i]);
+    arena_destroy(arena);
+}
+
+static void run_streams(const char *only) {
+    float *arrays[3];
+    for (int i = 0; i < 3; i++) {
+        arrays[i] = aligned_alloc(64, TRIAD * sizeof(float));
+        for (size_t k = 0; arrays[i] && k < TRIAD; k++)
+            arrays[i][k] = (float)(k % 7);
+    }
+    printf("\n%-20s %2s %8s %7s\n", "out of cache", "kernels", "of triad", "GB/s");
+    for (size_t i = 0; i < sizeof(streams) / sizeof(*streams); i++)
+        if (strncmp(streams[i].name, only, strlen(only)) == 0)
+            run_stream(&streams[i], arrays);
+    for (int i = 0; i < 3; i++)
+        free(arrays[i]);
+}
+
 /* 3x3 windows by their definition and by minimal filtering, in percent of the definition's operations. */
 static const struct layer squares[] = {
     {"ResNet 56", 1, 64, 64, 56, 3, 1, 1},     {"ResNet 28", 1, 128, 128, 28, 3, 1, 1},
@@ -470,5 +614,7 @@ int main(int count, char **arguments) {
         run_winograd();
     if (!only || strcmp(only, "attention") == 0)
         run_attention();
+    if (!only || strcmp(only, "stream") == 0)
+        run_streams(count > 2 ? arguments[2] : "");
     return 0;
 }
