@@ -487,8 +487,8 @@ static void merge_loops(const struct phase *p) {
 
 /* ---- 3. which loop is a vector ---- */
 
-/* How well memory is walked when var becomes lanes: contiguous is good, and so is what does not move with it (a
- * channel's scale, for lanes along the pixels: one load in front of the loop); gathering is bad. */
+/* How well memory is walked when var becomes lanes: contiguous is good, and so is what does not move with it
+ * (a channel's scale, for lanes along the pixels: one load in front of the loop); gathering is bad. */
 static int score(const struct phase *p, const struct loop_var *var) {
     int sum = 0;
     for (int i = 0; i < p->loads.count; i++) {
