@@ -193,6 +193,13 @@ static LLVMValueRef both_masks(struct emission *em, LLVMValueRef a, LLVMValueRef
     return !a ? b : !b ? a : emit_mask_and(em->e, a, b);
 }
 
+static void find_range(struct access *a, int count) {
+    for (int i = 0; i < count; i++) {
+        a->low = a->offsets[i] < a->low ? a->offsets[i] : a->low;
+        a->high = a->offsets[i] > a->high ? a->offsets[i] : a->high;
+    }
+}
+
 static void access_begin(struct emission *em, struct access *a, struct buffer *buffer,
                          const struct loop_expr *index, LLVMValueRef own_mask) {
     *a = (struct access){.buffer = buffer, .lanes = em->lanes.count};
@@ -203,11 +210,7 @@ static void access_begin(struct emission *em, struct access *a, struct buffer *b
         return;
     }
     a->base = emit_form(em, index, FORM_SCALAR);
-    int count = a->active < 0 ? a->lanes : a->active;
-    for (int i = 0; i < count; i++) {
-        a->low = a->offsets[i] < a->low ? a->offsets[i] : a->low;
-        a->high = a->offsets[i] > a->high ? a->offsets[i] : a->high;
-    }
+    find_range(a, a->active < 0 ? a->lanes : a->active);
 }
 
 static bool is_contiguous(const struct access *a) {
@@ -217,15 +220,25 @@ static bool is_contiguous(const struct access *a) {
     return true;
 }
 
-static bool is_all_or_none(struct emission *em, const struct loop_expr *x) {
-    int64_t offsets[128];
-    if (!x->mask || em->lanes.mask || expr_facts(em, x->mask)->varies ||
-        x->buffer->elements < em->lanes.count || !lane_offsets(em, x->index, offsets))
+/* Whether two runs of `lanes` elements, from the lowest and up to the highest, hold what the first `count`
+ * lanes want. */
+static bool fits_two_runs(const struct access *a, int count) {
+    if (count < 0 || a->each)
         return false;
-    for (int i = 0; i < em->lanes.count; i++)
-        if (offsets[i] != i)
+    for (int i = 0; i < count; i++)
+        if (a->offsets[i] - a->low >= a->lanes && a->high - a->offsets[i] >= a->lanes)
             return false;
     return true;
+}
+
+/* All lanes have one mask, and lie in runs that the buffer has room for. */
+static bool is_all_or_none(struct emission *em, const struct loop_expr *x) {
+    struct access a = {.lanes = em->lanes.count};
+    if (!x->mask || em->lanes.mask || expr_facts(em, x->mask)->varies ||
+        !lane_offsets(em, x->index, a.offsets))
+        return false;
+    find_range(&a, a.lanes);
+    return fits_two_runs(&a, a.lanes) && x->buffer->elements > a.high - a.low;
 }
 
 void prepare_load(struct emission *em, const struct loop_expr *x, enum emit_form form) {
@@ -277,17 +290,6 @@ static LLVMValueRef load_run(struct emission *em, const struct access *a, int64_
     return load_at(em, a->buffer, type, index);
 }
 
-/* Whether two runs of `lanes` elements, from the lowest and up to the highest, hold what all active lanes
- * want. */
-static bool fits_two_runs(const struct access *a) {
-    if (a->active < 0 || a->each)
-        return false;
-    for (int i = 0; i < a->active; i++)
-        if (a->offsets[i] - a->low >= a->lanes && a->high - a->offsets[i] >= a->lanes)
-            return false;
-    return true;
-}
-
 /* One or two vector loads and a shuffle. Nothing outside of low..high is read. */
 static LLVMValueRef load_shuffled(struct emission *em, const struct access *a) {
     int64_t span = a->high - a->low + 1, run = span < a->lanes ? span : a->lanes, second = a->high - run + 1;
@@ -332,15 +334,52 @@ static LLVMValueRef load_each(struct emission *em, const struct access *a) {
     return v;
 }
 
-/* A mask that is the same for all lanes: the first elements of the buffer are good to read where it is false.
+/* Lanes apart from each other that may touch memory or not, each for itself: as load_shuffled, of runs whose
+ * elements have the mask of the lane that wants them. */
+static bool fits_masked_runs(const struct access *a) {
+    for (int i = 0; i < a->lanes; i++)
+        for (int j = 0; j < i; j++)
+            if (a->offsets[i] == a->offsets[j])
+                return false;
+    return a->mask && fits_two_runs(a, a->lanes) && a->high - a->low >= a->lanes;
+}
+
+static LLVMValueRef masked_run(struct emission *em, const struct access *a, int64_t first) {
+    LLVMValueRef picks[128];
+    for (int i = 0; i < a->lanes; i++)
+        picks[i] = LLVMConstInt(em->e->i32, (unsigned)a->lanes, false); /* of no lane: false */
+    for (int i = 0; i < a->lanes; i++)
+        if (a->offsets[i] >= first && a->offsets[i] < first + a->lanes)
+            picks[a->offsets[i] - first] = LLVMConstInt(em->e->i32, (unsigned)i, false);
+    struct access run = *a;
+    run.base = first ? LLVMBuildAdd(em->e->b, a->base, emit_i64(em, first), "") : a->base;
+    run.mask = LLVMBuildShuffleVector(em->e->b, a->mask, LLVMConstNull(LLVMTypeOf(a->mask)),
+                                      LLVMConstVector(picks, (unsigned)a->lanes), "");
+    return load_masked(em, &run);
+}
+
+static LLVMValueRef load_masked_runs(struct emission *em, const struct access *a) {
+    int64_t second = a->high - a->lanes + 1;
+    LLVMValueRef low = masked_run(em, a, a->low), high = masked_run(em, a, second), picks[128];
+    for (int i = 0; i < a->lanes; i++) {
+        int64_t at = a->offsets[i] - a->low;
+        int64_t pick = at < a->lanes ? at : a->offsets[i] - second + a->lanes;
+        picks[i] = LLVMConstInt(em->e->i32, (unsigned long long)pick, false);
+    }
+    return LLVMBuildShuffleVector(em->e->b, low, high, LLVMConstVector(picks, (unsigned)a->lanes), "");
+}
+
+/* A mask that is the same for all lanes: elements from the buffer's first on are good to read where it is
+ * false.
  */
 static LLVMValueRef load_all_or_none(struct emission *em, const struct loop_expr *x) {
     LLVMBuilderRef b = em->e->b;
     struct access a;
     access_begin(em, &a, x->buffer, x->index, NULL);
     LLVMValueRef mask = emit_form(em, x->mask, FORM_SCALAR);
-    a.base = LLVMBuildSelect(b, mask, a.base, emit_i64(em, 0), "");
-    LLVMValueRef v = emit_from_memory(em->e, x->dtype, load_run(em, &a, 0, a.lanes));
+    a.base = LLVMBuildSelect(b, mask, a.base, emit_i64(em, -a.low), "");
+    LLVMValueRef raw = is_contiguous(&a) ? load_run(em, &a, 0, a.lanes) : load_shuffled(em, &a);
+    LLVMValueRef v = emit_from_memory(em->e, x->dtype, raw);
     return LLVMBuildSelect(b, mask, v, emit_vector(em, x->otherwise), "");
 }
 
@@ -359,8 +398,10 @@ static LLVMValueRef load_vector(struct emission *em, const struct loop_expr *x) 
         raw = load_run(em, &a, 0, a.lanes);
     else if (is_contiguous(&a) && can_mask)
         raw = load_masked(em, &a);
-    else if (fits_two_runs(&a))
+    else if (fits_two_runs(&a, a.active))
         raw = load_shuffled(em, &a);
+    else if (can_mask && !a.each && fits_masked_runs(&a))
+        raw = load_masked_runs(em, &a);
     else
         raw = load_each(em, &a);
     LLVMValueRef v = emit_from_memory(em->e, x->dtype, raw);
