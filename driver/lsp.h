@@ -5,6 +5,7 @@
  *     lsp_publish.c    diagnostics
  *     lsp_methods.c    the table of methods, and what is asked of the server itself
  *     lsp_rename.c     references and renaming, over all texts that use one another
+ *     lsp_recipes.c    the same in recipes
  *     lsp_answers.c    what is asked of a text: questions to frontend/inspect.h, answers as JSON
  *     cmd_lsp.c        the loop
  *

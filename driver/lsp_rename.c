@@ -2,6 +2,7 @@
  * it: those that are open, and the .weft files of the folders that the editor has open, or of the
  * declaration's own. */
 #include "driver/lsp.h"
+#include "driver/lsp_recipes.h"
 
 #include "runtime/listing.h"
 
@@ -15,6 +16,7 @@ struct search {
     struct lsp *lsp;
     struct arena *arena;
     const struct declaration *declaration;
+    const char *ending; /* of the files that are looked for */
     VEC(const char *) paths;
     void (*found)(struct search *search, const char *path, struct span span, bool declares);
     json_t *out; /* what `found` adds to */
@@ -36,7 +38,7 @@ static void add_path(struct search *s, const char *path) {
 static void add_folder(struct search *s, const char *folder, int depth) {
     struct weft_listing list = {0};
     struct weft_error error;
-    if (weft_list_files(folder, "", ".weft", &list, &error))
+    if (weft_list_files(folder, "", s->ending, &list, &error))
         for (int64_t i = 0; i < list.count; i++)
             add_path(s, list.paths[i]);
     weft_listing_free(&list);
@@ -55,20 +57,26 @@ static bool is_below(const char *path, const char *folder) {
     return strncmp(path, folder, length) == 0 && path[length] == '/';
 }
 
-static void collect_paths(struct search *s) {
+/* The folders that the editor has open, or the declaration's own outside of them. */
+static void add_folders(struct search *s, const char *ending) {
     const char *path = s->declaration->path, *slash = strrchr(path, '/');
     bool is_inside = false;
-    add_path(s, path);
-    if (!s->declaration->is_seen_outside)
-        return;
-    for (int i = 0; i < s->lsp->documents.count; i++)
-        add_path(s, s->lsp->documents.at[i]->path);
+    s->ending = ending;
     for (int i = 0; i < s->lsp->roots.count; i++) {
         is_inside |= is_below(path, s->lsp->roots.at[i]);
         add_folder(s, s->lsp->roots.at[i], 0);
     }
     if (!is_inside && *path == '/')
         add_folder(s, arena_strndup(s->arena, path, (size_t)(slash - path)), DEPTH_MOST);
+}
+
+static void collect_paths(struct search *s) {
+    add_path(s, s->declaration->path);
+    if (!s->declaration->is_seen_outside)
+        return;
+    for (int i = 0; i < s->lsp->documents.count; i++)
+        add_path(s, s->lsp->documents.at[i]->path);
+    add_folders(s, ".weft");
 }
 
 /* ---- the places ---- */
@@ -106,10 +114,52 @@ static void search_file(struct search *s, const char *path) {
     arena_destroy(arena);
 }
 
+/* ---- recipes ---- */
+
+static bool find_recipe_name(struct search *s, struct recipe_name *out) {
+    struct lsp_document *document = open_document(s->lsp, s->declaration->path);
+    struct arena *arena = document ? NULL : arena_create();
+    struct inspection *in = document ? lsp_inspect(s->lsp, document)
+                            : arena  ? lsp_inspect_file(s->lsp, arena, s->declaration->path)
+                                     : NULL;
+    bool found = in && inspection_recipe_name(in, s->declaration->begin, out);
+    if (found) { /* the names outlive the inspection */
+        out->model = arena_strdup(s->arena, out->model);
+        out->entry = out->entry ? arena_strdup(s->arena, out->entry) : NULL;
+    }
+    arena_destroy(arena);
+    return found;
+}
+
+/* As they stand on the disk: the server is not told of texts that are no models. */
+static void search_recipe(struct search *s, const char *path, const struct recipe_name *as) {
+    struct arena *arena = arena_create();
+    const char *why;
+    const struct source *source = arena ? source_read(arena, path, &why) : NULL;
+    struct recipe_places places = {0};
+    if (source && strstr(source->text, s->declaration->name))
+        recipe_find_places(arena, source, s->declaration->path, s->declaration->name, as, &places);
+    for (int i = 0; i < places.spans.count; i++)
+        s->found(s, path, places.spans.at[i], false);
+    arena_destroy(arena);
+}
+
+static void search_recipes(struct search *s) {
+    struct recipe_name as;
+    if (!find_recipe_name(s, &as))
+        return;
+    s->paths.count = 0;
+    add_folders(s, ".yaml");
+    add_folders(s, ".yml");
+    for (int i = 0; i < s->paths.count; i++)
+        search_recipe(s, s->paths.at[i], &as);
+}
+
 static void search(struct search *s) {
     collect_paths(s);
     for (int i = 0; i < s->paths.count; i++)
         search_file(s, s->paths.at[i]);
+    search_recipes(s);
 }
 
 /* The declaration that a call is about, kept: its inspection may be made anew under way. */

@@ -61,6 +61,22 @@ bool inspection_declaration(struct inspection *in, uint32_t offset, struct decla
 /* Every place of this text that means it, in order. */
 int inspection_places_of(struct inspection *in, const struct declaration *declaration,
                          struct name_place **out);
+/* What a recipe calls the declaration at `begin` of this text. false: it has no name for it. */
+enum recipe_role {
+    RECIPE_NOTHING,
+    RECIPE_MODEL,
+    RECIPE_SETTING,  /* a hyper-parameter: set: {NAME: 3} */
+    RECIPE_ENTRY,    /* fn: NAME, train: NAME */
+    RECIPE_ARGUMENT, /* in: {NAME: 64} */
+    RECIPE_MEMBER    /* into: NAME.conv */
+};
+struct recipe_name {
+    enum recipe_role role;
+    const char *model, *entry; /* the model it belongs to; of an ARGUMENT, its fn or train */
+    bool is_only_model;        /* of the text: a recipe may leave its name out */
+};
+bool inspection_recipe_name(struct inspection *in, uint32_t begin, struct recipe_name *out);
+
 /* Whether it can be renamed: what is no library's. *why in words where it cannot. */
 bool inspection_can_rename(struct inspection *in, uint32_t offset, struct span *span, const char **why);
 bool inspection_is_name(const char *text); /* not reserved */

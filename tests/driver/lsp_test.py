@@ -423,6 +423,57 @@ model Other {
 """
 
 
+RECIPE_MODEL = """use nn
+model VAE(hidden: int = 4, lr: float = 1e-3) {
+  let encoder = nn.Linear(hidden)
+  fn encode(x: f32[B, 3]) -> f32[B, hidden] = encoder(x)
+  fn sample(hidden_size: int, n: int = 2) -> f32[n, 3] = zeros([n, 3]) + 0.0 * hidden_size
+  train step(x: f32[B, 3]) { minimize mean(encode(x)^2) using nn.SGD(lr: lr) }
+}
+"""
+RECIPE = """# sample hidden encode
+model: "../vae.weft:VAE"
+set: {hidden: 400, "lr": 1e-3}
+data: {train: {kind: npz, file: hidden.npz}}
+train: step
+load: [{into: encoder.weight, file: encoder.safetensors}]
+evaluate: [{fn: encode, data: train, every: 1 epoch}]
+samples:
+  - {fn: sample, in: {n: 64}, every: 1 epoch}
+  - {fn: encode, in: {n: 3}, from: sample}
+"""
+
+
+def renaming_in_recipes(cache, folder):
+    """Models, hyper-parameters, entries, their arguments and members have a name in recipes, too."""
+    root = folder + "/recipes"
+    os.makedirs(root + "/runs")
+    other = RECIPE.replace("vae.weft:VAE", "other.weft:VAE")
+    for path, text in (("vae.weft", RECIPE_MODEL), ("runs/a.yaml", RECIPE), ("runs/b.yml", other), ("runs/broken.yaml", "model: [")):
+        with open(f"{root}/{path}", "w") as file:
+            file.write(text)
+    s = Server(cache)
+    s.ask("initialize", {"capabilities": {}, "workspaceFolders": [{"uri": "file://" + root, "name": "r"}]})
+    vae = Document(s, f"file://{root}/vae.weft", RECIPE_MODEL)
+    for marked, name, wanted in (
+            ("VA^E(", "Auto", RECIPE.replace(":VAE", ":Auto")),
+            ("VAE(hid^den", "width", RECIPE.replace("{hidden:", "{width:")),
+            ("l^r: float", "rate", RECIPE.replace('"lr"', '"rate"')),
+            ("fn sam^ple", "draw", RECIPE.replace("fn: sample", "fn: draw").replace("from: sample", "from: draw")),
+            ("fn enc^ode", "code", RECIPE.replace("fn: encode", "fn: code")),
+            ("train st^ep", "go", RECIPE.replace("train: step", "train: go")),
+            ("hidden_size: int, n^: int", "count", RECIPE.replace("{n: 64}", "{count: 64}")),
+            ("let enc^oder", "body", RECIPE.replace("into: encoder", "into: body"))):
+        changes = vae.ask("rename", marked, newName=name)["changes"]
+        files = sorted(os.path.relpath(uri[7:], root) for uri in changes)
+        check(files == ["runs/a.yaml", "vae.weft"], f"the files that know {marked}", files)
+        got = apply_edits(RECIPE, changes.get(f"file://{root}/runs/a.yaml", []))
+        check(got == wanted, f"{marked} in a recipe", got)
+    places = vae.ask("references", "fn enc^ode", context={"includeDeclaration": False})
+    check(len(places) == 3, "references in a recipe", places)
+    check(s.close() == 0, "close")
+
+
 def renaming(cache, folder):
     """A name and all texts that use it: open and not saved, in the folder and not open, in a folder below."""
     root = folder + "/renaming"
@@ -509,6 +560,7 @@ def main():
             part(folder + "/cache")
         files(folder + "/cache", folder)
         renaming(folder + "/cache", folder)
+        renaming_in_recipes(folder + "/cache", folder)
     sys.exit(bool(failures))
 
 
