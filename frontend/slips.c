@@ -91,7 +91,9 @@ static const struct slip slips[] = {
     {0, 0, "?", 0, "a choice is written: if c { a } else { b }"},
     {0, 0, "fn", 0, "a function inside of a function has no name of its own: g = fn(y) => y + 1"},
     {0, 0, "module", 0, "modules are declared at the top of a file, or in a module"},
-    {0, 0, "let", 0, "let declares a member of a module; in a function write x = 1"},
+    {0, 0, "let", 0,
+     "let declares a member, outside of `if` and `for`: one that is never read has no weights; in a function "
+     "write x = 1"},
     {0, 0, "return", 0, "a `return` belongs to the body of a function"},
     {0, 0, "param", 0, "weights are declared in the body of a module"},
     {0, 0, "buffer", 0, "buffers are declared in the body of a module"},
