@@ -140,6 +140,17 @@ static bool holds(const struct precondition *p, int64_t size) {
     return p->multiple ? size % p->multiple == 0 : size >= 0;
 }
 
+/* ", as H is 2 and W is 3": what the dim depends on; a message was written before H had a value. */
+static const char *bindings_text(struct binder *b, const struct dim *dim) {
+    struct strbuf out;
+    strbuf_init(&out, b->graph->arena);
+    for (int i = 0; i < b->count; i++)
+        if (dim_bind(b->graph->types, dim, &b->bindings[i], 1) != dim)
+            strbuf_printf(&out, "%s%s is %lld", out.length ? " and " : ", as ", b->bindings[i].name,
+                          (long long)b->bindings[i].value);
+    return out.length ? out.text : "";
+}
+
 static void refuse_sizes(struct binder *b, const struct precondition *p, int64_t size) {
     const char *text = dim_text(b->graph->types, p->dim);
     if (p->multiple) {
@@ -152,7 +163,7 @@ static void refuse_sizes(struct binder *b, const struct precondition *p, int64_t
     }
     struct diag *diag = diag_error_at(b->diags, p->site, E_DIM, "the sizes do not fit: %s",
                                       p->message ? p->message : "one is too large or too small");
-    diag_note(diag, "%s is %lld, and may not be negative", text, (long long)size);
+    diag_note(diag, "%s is %lld, and may not be negative%s", text, (long long)size, bindings_text(b, p->dim));
 }
 
 static bool check_preconditions(struct binder *b, const struct function *function) {
