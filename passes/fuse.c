@@ -17,6 +17,7 @@
 #include <string.h>
 
 enum {
+    LARGE_PART = 16,
     ONE_TASK = 131072 /* elements that one sweep of everything may have */
 };
 
@@ -203,11 +204,12 @@ static void visit(struct fusion *f, struct op *op) {
 
 /* ---- kernels side by side ---- */
 
+/* A large one: the scale of a norm is no reason to hold the results of several norms at once. */
 static bool share_an_operand(const struct fusion *f, const struct cluster *a, const struct cluster *b) {
     for (int i = 0; i < a->ops.count; i++)
         for (int k = 0; k < a->ops.at[i]->in_count; k++) {
             const struct value *v = a->ops.at[i]->in[k];
-            if (elements_of(v) <= TINY)
+            if (elements_of(v) <= TINY || elements_of(v) * LARGE_PART <= a->sweeps.at[0].elements)
                 continue;
             FOR_EACH_USE (use, v)
                 if (cluster_holds(f, use->user, b))

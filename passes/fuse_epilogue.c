@@ -101,6 +101,36 @@ void fuse_find_updates(struct fusion *f, const struct block *block) {
     }
 }
 
+/* The place of the last op that the contraction waits for. */
+static int ready_at(const struct fusion *f, const struct op *core) {
+    int last = 0;
+    for (int i = 0; i < core->in_count; i++) {
+        const struct op *def = core->in[i]->def;
+        last = def && place_of(f, def)->position > last ? place_of(f, def)->position : last;
+    }
+    return last;
+}
+
+enum { TERMS = 4 }; /* how far back from a sum its contractions are looked for */
+
+/* Of two contractions that are added the one that has to wait longer does it: the other is done early, and
+ * what it reads can go. */
+static bool is_left_to_later(const struct fusion *f, const struct value *operand, const struct cluster *c,
+                             int depth) {
+    const struct op *def = operand->def;
+    if (!def || depth == 0 || def->out_count != 1 || value_use_count(operand) != 1 ||
+        elements_of(operand) != c->elements || cluster_holds(f, def, c))
+        return false;
+    if (op_class(def) == FUSE_CONTRACT)
+        return ready_at(f, def) > ready_at(f, c->core);
+    if (op_class(def) != FUSE_MAP)
+        return false;
+    for (int i = 0; i < def->in_count; i++)
+        if (is_left_to_later(f, def->in[i], c, depth - 1))
+            return true;
+    return false;
+}
+
 static bool extends_epilogue(struct fusion *f, const struct op *op, const struct cluster *c) {
     bool fits = op_class(op) == FUSE_MAP || op->code == OP_reshape;
     if (!fits || place_of(f, op)->homes.count || elements_of(op->out[0]) != c->elements ||
@@ -114,6 +144,8 @@ static bool extends_epilogue(struct fusion *f, const struct op *op, const struct
         if (def && !cluster_holds(f, def, c) && depends_on(f, def, c))
             return false;
         if (def && cluster_holds(f, def, c) && elements_of(op->in[i]) != c->elements)
+            return false;
+        if (is_left_to_later(f, op->in[i], c, TERMS))
             return false;
     }
     return true;

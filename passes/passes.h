@@ -15,6 +15,7 @@ pass_function cse;           /* shares what is computed twice in a block */
 pass_function dce;           /* drops what nothing needs: ops, results, captures, carried values */
 pass_function open_remat;    /* remat regions become plain ops, and attention that no kernel computes */
 pass_function fuse;          /* groups the ops that one kernel computes */
+pass_function split;         /* what takes most memory in other forms, where memory is limited */
 pass_function rematerialise; /* computes kernels again, where memory is limited */
 pass_function schedule;      /* the order of least peak memory */
 pass_function alias;         /* views, updates in place, concat by construction */

@@ -16,6 +16,7 @@ const struct pass pipeline[] = {
     {"cse", cse, false, true, "share what is computed twice"},
     {"dce", dce, false, true, "drop what nothing needs"},
     {"open_remat", open_remat, false, false, "put what is computed again on purpose in its place"},
+    {"split", split, true, true, "compute large values in parts, where --memory demands it"},
     {"fuse", fuse, true, false, "group the ops that one kernel computes"},
     {"rematerialise", rematerialise, true, true, "compute kernels again, where --memory demands it"},
     {"schedule", schedule, true, true, "order ops for least peak memory"},
