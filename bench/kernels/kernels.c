@@ -230,7 +230,11 @@ static const struct layer layers[] = {
     {"U-Net first", 64, 1, 32, 28, 3, 1, 1}, {"U-Net 28", 64, 32, 32, 28, 3, 1, 1},
     {"U-Net down", 64, 32, 32, 28, 3, 2, 1}, {"U-Net 14", 64, 64, 64, 14, 3, 1, 1},
     {"U-Net 7", 64, 128, 128, 7, 3, 1, 1},   {"U-Net 1x1", 64, 64, 64, 14, 1, 1, 0},
-    {"U-Net last", 64, 32, 1, 28, 3, 1, 1},
+    {"U-Net last", 64, 32, 1, 28, 3, 1, 1},  {"CIFAR 32", 16, 128, 128, 32, 3, 1, 1},
+    {"CIFAR 16", 16, 256, 256, 16, 3, 1, 1}, {"CIFAR 16 up", 16, 512, 256, 16, 3, 1, 1},
+    {"CIFAR 8", 16, 256, 256, 8, 3, 1, 1},   {"CIFAR 4", 16, 256, 256, 4, 3, 1, 1},
+    {"DCGAN 32", 128, 3, 64, 32, 4, 2, 1},   {"DCGAN 16", 128, 64, 128, 16, 4, 2, 1},
+    {"DCGAN 8", 128, 128, 256, 8, 4, 2, 1},
 };
 
 enum direction { FORWARD, BY_INPUT, BY_WEIGHTS, DIRECTIONS };
@@ -279,10 +283,13 @@ static void layer_text(char *text, const struct layer *l, enum direction directi
             first, second, result, first, second, body);
 }
 
-static void run_layers(void) {
+/* Those whose names begin so. */
+static void run_layers(const char *name) {
     printf("\n%-14s %-26s %8s %8s %8s   peak\n", "convolution", "", "forward", "by input", "by weights");
     for (size_t i = 0; i < sizeof(layers) / sizeof(*layers); i++) {
         const struct layer *l = &layers[i];
+        if (strncmp(l->name, name, strlen(name)) != 0)
+            continue;
         int out = out_size(l);
         double flops = 2.0 * l->batch * l->in * l->out * l->window * l->window * out * out, peak = 0,
                compile = 0;
@@ -607,7 +614,7 @@ int main(int count, char **arguments) {
     if (!only || strcmp(only, "dot") == 0)
         run_products(&blas, storage, count > 3 ? arguments[3] : "");
     if (!only || strcmp(only, "conv") == 0)
-        run_layers();
+        run_layers(only && count > 2 ? arguments[2] : "");
     if (!only || strcmp(only, "transposed") == 0)
         run_transposed();
     if (!only || strcmp(only, "winograd") == 0)

@@ -1,4 +1,4 @@
-/* bench/train/glue.c: between run.py and the three objects: a step with its memory, called n times. */
+/* bench/train/glue.c: between run.py and the objects: a step with its memory, called n times. */
 #include "runtime/pool.h"
 #include "runtime/weft.h"
 
@@ -15,22 +15,21 @@ struct model {
     const weft_arg_info *args;
 };
 
-/* The symbols of vae.o, found by their names; the headers would give each its own prototype. */
-#define DECLARE(name)                                                                                        \
+/* The symbols of vae.o and its like, found by their names; the headers would give each its own prototype.
+ * run.py defines ROWS as X(name) X(name) .. */
+#define X(name)                                                                                              \
     size_t name##_weights_size(void), name##_state_size(void);                                               \
     int name##_init(void *, void *, uint64_t);                                                               \
     size_t name##_step_workspace(int64_t, const weft_exec *);                                                \
     weft_call name##_step_call;                                                                              \
     extern const weft_arg_info name##_step_args[];
-#define ROW(name)                                                                                            \
-    {                                                                                                        \
-#name, name##_weights_size, name##_state_size, name##_step_workspace, name##_init, name##_step_call, \
-            name##_step_args                                                                                 \
-    }
-DECLARE(lenet)
-DECLARE(vae)
-DECLARE(ddpm)
-static const struct model models[] = {ROW(lenet), ROW(vae), ROW(ddpm)};
+ROWS
+#undef X
+#define X(name)                                                                                              \
+    {#name,       name##_weights_size, name##_state_size, name##_step_workspace,                             \
+     name##_init, name##_step_call,    name##_step_args},
+    static const struct model models[] = {ROWS};
+#undef X
 
 struct run {
     const struct model *model;

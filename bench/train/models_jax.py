@@ -1,6 +1,9 @@
 """The models of bench/train in JAX: the same mathematics, weights laid out as in models/*.weft.
 
-Each model is (params, step) with step(params, opt, batch...) -> (params, opt, loss), jitted, its buffers donated.
+Each model is a function of a key that gives (params, step, whether there is a moving average), and step(params, opt, key,
+batch...) -> (params, opt, loss) is jitted, its buffers donated. The models further down are functions of the weights of
+Weft's init, a dict by the names of the model's text; they give (params, opt, step). Behind the batch their steps take
+what they would draw, so that check.py can give the same to all.
 """
 import math
 
@@ -176,3 +179,190 @@ def ddpm(key, ch=32, T=1000):
         return jnp.mean((net(p, jnp.sqrt(s) * x0 + jnp.sqrt(1 - s) * noise, t) - noise) ** 2)
 
     return params, make_step(loss, 5e-4, clip=1.0, ema=0.999), True
+
+
+# ---- what the models below share: params is a dict, p + "conv1" the place of a module in it ----
+def at(params, name):
+    return {"w": params[name + ".weight"], "b": params.get(name + ".bias")}
+
+
+def conv_at(params, name, x, stride=1, pad=0):
+    p = at(params, name)
+    y = jax.lax.conv_general_dilated(x, p["w"], (stride, stride), [(pad, pad), (pad, pad)],
+                                     dimension_numbers=("NCHW", "OIHW", "NCHW"))
+    return y if p["b"] is None else y + p["b"][:, None, None]
+
+
+def linear_at(params, name, x):
+    return linear(at(params, name), x)
+
+
+# ---- DCGAN ----
+def conv_transpose(params, name, x, stride, pad):
+    w = params[name + ".weight"]  # [in, out, k, k]
+    side = w.shape[-1] - 1 - pad
+    return jax.lax.conv_general_dilated(x, w[:, :, ::-1, ::-1], (1, 1), [(side, side)] * 2, lhs_dilation=(stride, stride),
+                                        dimension_numbers=("NCHW", "IOHW", "NCHW"))
+
+
+def batch_norm(params, stats, name, x, momentum=0.1, eps=1e-5):
+    m, v = x.mean((0, 2, 3)), x.var((0, 2, 3))
+    n = x.size // x.shape[1]
+    for kind, now in (("mean", m), ("var", v * n / (n - 1))):
+        key = f"{name}.running_{kind}"
+        stats[key] = (1 - momentum) * stats[key] + momentum * jax.lax.stop_gradient(now)
+    a = params[name + ".weight"] * jax.lax.rsqrt(v + eps)
+    return (x - m[:, None, None]) * a[:, None, None] + params[name + ".bias"][:, None, None]
+
+
+def dcgan(weights, lr=2e-4, beta1=0.5):
+    def players(params):
+        return [{k: v for k, v in params.items() if k.startswith(who)} for who in ("generator", "discriminator")]
+
+    def generator(p, stats, z):
+        last = max(int(k.split(".")[2]) for k in p)
+        x = z[:, :, None, None]
+        for i in range(0, last, 3):
+            x = conv_transpose(p, f"generator.main.{i}", x, 1 if i == 0 else 2, 0 if i == 0 else 1)
+            x = jax.nn.relu(batch_norm(p, stats, f"generator.main.{i + 1}", x))
+        return jnp.tanh(conv_transpose(p, f"generator.main.{last}", x, 2, 1))
+
+    def discriminator(p, stats, x):
+        last = max(int(k.split(".")[2]) for k in p)
+        x = jax.nn.leaky_relu(conv_at(p, "discriminator.main.0", x, 2, 1), 0.2)
+        for i in range(2, last, 3):
+            x = batch_norm(p, stats, f"discriminator.main.{i + 1}", conv_at(p, f"discriminator.main.{i}", x, 2, 1))
+            x = jax.nn.leaky_relu(x, 0.2)
+        return conv_at(p, f"discriminator.main.{last}", x).reshape(-1)
+
+    def step(params, opt, key, image, code=None):
+        if code is None:
+            code = jax.random.normal(jax.random.fold_in(key, opt["g"]["k"]), (image.shape[0], 100))
+        stats = dict(opt["stats"])
+        g, d = players(params)
+        # One forward pass of the generator: its fake images serve both players.
+        def make(g):
+            s = dict(stats)
+            return generator(g, s, code), s
+
+        fake, back, stats = jax.vjp(make, g, has_aux=True)
+
+        def d_loss(d):
+            s = dict(stats)
+            real = discriminator(d, s, 2 * image - 1)
+            made = discriminator(d, s, fake)
+            return jnp.mean(jax.nn.softplus(-real)) + jnp.mean(jax.nn.softplus(made)), s
+
+        (d_value, stats), grads = jax.value_and_grad(d_loss, has_aux=True)(d)
+        d, opt_d = adam(d, grads, opt["d"], lr, b1=beta1)
+
+        def g_loss(fake):
+            s = dict(stats)
+            return jnp.mean(jax.nn.softplus(-discriminator(d, s, fake))), s
+
+        (g_value, stats), slope = jax.value_and_grad(g_loss, has_aux=True)(fake)
+        (grads,) = back(slope)
+        g, opt_g = adam(g, grads, opt["g"], lr, b1=beta1)
+        return {**g, **d}, {"g": opt_g, "d": opt_d, "stats": stats}, d_value + g_value
+
+    g, d = players(weights)
+    norms = [k[:-7] for k, v in weights.items() if k.endswith(".weight") and v.ndim == 1]
+    stats = {}
+    for k in norms:
+        stats[k + ".running_mean"] = jnp.zeros_like(weights[k + ".weight"])
+        stats[k + ".running_var"] = jnp.ones_like(weights[k + ".weight"])
+    return weights, {"g": adam_init(g), "d": adam_init(d), "stats": stats}, jax.jit(step, donate_argnums=(0, 1))
+
+
+# ---- the DDPM for CIFAR-10 ----
+def norm32(p, name, x):
+    b, c, h, w = x.shape
+    g = x.reshape(b, 32, -1)
+    g = (g - g.mean(2, keepdims=True)) * jax.lax.rsqrt(g.var(2, keepdims=True) + 1e-6)
+    return g.reshape(x.shape) * p[name + ".weight"][:, None, None] + p[name + ".bias"][:, None, None]
+
+
+def res_block(p, name, x, emb):
+    h = conv_at(p, name + ".conv1", jax.nn.silu(norm32(p, name + ".norm1", x)), pad=1)
+    h = h + linear_at(p, name + ".temb_proj", jax.nn.silu(emb))[:, :, None, None]
+    h = conv_at(p, name + ".conv2", jax.nn.silu(norm32(p, name + ".norm2", h)), pad=1)
+    return h + (conv_at(p, name + ".nin_shortcut", x) if name + ".nin_shortcut.weight" in p else x)
+
+
+def attn_block(p, name, x):
+    b, c, h, w = x.shape
+    n = norm32(p, name + ".norm", x)
+    q, k, v = (conv_at(p, f"{name}.{part}", n).reshape(b, c, h * w) for part in "qkv")
+    a = jax.nn.softmax(jnp.einsum("bcn,bcm->bnm", q, k) * c**-0.5)
+    return x + conv_at(p, name + ".proj_out", jnp.einsum("bnm,bcm->bcn", a, v).reshape(x.shape))
+
+
+def ddpm_cifar(weights, ch=128, T=1000, levels=4, res=2):
+    params = {k[4:]: v for k, v in weights.items() if k.startswith("net.")}
+    abar = jnp.cumprod(1 - jnp.linspace(1e-4, 0.02, T))
+    freq = jnp.array([math.exp(-math.log(10000.0) * i / (ch // 2 - 1)) for i in range(ch // 2)])
+
+    def attend_at(p, name, x):
+        return attn_block(p, name, x) if name + ".q.weight" in p else x
+
+    def net(p, x, t):
+        angle = t[:, None].astype(jnp.float32) * freq
+        emb = linear_at(p, "temb.dense.0", jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=1))
+        emb = linear_at(p, "temb.dense.1", jax.nn.silu(emb))
+        h = conv_at(p, "conv_in", x, pad=1)
+        skips = [h]
+        for i in range(levels):
+            for k in range(res):
+                h = attend_at(p, f"down.{i}.attn.{k}", res_block(p, f"down.{i}.block.{k}", h, emb))
+                skips.append(h)
+            if i < levels - 1:
+                h = conv_at(p, f"down.{i}.downsample.conv", jnp.pad(h, [(0, 0), (0, 0), (0, 1), (0, 1)]), stride=2)
+                skips.append(h)
+        h = attn_block(p, "mid.attn_1", res_block(p, "mid.block_1", h, emb))
+        h = res_block(p, "mid.block_2", h, emb)
+        for i in reversed(range(levels)):
+            for k in range(res + 1):
+                h = res_block(p, f"up.{i}.block.{k}", jnp.concatenate([h, skips.pop()], axis=1), emb)
+                h = attend_at(p, f"up.{i}.attn.{k}", h)
+            if i > 0:
+                h = conv_at(p, f"up.{i}.upsample.conv", up(h), pad=1)
+        return conv_at(p, "conv_out", jax.nn.silu(norm32(p, "norm_out", h)), pad=1)
+
+    def loss(p, key, image, t=None, noise=None):
+        x0 = 2 * image - 1
+        if t is None:
+            k1, k2 = jax.random.split(key)
+            t, noise = jax.random.randint(k1, (x0.shape[0],), 0, T), jax.random.normal(k2, x0.shape)
+        s = abar[t][:, None, None, None]
+        return jnp.mean((net(p, jnp.sqrt(s) * x0 + jnp.sqrt(1 - s) * noise, t) - noise) ** 2)
+
+    opt = {**adam_init(params), "average": jax.tree_util.tree_map(jnp.array, params)}
+    return params, opt, make_step(loss, 2e-4, clip=1.0, ema=0.9999)
+
+
+# ---- the Vision Transformer ----
+def vit(weights, heads=6, depth=12):
+    def norm(p, name, x):
+        y = (x - x.mean(-1, keepdims=True)) * jax.lax.rsqrt(x.var(-1, keepdims=True) + 1e-6)
+        return y * p[name + ".weight"] + p[name + ".bias"]
+
+    def block(p, name, x):
+        b, n, d = x.shape
+        z = linear_at(p, name + ".attn.qkv", norm(p, name + ".norm1", x)).reshape(b, n, 3, heads, d // heads)
+        q, k, v = z[:, :, 0], z[:, :, 1], z[:, :, 2]
+        a = jax.nn.softmax(jnp.einsum("bnhd,bmhd->bhnm", q, k) * (d // heads) ** -0.5)
+        x = x + linear_at(p, name + ".attn.proj", jnp.einsum("bhnm,bmhd->bnhd", a, v).reshape(b, n, d))
+        h = jax.nn.gelu(linear_at(p, name + ".mlp.fc1", norm(p, name + ".norm2", x)), approximate=False)
+        return x + linear_at(p, name + ".mlp.fc2", h)
+
+    def loss(p, key, image, label):
+        patch = p["patch_embed.proj.weight"].shape[-1]
+        x = conv_at(p, "patch_embed.proj", 2 * image - 1, stride=patch)
+        x = jnp.swapaxes(x.reshape(*x.shape[:2], -1), 1, 2)
+        x = jnp.concatenate([jnp.broadcast_to(p["cls_token"], (x.shape[0], 1, x.shape[2])), x], axis=1) + p["pos_embed"]
+        for i in range(depth):
+            x = block(p, f"blocks.{i}", x)
+        z = linear_at(p, "head", norm(p, "norm", x)[:, 0])
+        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(z), label[:, None], axis=1))
+
+    return weights, adam_init(weights), make_step(loss, 1e-3, decay=0.05, clip=1.0)
