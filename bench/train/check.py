@@ -7,37 +7,15 @@ nothing else is changed. Each step's loss must agree within 1e-3, relative to it
 import ctypes
 import dataclasses
 import pathlib
+import sys
 
 import numpy
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from object_lists import DTYPES, INPUT, REPORT, SEED, STATE, WEIGHTS, ArgInfo, TensorInfo, aligned, rows_of
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DTYPES = [numpy.float64, numpy.float32, None, numpy.float16, numpy.int64, numpy.int32, numpy.uint32, numpy.int8, numpy.uint8, numpy.bool_]
-WEIGHTS, STATE, INPUT, SEED, RESULT, REPORT = range(6)
 STEPS, BATCH, TOLERANCE = 2, 4, 1e-3
-
-
-class TensorInfo(ctypes.Structure):
-    _fields_ = [("name", ctypes.c_char_p), ("dtype", ctypes.c_int), ("rank", ctypes.c_int32), ("shape", ctypes.POINTER(ctypes.c_int64)),
-                ("offset", ctypes.c_uint64), ("bytes", ctypes.c_uint64)]
-
-
-class ArgInfo(ctypes.Structure):
-    _fields_ = [("name", ctypes.c_char_p), ("role", ctypes.c_int), ("dtype", ctypes.c_int), ("rank", ctypes.c_int32),
-                ("shape", ctypes.POINTER(ctypes.c_int64))]
-
-
-def aligned(size):
-    """A block of zeros at a multiple of 64."""
-    block = numpy.zeros(size + 64, numpy.uint8)
-    skip = -block.ctypes.data % 64
-    return block[skip:skip + size]
-
-
-def infos(lib, symbol, kind):
-    rows, i = (kind * 100000).in_dll(lib, symbol), 0
-    while rows[i].name:
-        yield rows[i]
-        i += 1
 
 
 def address(array):
@@ -54,7 +32,7 @@ def initial(lib, name):
     if getattr(lib, f"{name}_init")(address(blocks[0]), address(blocks[1]), ctypes.c_uint64(1)) != 0:
         raise SystemExit(f"{name}: the first weights cannot be made")
     values = {}
-    for info in infos(lib, f"{name}_weights_info", TensorInfo):
+    for info in rows_of(lib, f"{name}_weights_info", TensorInfo):
         shape = [info.shape[i] for i in range(info.rank)]
         if not info.name.startswith(b"average."):  # begins as a copy of the weights
             values[info.name.decode()] = blocks[0][info.offset:info.offset + info.bytes].view(DTYPES[info.dtype]).reshape(shape).copy()
@@ -72,7 +50,7 @@ class Step:
 
     def loss(self, inputs):
         keep, reports = [], []
-        for a in infos(self.lib, f"{self.name}_step_args", ArgInfo):
+        for a in rows_of(self.lib, f"{self.name}_step_args", ArgInfo):
             shape = [a.shape[i] for i in range(a.rank)]
             if a.role in (WEIGHTS, STATE):
                 keep.append(self.blocks[a.role])
