@@ -78,7 +78,10 @@ int main(int count, char **arguments) {
 END
 "$WEFT" build index.weft -o index.o --cpu native --quiet --entry "${entries// /,}" >out 2>&1 || fail "build: $(cat out)"
 mkdir runtime && cp "$SOURCE_DIR"/runtime/*.h runtime/
-cc -std=c17 -I. -o user user.c index.o "$BUILD_DIR/libweft_rt.a" -lpthread -lm >out 2>&1 || fail "the object's user: $(head -c 2000 out)"
+# The runtime of a build with sanitizers wants them in the program, too.
+sanitizers=$(sed -n 's/^WEFT_SANITIZE:[A-Z]*=\(..*\)/-fsanitize=\1/p' "$BUILD_DIR/CMakeCache.txt")
+# shellcheck disable=SC2086 # none or one word
+cc -std=c17 $sanitizers -I. -o user user.c index.o "$BUILD_DIR/libweft_rt.a" -lpthread -lm >out 2>&1 || fail "the object's user: $(head -c 2000 out)"
 ./user >out 2>&1 || fail "the object's user gives $?: $(cat out)"
 for entry in $entries; do
     line=$(grep -n "^  fn $entry(" index.weft | cut -d: -f1)
