@@ -411,7 +411,7 @@ static void emit_outputs(struct entry *n) {
     flush_run(n);
 }
 
-static int most_slots(const struct compiled *compiled) {
+int entry_most_slots(const struct compiled *compiled) {
     int most = COPY_SLOTS;
     for (int i = 0; i < compiled->kernels.count; i++) {
         const struct op *op = compiled->kernels.at[i]->op;
@@ -470,7 +470,7 @@ LLVMValueRef emit_entry(struct entry_module *m, const struct compiled_function *
     n.workspace = LLVMGetParam(n.fn, 1);
     n.exec = LLVMGetParam(n.fn, 2);
     LLVMPositionBuilderAtEnd(n.b, new_block(e, n.fn, "entry"));
-    n.data = LLVMBuildAlloca(n.b, LLVMArrayType2(e->ptr, (uint64_t)most_slots(m->compiled)), "data");
+    n.data = LLVMBuildAlloca(n.b, LLVMArrayType2(e->ptr, (uint64_t)entry_most_slots(m->compiled)), "data");
     if (m->fits_cpu)
         emit_cpu_check(&n);
     struct constants constants = {0};

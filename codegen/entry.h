@@ -24,6 +24,8 @@ void entry_module_init(struct entry_module *m, struct emitter *e, const struct c
  * their units; where the module does not define one, it is declared. */
 LLVMValueRef emit_entry(struct entry_module *m, const struct compiled_function *function, const char *symbol);
 
+/* Places that the data array of any kernel or copy wants. */
+int entry_most_slots(const struct compiled *compiled);
 /* A unit's function, declared where the module does not define it. */
 LLVMValueRef entry_unit(const struct entry_module *m, const char *symbol);
 /* In codegen/packing.c: int symbol(void *weights): fills the PACKED memory behind the tensors of a weights

@@ -175,15 +175,6 @@ static void add_steps(struct entry_module *m, struct step_run *run, const struct
     }
 }
 
-static int most_slots(const struct compiled *c) {
-    int most = 1;
-    for (int i = 0; i < c->packings.count; i++) {
-        int slots = c->packings.at[i]->op->in_count + c->packings.at[i]->op->out_count + DATA_SLOTS;
-        most = slots > most ? slots : most;
-    }
-    return most;
-}
-
 static int64_t most_memory(const struct compiled *c) {
     int64_t most = PLAN_ALIGNMENT;
     for (int i = 0; i < c->packings.count; i++)
@@ -231,7 +222,7 @@ LLVMValueRef emit_pack_function(struct entry_module *m, const char *symbol) {
     LLVMTypeRef pointers = LLVMArrayType2(e->ptr, BASES);
     LLVMValueRef bases = LLVMBuildAlloca(e->b, pointers, "bases");
     LLVMValueRef data =
-        LLVMBuildAlloca(e->b, LLVMArrayType2(e->ptr, (uint64_t)most_slots(m->compiled)), "data");
+        LLVMBuildAlloca(e->b, LLVMArrayType2(e->ptr, (uint64_t)entry_most_slots(m->compiled)), "data");
     LLVMValueRef memory =
         LLVMBuildAlloca(e->b, LLVMArrayType2(e->i8, (uint64_t)most_memory(m->compiled)), "memory");
     LLVMSetAlignment(memory, PLAN_ALIGNMENT);
